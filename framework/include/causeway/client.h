@@ -18,8 +18,16 @@ struct cw_connect_options {
     uint64_t attempts_max;     /* failures in a row before it gives up. 0: no end */
     const char *local_host;    /* address to connect from. NULL: the system chooses */
     void *conn_user;           /* cw_conn_user of each new connection */
-    uint64_t idle_ms;          /* as in struct cw_server_options. 0: the server's, or 300000 */
+    uint64_t idle_ms;          /* this and the next ten as in struct cw_server_options */
+    uint64_t read_ms;
+    uint64_t write_ms;
+    uint64_t drain_ms;
+    uint64_t in_max_bytes;
+    uint64_t out_high_bytes;
+    uint64_t out_low_bytes;
+    uint64_t out_max_bytes;
     bool half_open;
+    bool read_while_full;
     struct cw_tcp_options tcp;
 };
 
@@ -72,8 +80,9 @@ struct cw_pool_stats {
     bool healthy;    /* the last attempt connected */
 };
 
-/* Handed to the caller of cw_pool_acquire: conn is his until cw_pool_release or its end; or NULL and a
- * code: CW_ECONNECTTIME (no connection within waiting_ms), CW_ECLOSED (the pool was freed). */
+/* Handed to the caller of cw_pool_acquire: conn is his until cw_pool_release or its end; or NULL and a code: why
+ * the last attempt to connect failed, CW_ECONNECTTIME (all were busy for waiting_ms), CW_ECLOSED (the pool was
+ * freed), CW_ESTOPPED. */
 typedef void (*cw_pool_fn)(struct cw_conn *conn, int code, void *user);
 
 /* Makes a pool on a loop. Connections are made when they are wanted; after failures with the pauses of
@@ -96,10 +105,11 @@ void cw_pool_free(struct cw_pool *pool);
  * thread   loop thread */
 int cw_pool_acquire(struct cw_pool *pool, cw_pool_fn fn, void *user);
 
-/* Gives it back, fit for the next user. Close one that is not: its place is filled anew.
+/* Gives it back, fit for the next user. One that is not is closed instead of being given back: its place is
+ * filled anew. An id that is not in use is ignored.
  *
  * thread   loop thread */
-void cw_pool_release(struct cw_pool *pool, struct cw_conn *conn);
+void cw_pool_release(struct cw_pool *pool, uint64_t conn_id);
 
 /* Fills in the figures.
  *

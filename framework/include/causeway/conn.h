@@ -24,6 +24,7 @@ struct cJSON;
  *          CW_EFULL: would pass out_max now; nothing was queued, on_drain will say when to go on
  *          CW_ETOOBIG: can never fit; nothing was queued
  *          CW_EKIND: the protocol cannot carry it (a delimiter inside a line); nothing was queued
+ *          CW_ESTATE: a message in pieces is under way and this is not its next piece; nothing was queued
  *          CW_ECLOSED: the connection is closing; nothing was queued
  *          CW_ENOMEM: nothing was queued
  * thread   loop thread. May be called from any hook. Calls no hook.
@@ -49,34 +50,40 @@ int cw_conn_sendf(struct cw_conn *conn, const char *format, ...)
 int cw_conn_send_json(struct cw_conn *conn, const struct cJSON *json);
 
 /* Produces bytes on demand: fills `buffer` with up to `cap` bytes and returns how many; 0: the end;
- * CW_EFULL: none now, cw_conn_source_ready will say when; another negative code: give up, the
+ * CW_EAGAIN: none now, cw_conn_source_ready will say when; another negative code: give up, the
  * connection is aborted with it. Runs on the loop's thread at the end of a turn and is not a hook:
  * it must not call anything on the connection. */
 typedef ptrdiff_t (*cw_source_fn)(uint8_t *buffer, size_t cap, void *user);
 
-/* Queues a stream of bytes that is pulled as the peer takes it, behind what is queued already. The
- * bytes go out as they are, past the protocol's framing, and do not count against out_max.
- *
- * done     called once when the source will not be pulled again, whatever the outcome (code 0: all
- *          of it was taken; otherwise an enum cw_error or cw_close_code); may be NULL; a place to
- *          free `user`, not to use the connection
- * returns  0; CW_ECLOSED, CW_ENOMEM: nothing was queued and `done` is not called
- * thread   loop thread */
-int cw_conn_send_source(struct cw_conn *conn, cw_source_fn pull,
-                        void (*done)(int code, void *user), void *user);
+/* Told once that a source or file will not be looked at again, whatever the outcome. code 0: the stream
+ * has taken all of it; otherwise why not. A place to free `user`, not to use the connection. */
+typedef void (*cw_source_done_fn)(int code, void *user);
 
-/* Says that a source that answered CW_EFULL has bytes again.
+/* Queues `len` bytes that are pulled as the peer takes them, behind what is queued already. They do not
+ * count against out_max; while one waits, the connection counts as above out_high. On tcp any bytes will
+ * do; on framed they are body bytes of a message begun with CW_BEGIN.
+ *
+ * len      bytes it will yield; CW_NO_LIMIT: until it says 0 (where the protocol allows that)
+ * done     may be NULL
+ * returns  0; CW_EKIND: not with this protocol, or not now; CW_EFULL: 16 are waiting; CW_ECLOSED,
+ *          CW_ENOMEM. On an error nothing was queued and `done` is not called
+ * thread   loop thread */
+int cw_conn_send_source(struct cw_conn *conn, uint64_t len, cw_source_fn pull,
+                        cw_source_done_fn done, void *user);
+
+/* Says that a source that answered CW_EAGAIN has bytes again.
  *
  * thread   loop thread */
 void cw_conn_source_ready(struct cw_conn *conn);
 
-/* Queues a range of a file as raw bytes, past the protocol's framing and outside out_max; sent by the
- * kernel (sendfile) where the stream allows it. The descriptor is duplicated, so the caller's may be
- * closed at once; the file must not shrink below offset + len, or the connection is aborted.
+/* Queues a range of a file, as cw_conn_send_source does with bytes; sent by the kernel (sendfile) where the
+ * stream allows it. The descriptor is duplicated, so the caller's may be closed at once; the file must not
+ * shrink below offset + len, or the connection is aborted.
  *
- * returns  0; CW_ECLOSED, CW_ENOMEM, CW_EDESCRIPTORS: nothing was queued
+ * returns  as cw_conn_send_source, and CW_EDESCRIPTORS
  * thread   loop thread */
-int cw_conn_send_file(struct cw_conn *conn, int fd, uint64_t offset, uint64_t len);
+int cw_conn_send_file(struct cw_conn *conn, int fd, uint64_t offset, uint64_t len,
+                      cw_source_done_fn done, void *user);
 
 /* ---- ending ---- */
 
@@ -145,6 +152,11 @@ const struct cw_address *cw_conn_peer(const struct cw_conn *conn);
  * thread   loop thread */
 int cw_conn_local(const struct cw_conn *conn, struct cw_address *address);
 
+/* The `user` of the service in charge: tells connections of several services apart.
+ *
+ * thread   loop thread */
+void *cw_conn_service_user(const struct cw_conn *conn);
+
 /* The application's pointer for this connection; NULL until it was set.
  *
  * thread   loop thread */
@@ -167,6 +179,12 @@ int cw_conn_fd(const struct cw_conn *conn);
  *
  * thread   loop thread */
 void cw_conn_set_idle(struct cw_conn *conn, uint64_t idle_ms);
+
+/* Changes the read time of this connection: without a byte from the peer for so long it is closed with
+ * CW_EREADTIME. What is sent to it does not count. 0: back to the server's; CW_OFF.
+ *
+ * thread   loop thread */
+void cw_conn_set_read(struct cw_conn *conn, uint64_t read_ms);
 
 /* TCP's own knobs. For a listener, an outgoing connection, or one open connection. */
 struct cw_tcp_options {
@@ -192,6 +210,7 @@ int cw_conn_set_tcp(struct cw_conn *conn, const struct cw_tcp_options *options);
 struct cw_conn_stats {
     uint64_t connected_at_ms; /* milliseconds since 1970 */
     uint64_t idle_ms;         /* since the last byte in either direction */
+    uint64_t silent_ms;       /* since the last byte from the peer */
     uint64_t bytes_in;        /* as the protocol saw them: plaintext */
     uint64_t bytes_out;       /* taken by the stream, plaintext */
     uint64_t messages_in;     /* handed to on_data */
@@ -209,7 +228,16 @@ void cw_conn_stats(const struct cw_conn *conn, struct cw_conn_stats *stats);
  * connection. */
 typedef void (*cw_conn_fn)(struct cw_conn *conn, void *user);
 
-/* Calls fn for every open connection of this loop. Returns how many.
+/* Calls fn after after_ms, and from then on every every_ms (0: once only), unless the connection ends
+ * first: a login deadline, a heartbeat. There is nothing to stop or to free.
+ *
+ * returns  0, CW_ENOMEM, CW_ECLOSED, or CW_EFULL: 16 wait already
+ * thread   loop thread */
+int cw_conn_after(struct cw_conn *conn, uint64_t after_ms, uint64_t every_ms, cw_conn_fn fn,
+                  void *user);
+
+/* Calls fn for every open connection of this loop, whatever its service; those it opens itself are left out.
+ * Returns how many.
  *
  * thread   loop thread */
 size_t cw_loop_each_conn(struct cw_loop *loop, cw_conn_fn fn, void *user);

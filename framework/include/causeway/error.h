@@ -50,7 +50,8 @@ struct cw_address;
     X(CW_ERATE, -33, "more messages or bytes than the rate allows")                                \
     X(CW_ESLOW, -34, "closed: the receiver is too slow for the room's policy")                     \
     X(CW_EJSON, -35, "not JSON, or deeper or longer than the limit")                               \
-    X(CW_ESTOPPED, -36, "the server or loop has stopped")
+    X(CW_ESTOPPED, -36, "the server or loop has stopped")                                          \
+    X(CW_EAGAIN, -37, "nothing now; there will be more")
 
 /* What went wrong. */
 enum cw_error {
@@ -67,6 +68,7 @@ enum cw_close_code {
     CW_BY_ABORT = 3, /* cw_conn_abort or cw_abort_id */
     CW_BY_STOP = 4,  /* the server or loop is stopping */
     CW_SWITCHED = 5, /* another service has taken over; the connection lives on */
+    CW_BY_PROTOCOL = 6, /* the protocol was done with it */
 };
 
 /* The name of a code (`CW_ERESET`), for logs. Never NULL.

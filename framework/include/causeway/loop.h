@@ -73,6 +73,12 @@ struct cw_server *cw_loop_server(const struct cw_loop *loop);
  * thread   any */
 unsigned cw_loop_worker(const struct cw_loop *loop);
 
+/* A pointer of the application's for this loop (a pool, a database handle); NULL until it was set.
+ *
+ * thread   loop thread */
+void *cw_loop_user(const struct cw_loop *loop);
+void cw_loop_set_user(struct cw_loop *loop, void *user);
+
 /* libevent's base, for those who know it: add events of your own, never run or free it.
  *
  * thread   loop thread */
@@ -118,14 +124,18 @@ void cw_watch_stop(struct cw_watch *watch);
 
 /* ---- work that blocks ---- */
 
-/* Runs fn(arg) on a helper thread, then done(loop, NULL, arg) on the loop's own. The pool is bounded in
- * threads and in waiting work. When the loop stops, work that has begun is waited for and `done` still
- * runs; work that has not begun is not run, but its `done` is.
+/* Told on the loop's thread that work is over. code 0: fn has run; CW_ESTOPPED: it has not. */
+typedef void (*cw_done_fn)(struct cw_loop *loop, int code, void *arg);
+
+/* Runs fn(arg) on a helper thread, then done(loop, code, arg) on the loop's own. The pool is bounded in threads
+ * and in waiting work. When the loop stops, work that has begun is waited for. To answer a connection, keep its
+ * id in arg and look it up with cw_loop_conn.
  *
  * done     NULL: nobody needs to know
- * returns  0; CW_EFULL: too much is waiting already; CW_ENOMEM; CW_ESTOPPED
+ * returns  0: done will run once; CW_EFULL: too much is waiting already; CW_ENOMEM; CW_ESTOPPED. On an error
+ *          neither runs
  * thread   loop thread */
-int cw_work(struct cw_loop *loop, void (*fn)(void *arg), cw_post_fn done, void *arg);
+int cw_work(struct cw_loop *loop, void (*fn)(void *arg), cw_done_fn done, void *arg);
 
 #ifdef __cplusplus
 }

@@ -47,26 +47,44 @@ struct cw_protocol {
      * every value is allowed. thread: before the service is used. */
     int (*configure)(void *options, struct cw_complaint *complaint);
 
-    /* A connection begins, before on_connection. 0, or an enum cw_error that ends it. */
-    int (*open)(struct cw_conn *conn, void *state);
+    /* Frees what configure allocated into the options. Once for each configure that returned 0. */
+    void (*release)(void *options);
+
+    /* Bytes on the wire of the largest message these options allow: the unused input may grow to it, and the default
+     * of out_max is at least twice as much. NULL: in_max and out_max alone decide. */
+    uint64_t (*message_max)(const void *options);
+
+    /* A connection begins. handover: what cw_conn_switch was given, otherwise NULL; taken over unless it fails.
+     *
+     * returns  0: it is open, on_connection follows
+     *          1: not yet; the protocol calls cw_conn_ready when its own handshake is done
+     *          < 0: ends it with that enum cw_error */
+    int (*open)(struct cw_conn *conn, void *state, void *handover);
 
     /* Looks at the unused input, from its start; `data` may be changed in place.
      *
      * returns  n > 0: n bytes are used, call again with the rest
      *          0: more bytes are needed (cw_conn_want says how many, if it is known)
-     *          < 0: the peer broke a rule: report it, close. cw_conn_fail words the reason first
+     *          < 0: the peer broke a rule: report it, close. cw_conn_fail words the reason first; what was
+     *               written with cw_conn_write_control is still sent, and the peer's further input discarded
      *
-     * After cw_conn_deliver has returned CW_STOP, return at once what is used so far, the delivered message
+     * Changes to bytes that stay unused persist; len never shrinks until something is used. 16 bytes behind len may be
+     * read, and mean nothing. After cw_conn_deliver has returned CW_STOP, return at once what is used so far, the delivered message
      * included. Unused bytes come again, from the same start but perhaps at another address: keep
      * offsets, never pointers. A length the peer chose is judged before it is waited for. */
     ptrdiff_t (*on_bytes)(struct cw_conn *conn, void *state, uint8_t *data, size_t len);
 
-    /* The peer's input has ended; `len` bytes of it were never used. 0: in order. < 0: it ended where it must
-     * not (CW_ETRUNCATED). NULL: unused bytes are CW_ETRUNCATED. */
-    int (*on_end)(struct cw_conn *conn, void *state, size_t len);
+    /* The peer's input has ended; `len` bytes of it were not used, nothing is held or paused.
+     *
+     * returns  0: in order
+     *          1: an answer is owed: the connection stays until cw_conn_finish, half-open or not
+     *          < 0: it ended where it must not (CW_ETRUNCATED)
+     * NULL: unused bytes are CW_ETRUNCATED. */
+    int (*on_end)(struct cw_conn *conn, void *state, uint8_t *data, size_t len);
 
-    /* The queue has fallen to out_low: go on with what was held back. Before the on_drain hook. */
-    void (*on_writable)(struct cw_conn *conn, void *state);
+    /* The queue has fallen to out_low after a write had returned 1 or CW_EFULL, or a source has ended. Before the hook
+     * on_drain. 0, or an enum cw_error that ends it. */
+    int (*on_writable)(struct cw_conn *conn, void *state);
 
     /* The deadline set with cw_conn_set_deadline has passed. 0: dealt with. < 0: close with it. NULL: CW_EDEADLINE. */
     int (*on_deadline)(struct cw_conn *conn, void *state);
@@ -81,14 +99,21 @@ struct cw_protocol {
     /* Writes one message, with one cw_conn_write. Returns what that returned, or CW_EKIND, CW_ETOOBIG, CW_ESTATE. */
     int (*send)(struct cw_conn *conn, void *state, const struct cw_message *msg);
 
-    /* The same bytes without a connection, for messages to many. *payload is held once for the caller.
-     * returns  0, CW_EKIND, CW_ETOOBIG or CW_ENOMEM. NULL: rooms use `send` for each member. */
-    int (*encode)(const void *options, enum cw_role role, const struct cw_message *msg,
-                  struct cw_payload **payload);
+    /* Whether raw bytes may be queued now (cw_conn_send_source, cw_conn_send_file): 0, or CW_EKIND. len as there.
+     * Called once for each, before it is queued. NULL: never. */
+    int (*send_raw)(struct cw_conn *conn, void *state, uint64_t len);
 
-    /* A number that is the same for two services of this protocol exactly when `encode` makes the same bytes
-     * for both. NULL: it depends on nothing but the protocol and the role. */
-    uint64_t (*wire_key)(const void *options, enum cw_role role);
+    /* The bytes of `send` without a connection, for messages to many. *payload is held once for the caller.
+     *
+     * key      of the connections they are for
+     * returns  0, CW_EKIND, CW_ETOOBIG or CW_ENOMEM. NULL: rooms use `send` for each member. */
+    int (*encode)(const void *options, enum cw_role role, uint64_t key,
+                  const struct cw_message *msg, struct cw_payload **payload);
+
+    /* A number that is the same for two open connections of this protocol and role exactly when `encode` makes the same
+     * bytes for both; it does not change while a connection is open. 0: this one cannot share, use `send`. NULL: all
+     * can. */
+    uint64_t (*wire_key)(struct cw_conn *conn, const void *state);
 };
 
 /* What cw_conn_deliver answers. */
@@ -100,6 +125,23 @@ enum { CW_GO = 0, CW_STOP = 1 };
  * returns  CW_GO, or CW_STOP: closed, paused, held or switched: return from on_bytes now
  * thread   loop thread, from on_bytes, on_end, on_deadline or on_writable only */
 int cw_conn_deliver(struct cw_conn *conn, const struct cw_message *msg);
+
+/* What cw_conn_deliver would answer now, for protocols that call hooks of their own.
+ *
+ * thread   loop thread */
+int cw_conn_proceed(const struct cw_conn *conn);
+
+/* Tells the application that the connection is open, after an `open` that returned 1. Calls on_connection.
+ *
+ * returns  as cw_conn_deliver
+ * thread   loop thread, from where cw_conn_deliver may be called */
+int cw_conn_ready(struct cw_conn *conn);
+
+/* Says that a message in pieces is half written: until it is closed again, messages of rooms and of cw_send_to are
+ * dropped for this connection and counted, and a close in between is an abort.
+ *
+ * thread   loop thread */
+void cw_conn_set_message_open(struct cw_conn *conn, bool open);
 
 /* Queues bytes for the peer, all of the parts or none.
  *
@@ -113,9 +155,15 @@ int cw_conn_write(struct cw_conn *conn, const struct cw_span *parts, size_t coun
  * thread   loop thread. Calls no hook */
 int cw_conn_write_control(struct cw_conn *conn, const struct cw_span *parts, size_t count);
 
+/* Queues a head and a shared body, all or nothing; the body is not copied.
+ *
+ * returns  as cw_conn_send
+ * thread   loop thread. Calls no hook */
+int cw_conn_write_payload(struct cw_conn *conn, struct cw_span head, struct cw_payload *body);
+
 /* Says how many bytes on_bytes needs from the start of the unused input before it can go on: the input may grow
  * to that, past in_max, and is gathered in one piece without another copy. Judge it against the protocol's own
- * limit first. Holds until on_bytes has used something.
+ * limit first. on_bytes is not called before they are there. Holds until on_bytes has used something.
  *
  * thread   loop thread, from on_bytes that is about to return 0 */
 void cw_conn_want(struct cw_conn *conn, size_t bytes);
@@ -138,6 +186,11 @@ void cw_conn_set_deadline(struct cw_conn *conn, uint64_t after_ms);
 int cw_conn_fail(struct cw_conn *conn, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Ends the connection with a failure from where no code can be returned; what is queued is still sent.
+ *
+ * thread   loop thread */
+void cw_conn_break(struct cw_conn *conn, int code);
+
 /* The peer has answered the goodbye: close as soon as the queue is empty.
  *
  * peer_code, text  what it said; 0 and an empty span: nothing
@@ -146,13 +199,16 @@ void cw_conn_finish(struct cw_conn *conn, uint32_t peer_code, struct cw_span tex
 
 /* Puts another service in charge, from the next byte on. The old one gets its on_close(CW_SWITCHED) if its
  * on_connection had run; the connection keeps its id, address, user pointer and figures. Takes effect when the
- * running callback has returned.
+ * running callback has returned; deadline, want and hold are cleared.
  *
- * service  prepared with cw_service_new
- * returns  0, CW_ECLOSED
- * thread   loop thread */
+ * service   prepared with cw_service_new; held as long as it is needed
+ * handover  for the new protocol's `open`; may be NULL
+ * drop      frees handover if `open` does not get or take it; may be NULL
+ * returns   0; CW_ECLOSED, CW_ENOMEM: nothing changes and handover stays the caller's
+ * thread    loop thread */
 struct cw_service_ref;
-int cw_conn_switch(struct cw_conn *conn, struct cw_service_ref *service);
+int cw_conn_switch(struct cw_conn *conn, struct cw_service_ref *service, void *handover,
+                   void (*drop)(void *handover));
 
 /* A service made ready: options checked, copied and filled in, hooks copied. A server does this itself for its
  * listeners; protocols that switch need it.

@@ -1,6 +1,6 @@
 /* Rooms: named sets of connections of one server, of any protocol and any worker.
  *
- * Joining is one call; a connection that closes leaves by itself; an empty room is forgotten. Names are
+ * Joining is one call; a connection that closes has left when its on_close runs; an empty room is forgotten. Names are
  * bytes, compared exactly. What one sender sends to a room arrives at each member in that order. */
 #ifndef CAUSEWAY_ROOM_H
 #define CAUSEWAY_ROOM_H
@@ -23,7 +23,7 @@ enum cw_slow_policy {
 /* Rules of one room. Zero means the default in every member. */
 struct cw_room_options {
     enum cw_slow_policy slow;
-    uint64_t queue_max_bytes; /* in a member's queue above this it is slow. 0: its out_max_bytes */
+    uint64_t queue_max_bytes; /* in a member's queue above this it is slow. 0: half its out_max_bytes */
     uint64_t members_max;     /* 0: the server's room_members_max */
 };
 
@@ -77,9 +77,10 @@ int cw_room_leave_id(struct cw_server *server, uint64_t conn_id, const char *roo
 int cw_room_send(struct cw_server *server, const char *room, const struct cw_message *msg,
                  const struct cw_room_send_options *options);
 
-/* Sets the rules of a room, also before anyone is in it; they last as long as the server.
+/* Sets the rules of a room, also before anyone is in it; they last until they are taken back.
  *
- * options  copied
+ * room     NULL: the rules of all rooms that have none of their own
+ * options  copied; NULL: takes them back
  * returns  0; CW_EINVAL; CW_EFULL: rooms_max rooms have rules; CW_ENOMEM
  * thread   any; for members that are in it, from the loop's next turn on */
 int cw_room_configure(struct cw_server *server, const char *room,

@@ -45,6 +45,8 @@ struct cw_hooks {
      * it happened. Without this hook the report is logged. */
     void (*on_error)(struct cw_server *server, const struct cw_error_report *report, void *user);
 
+    /* The rest is about the server as a whole: only the hooks set with cw_server_set_hooks are asked. */
+
     /* A listener is ready, at this real address; once per listener, on the thread of cw_server_run,
      * before any connection is accepted. `text` is its address as on the command line
      * (`tcp://127.0.0.1:7000`, `unix:/run/x`). */
@@ -89,14 +91,18 @@ struct cw_server_options {
     uint64_t read_ms;          /* no byte from the peer. 0: off */
     uint64_t write_ms;         /* bytes queued and none taken. 0: 30000; CW_OFF */
     uint64_t handshake_ms;     /* from accept to on_connection. 0: 10000; CW_OFF */
-    uint64_t drain_ms;         /* for queued bytes after close, and for all at stop. 0: 5000 */
+    uint64_t drain_ms;         /* after close: the peer takes no byte; at stop: in all. 0: 5000 */
     uint64_t in_max_bytes;     /* input a protocol leaves unused. 0: 65536 */
     uint64_t out_high_bytes;   /* send reports 1 above this, and reading stops. 0: 65536 */
     uint64_t out_low_bytes;    /* on_drain at or under this. 0: half of out_high */
-    uint64_t out_max_bytes;    /* send refuses above this. 0: 1048576 */
+    uint64_t out_max_bytes;    /* send refuses above this. 0: 1048576, or twice the service's largest
+                                  message where that is more */
+    uint64_t buffered_max_bytes; /* queued on all connections of one loop. 0: 1073741824 */
     uint64_t accepts_per_turn; /* new connections between two looks at the others. 0: 64 */
     uint64_t reads_per_turn_bytes; /* from one connection, before the others' turn. 0: 262144 */
+    uint64_t messages_per_turn; /* of one connection, before the others' turn. 0: 1024 */
     uint64_t mailbox_max;      /* posts waiting for one loop. 0: 65536 */
+    uint64_t mailbox_max_bytes; /* messages waiting for one loop. 0: 67108864 */
     uint64_t work_threads;     /* helper threads for cw_work, per server. 0: 4; at most 64 */
     uint64_t work_max;         /* work waiting for them. 0: 1024 */
     uint64_t rooms_max;        /* rooms at once. 0: 10000 */
@@ -106,6 +112,7 @@ struct cw_server_options {
     uint64_t room_presence_max_bytes; /* 0: 512 */
     uint64_t keepalive_ms;     /* as in struct cw_tcp_options; a listener's own tcp.keepalive_ms wins */
     bool half_open;            /* a peer that ended its input may still be sent to; on_end is told */
+    bool read_while_full;      /* go on reading from a connection whose own queue is above out_high */
 };
 
 /* Where to listen, and what is spoken there. */
@@ -132,6 +139,13 @@ struct cw_server *cw_create_server(const struct cw_protocol *protocol);
  *
  * thread   any, but none of its workers may be running */
 void cw_server_free(struct cw_server *server);
+
+/* Keeps the server's memory until cw_server_drop, for threads that outlive cw_server_main: their calls answer
+ * CW_ESTOPPED then. Returns the server.
+ *
+ * thread   any */
+struct cw_server *cw_server_hold(struct cw_server *server);
+void cw_server_drop(struct cw_server *server);
 
 /* Sets the hooks and the `user` of the server's own service.
  *
@@ -224,9 +238,9 @@ int cw_server_post(struct cw_server *server, uint64_t target, cw_post_fn fn, voi
  * thread   any */
 int cw_send_to(struct cw_server *server, uint64_t conn_id, const struct cw_message *msg);
 
-/* cw_conn_close for a connection, wherever it lives; nothing if it is gone.
+/* cw_conn_close for a connection, wherever it lives; nothing if it is gone. A full mailbox takes it still.
  *
- * returns  0, CW_ENOTFOUND (no such worker) or CW_ESTOPPED
+ * returns  0, CW_ENOTFOUND (no such worker), CW_ENOMEM or CW_ESTOPPED
  * thread   any */
 int cw_close_id(struct cw_server *server, uint64_t conn_id);
 
@@ -238,9 +252,12 @@ int cw_abort_id(struct cw_server *server, uint64_t conn_id);
 
 /* Calls fn on every worker for each of its connections, soon.
  *
- * returns  0, or the first enum cw_error of a worker that could not be asked
+ * done     called once, after the last worker, on that worker's thread; may be NULL
+ * returns  0, or an enum cw_error: a worker could not be asked; `done` still follows unless it is CW_ENOMEM or
+ *          CW_ESTOPPED
  * thread   any */
-int cw_server_each_conn(struct cw_server *server, cw_conn_fn fn, void *user);
+int cw_server_each_conn(struct cw_server *server, cw_conn_fn fn, void (*done)(void *user),
+                        void *user);
 
 /* What a server has done so far, all workers together. */
 struct cw_server_stats {

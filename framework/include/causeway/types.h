@@ -71,6 +71,20 @@ static inline struct cw_span cw_span_text(const char *text)
     return cw_span_of(text, strlen(text));
 }
 
+/* A whole binary message over memory of any type. Borrows it. */
+static inline struct cw_message cw_message_of(const void *data, size_t len)
+{
+    struct cw_message msg = {cw_span_of(data, len), CW_BINARY, CW_WHOLE, 0};
+    return msg;
+}
+
+/* A whole text message over a C string. Borrows it. */
+static inline struct cw_message cw_message_text(const char *text)
+{
+    struct cw_message msg = {cw_span_text(text), CW_TEXT, CW_WHOLE, 0};
+    return msg;
+}
+
 /* Whether two spans hold the same bytes. */
 static inline bool cw_span_equal(struct cw_span a, struct cw_span b)
 {

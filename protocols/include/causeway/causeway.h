@@ -1,4 +1,5 @@
-/* Everything an application needs, except middleware (causeway/middleware/…). */
+/* Everything an application needs, except middleware (causeway/middleware/…) and what the author of a protocol
+ * needs (causeway/protocol.h). */
 #ifndef CAUSEWAY_CAUSEWAY_H
 #define CAUSEWAY_CAUSEWAY_H
 
@@ -13,7 +14,6 @@
 #include <causeway/loop.h>
 #include <causeway/middleware.h>
 #include <causeway/payload.h>
-#include <causeway/protocol.h>
 #include <causeway/room.h>
 #include <causeway/server.h>
 #include <causeway/tcp.h>

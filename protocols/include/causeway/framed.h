@@ -4,7 +4,7 @@
 #ifndef CAUSEWAY_FRAMED_H
 #define CAUSEWAY_FRAMED_H
 
-#include <causeway/protocol.h>
+#include <causeway/server.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,8 +32,9 @@ struct cw_framed_options {
                                  application fills in the bytes before the length, we the length */
     uint64_t frame_max_bytes; /* the body; one more is refused. 0: 65536 */
     bool refuse_empty;        /* a body of 0 bytes is CW_EPROTO */
-    bool stream;              /* frames come in pieces: CW_BEGIN with `total`, CW_CHUNK …, CW_END; and may be
-                                 sent so. frame_max_bytes then defaults to CW_NO_LIMIT: memory does not follow it */
+    uint64_t stream_above_bytes; /* frames longer than this come in pieces: CW_BEGIN with `total`, CW_CHUNK …, CW_END.
+                                 They need no memory, so frame_max_bytes then defaults to 4294967295. 0: never.
+                                 Sending in pieces is always possible */
     enum cw_kind kind;        /* what its messages are called, for receivers that tell kinds apart */
 };
 

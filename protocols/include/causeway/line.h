@@ -2,7 +2,7 @@
 #ifndef CAUSEWAY_LINE_H
 #define CAUSEWAY_LINE_H
 
-#include <causeway/protocol.h>
+#include <causeway/server.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -2,7 +2,7 @@
 #ifndef CAUSEWAY_TCP_H
 #define CAUSEWAY_TCP_H
 
-#include <causeway/protocol.h>
+#include <causeway/server.h>
 
 #ifdef __cplusplus
 extern "C" {
