@@ -57,7 +57,7 @@ def render(header):
     for kind, _ in KINDS:
         for members in (g for g in groups if g[0].kind == kind):
             summary = headers.parse_comment(members[0].raw).summary
-            names = ", ".join(f"[`{d.name}`](#{d.name if d is members[0] else members[0].name})" for d in members)
+            names = ", ".join(f"[`{d.name}`](#{members[0].name.lower()})" for d in members)
             lines.append(f"| {names} | {cell(summary)} |")
     for kind, title in KINDS:
         chosen = [g for g in groups if g[0].kind == kind]

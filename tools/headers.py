@@ -146,6 +146,8 @@ def parse(path, name):
             declarations.append(Declaration(*kind_name, text[pos:end], line, raw or
                                             (previous_raw if grouped else ""), grouped))
             previous_end, previous_raw = end, raw or previous_raw
+        elif raw and not declarations and not intro:
+            intro = raw  # above the include guard, an #include or extern "C"
         raw = ""
         pos = end
         # A remark behind the declaration on the same line belongs to it.
