@@ -46,8 +46,7 @@ def render(header):
     lines = [f"# `{header.name}`", "", NOTE]
     if header.intro:
         intro = headers.parse_comment(header.intro)
-        lines += [" ".join([intro.summary, *intro.body[:1]]).strip(), ""]
-        for paragraph in intro.body[1:]:
+        for paragraph in [intro.summary, *intro.body]:
             lines += [paragraph, ""]
         if intro.fields:
             lines += [*render_fields(intro.fields), ""]

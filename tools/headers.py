@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LAYERS = ["framework", "protocols", "middleware"]
-ENTRY = re.compile(r"^(\w+(?:, \w+)*)(?:\s{2,}|:\s+)(\S.*)$")
+ENTRY = re.compile(r"^(\w+(?:, \w+)*)\s{2,}(\S.*)$")
 
 
 @dataclass
@@ -54,7 +54,7 @@ def parse_comment(raw):
         if not line.strip():
             paragraphs.append([])
             current = None
-        elif entry and (fields or not paragraphs[-1]):
+        elif entry:
             current = [entry[2]]
             fields.append((entry[1], current))
         elif current is not None and line.startswith(" "):
@@ -64,7 +64,7 @@ def parse_comment(raw):
             paragraphs[-1].append(line.strip())
     texts = [" ".join(p) for p in paragraphs if p]
     first = texts[0] if texts else ""
-    sentence = re.match(r"(.*?[.:!?])(?:\s+|$)(.*)", first)
+    sentence = re.match(r"(.*?[.!?])(?:\s+|$)(.*)", first)
     summary, rest = (sentence[1], sentence[2]) if sentence else (first, "")
     return Comment(summary, ([rest] if rest else []) + texts[1:], fields)
 
@@ -97,8 +97,10 @@ def classify(text):
     if re.fullmatch(r"(struct|enum|union)\s+\w+\s*;", plain):
         return None
     if plain.startswith("typedef"):
-        match = re.search(r"\(\s*\*?\s*(\w+)\s*\)\s*\(|(\w+)\s*(?:\([^;]*\))?\s*;$", plain, re.S)
-        return "typedef", match[1] or match[2]
+        match = (re.match(r"typedef[^(]*\(\s*\*\s*(\w+)\s*\)", plain)
+                 or re.match(r"typedef[^(]*?(\w+)\s*\(", plain)
+                 or re.search(r"(\w+)\s*;$", plain))
+        return "typedef", match[1]
     match = re.match(r"(struct|enum|union)\s+(\w+)?\s*\{", plain)
     if match:
         first = re.search(r"\{\s*(\w+)", plain)
