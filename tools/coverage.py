@@ -12,7 +12,7 @@ FOLDERS = ("framework/", "protocols/", "middleware/")
 
 def main():
     lines = defaultdict(dict)  # file → {line: times}
-    for counters in sorted(Path(sys.argv[1]).resolve().rglob("*.gcda")):
+    for counters in sorted(Path(sys.argv[1]).resolve().rglob("*.gcno")):  # also of what never ran
         result = subprocess.run(["gcov", "--json-format", "--stdout", str(counters)],
                                 capture_output=True, text=True, cwd=counters.parent)
         for document in filter(None, result.stdout.splitlines()):
