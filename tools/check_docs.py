@@ -6,8 +6,8 @@
                    <causeway/causeway.h>, stdio.h, stdlib.h and string.h are included for it.
        ```c body   statements: put into a function that has `server`, `conn`, `loop`, `msg`, `http`,
                    `hooks` and `user` at hand.
-2. Every name in backticks exists: cw_…, CW_… and CAUSEWAY_… in the sources (a * at the end means "at
-   least one that begins so"), ./dev COMMAND in dev, and paths below the top folders of the tree
+2. Every name in backticks exists: cw_…, CW_… and CAUSEWAY_… in the sources (with * or _ at the end: at
+   least one begins so), ./dev COMMAND in dev, and paths below the top folders of the tree
    (`<x>` stands for any name).
 3. Every relative link leads somewhere, and its #anchor to a heading.
 4. Every declaration in a public header has a comment of its own, in the fixed order.
@@ -107,7 +107,8 @@ def path_exists(word):
 def unknown_names(span, words, commands):
     """What a code span names that is not there."""
     for name, star in re.findall(r"\b((?:cw|CW|CAUSEWAY)_\w*)(\*?)", span):
-        if not (any(w.startswith(name) for w in words) if star else name in words):
+        prefix = star or name.endswith("_")
+        if not (any(w.startswith(name) for w in words) if prefix else name in words):
             yield name + star
     match = re.match(r"\./dev (\w+)", span)
     if match and match[1] not in commands:
