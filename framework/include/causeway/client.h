@@ -1,0 +1,123 @@
+/* Outgoing connections: the same protocols and hooks as a server's. */
+#ifndef CAUSEWAY_CLIENT_H
+#define CAUSEWAY_CLIENT_H
+
+#include <causeway/server.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How to connect. Zero means the default in every member. */
+struct cw_connect_options {
+    uint64_t connect_ms;       /* names, all addresses and handshake together. 0: 10000 */
+    uint64_t attempt_delay_ms; /* before the next address is tried beside the last. 0: 250 (RFC 8305) */
+    bool reconnect;            /* connect again when it fails or ends, until cw_client_stop */
+    uint64_t reconnect_min_ms; /* first pause; doubles from there, with jitter. 0: 500 */
+    uint64_t reconnect_max_ms; /* longest pause. 0: 30000 */
+    uint64_t attempts_max;     /* failures in a row before it gives up. 0: no end */
+    const char *local_host;    /* address to connect from. NULL: the system chooses */
+    void *conn_user;           /* cw_conn_user of each new connection */
+    uint64_t idle_ms;          /* this and the next ten as in struct cw_server_options */
+    uint64_t read_ms;
+    uint64_t write_ms;
+    uint64_t drain_ms;
+    uint64_t in_max_bytes;
+    uint64_t out_high_bytes;
+    uint64_t out_low_bytes;
+    uint64_t out_max_bytes;
+    bool half_open;
+    bool read_while_full;
+    struct cw_tcp_options tcp;
+};
+
+/* Connects, and keeps connected if asked. Names are resolved without blocking; IPv6 and IPv4 addresses
+ * are tried in turn (RFC 8305), so that a dead family does not cost the time-out. on_connection tells
+ * of success, on_error of every failed attempt, on_close of the end of a connection.
+ *
+ * loop     cw_conn_loop(conn) inside a server, cw_loop_new() in a program that only connects
+ * service  what is spoken; copied
+ * address  `host:port`, `[::1]:port` or `unix:/path`; copied
+ * options  copied; NULL: the defaults
+ * returns  a client's id, above 0, for cw_client_stop and cw_client_conn; or CW_EINVAL (the address or an
+ *          option), CW_ENOMEM, CW_ESTOPPED
+ * thread   loop thread, or before the loop runs */
+int64_t cw_connect(struct cw_loop *loop, struct cw_service service, const char *address,
+                   const struct cw_connect_options *options);
+
+/* Ends a client: no further attempt, and its connection, if it has one, is closed.
+ *
+ * returns  0, or CW_ENOTFOUND: it has ended already
+ * thread   loop thread */
+int cw_client_stop(struct cw_loop *loop, int64_t client);
+
+/* The open connection of a client; NULL: it is not connected now, or has ended.
+ *
+ * thread   loop thread */
+struct cw_conn *cw_client_conn(struct cw_loop *loop, int64_t client);
+
+/* ---- a pool: a bounded number of connections to one address ---- */
+
+struct cw_pool;
+
+/* Bounds of a pool. Zero means the default in every member. */
+struct cw_pool_options {
+    uint64_t conns_max;     /* 0: 8 */
+    uint64_t waiting_max;   /* callers waiting for one. 0: 1024 */
+    uint64_t waiting_ms;    /* longest wait. 0: 5000 */
+    uint64_t idle_ms;       /* an unused connection is closed after this. 0: 60000; CW_OFF */
+    uint64_t use_max;       /* uses before a connection is replaced. 0: no end */
+    struct cw_connect_options connect; /* reconnect is not looked at: the pool does that */
+};
+
+/* A pool's figures. */
+struct cw_pool_stats {
+    uint64_t conns_open;
+    uint64_t conns_busy;
+    uint64_t conns_connecting;
+    uint64_t waiting;
+    uint64_t failed; /* attempts that did not connect, ever */
+    bool healthy;    /* the last attempt connected */
+};
+
+/* Handed to the caller of cw_pool_acquire: conn is his until cw_pool_release or its end; or NULL and a code: why
+ * the last attempt to connect failed, CW_ECONNECTTIME (all were busy for waiting_ms), CW_ECLOSED (the pool was
+ * freed), CW_ESTOPPED. */
+typedef void (*cw_pool_fn)(struct cw_conn *conn, int code, void *user);
+
+/* Makes a pool on a loop. Connections are made when they are wanted; after failures with the pauses of
+ * the connect options.
+ *
+ * returns  yours; NULL: memory ran out, or an address or option is not allowed (logged)
+ * thread   loop thread, or before the loop runs */
+struct cw_pool *cw_pool_new(struct cw_loop *loop, struct cw_service service, const char *address,
+                            const struct cw_pool_options *options);
+
+/* Closes its connections and answers those who wait with CW_ECLOSED. NULL is allowed. Free it before its
+ * loop, but not from within its own cw_pool_fn.
+ *
+ * thread   loop thread, or after the loop has run */
+void cw_pool_free(struct cw_pool *pool);
+
+/* Asks for a connection; fn is called with one from the loop, never from inside this call.
+ *
+ * returns  0; CW_EFULL: waiting_max are waiting already; CW_ENOMEM: fn will not be called
+ * thread   loop thread */
+int cw_pool_acquire(struct cw_pool *pool, cw_pool_fn fn, void *user);
+
+/* Gives it back, fit for the next user. One that is not is closed instead of being given back: its place is
+ * filled anew. An id that is not in use is ignored.
+ *
+ * thread   loop thread */
+void cw_pool_release(struct cw_pool *pool, uint64_t conn_id);
+
+/* Fills in the figures.
+ *
+ * thread   loop thread */
+void cw_pool_stats(const struct cw_pool *pool, struct cw_pool_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,79 @@
+/* The log and the allocator: the two process-wide things an application may replace. */
+#ifndef CAUSEWAY_LOG_H
+#define CAUSEWAY_LOG_H
+
+#include <causeway/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum cw_log_level {
+    CW_LOG_DEBUG = 0,
+    CW_LOG_INFO = 1,
+    CW_LOG_WARNING = 2,
+    CW_LOG_ERROR = 3,
+    CW_LOG_SILENT = 4, /* as the least level: nothing is logged */
+};
+
+/* Takes one line without its end. May be called from any loop's thread, several at once.
+ *
+ * conn_id  0: the line is about no connection */
+typedef void (*cw_log_fn)(enum cw_log_level level, uint64_t conn_id, const char *text, void *user);
+
+/* Replaces the log. NULL restores the one that writes lines to standard error. Call it before a
+ * server or loop is made.
+ *
+ * thread   any, but not while a server or loop exists */
+void cw_log_set(cw_log_fn log, void *user);
+
+/* Lines under this level are dropped before they are formatted. At first CW_LOG_INFO.
+ *
+ * thread   any */
+void cw_log_set_level(enum cw_log_level level);
+
+/* Logs one line (at most 500 bytes; longer ones are cut).
+ *
+ * conn_id  0: about no connection
+ * thread   any */
+void cw_log(enum cw_log_level level, uint64_t conn_id, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Where memory comes from. The three follow malloc, realloc and free. */
+struct cw_allocator {
+    void *(*alloc)(size_t size);
+    void *(*resize)(void *memory, size_t size);
+    void (*release)(void *memory);
+};
+
+/* Replaces the allocator, libevent's too. NULL restores malloc. Call it first of all.
+ *
+ * allocator  copied
+ * thread     any, but not while anything of Causeway exists */
+void cw_allocator_set(const struct cw_allocator *allocator);
+
+/* Memory from the allocator in force; for protocols and middleware. NULL when there is none.
+ *
+ * thread   any */
+void *cw_alloc(size_t size);
+
+/* The same, filled with zero bytes.
+ *
+ * thread   any */
+void *cw_alloc_zero(size_t size);
+
+/* Grows or shrinks; on NULL the old memory is still there.
+ *
+ * thread   any */
+void *cw_resize(void *memory, size_t size);
+
+/* Gives it back. NULL is allowed.
+ *
+ * thread   any */
+void cw_release(void *memory);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

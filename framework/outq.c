@@ -1,0 +1,380 @@
+/* The output queue. */
+#include "outq.h"
+
+#include <causeway/error.h>
+#include <causeway/log.h>
+
+#include <assert.h>
+#include <stddef.h>
+#include <unistd.h>
+
+enum { CLASS_REF = 0, CLASS_SMALL = 1, CLASS_LARGE = 2 };
+
+/* How many unused pieces a loop keeps. More go back to the allocator. */
+static const size_t keep_max[CW_OUT_CLASSES] = {4096, 512, 64};
+enum { KEEP_QUEUES_MAX = 4096 };
+
+static const size_t header_bytes = offsetof(struct cw_out_node, as);
+
+static size_t class_cap(int size_class)
+{
+    static const size_t caps[CW_OUT_CLASSES] = {0, CW_OUT_SMALL, CW_OUT_LARGE};
+
+    return caps[size_class] - (size_class == CLASS_REF ? 0 : header_bytes);
+}
+
+static struct cw_out_node *node_new(struct cw_outq_pool *pool, int size_class, size_t cap)
+{
+    struct cw_out_node *node;
+
+    if (size_class < CW_OUT_CLASSES && pool->free[size_class]) {
+        node = pool->free[size_class];
+        pool->free[size_class] = node->next;
+        pool->count[size_class]--;
+    } else {
+        size_t size = size_class == CLASS_REF ? sizeof *node : header_bytes + cap;
+        node = cw_alloc(size < sizeof *node ? sizeof *node : size);
+        if (!node) {
+            return NULL;
+        }
+        node->size_class = (uint8_t)size_class;
+    }
+    node->next = NULL;
+    node->begun = false;
+    node->start = 0;
+    node->len = 0;
+    node->cap = (uint32_t)cap;
+    return node;
+}
+
+static void node_free(struct cw_outq_pool *pool, struct cw_out_node *node)
+{
+    int size_class = node->size_class;
+
+    if (size_class < CW_OUT_CLASSES && pool->count[size_class] < keep_max[size_class]) {
+        node->next = pool->free[size_class];
+        pool->free[size_class] = node;
+        pool->count[size_class]++;
+    } else {
+        cw_release(node);
+    }
+}
+
+/* Lets go of what the node refers to, then of the node. */
+static void node_end(struct cw_outq_pool *pool, struct cw_out_node *node, int code)
+{
+    if (node->kind == CW_OUT_PAYLOAD) {
+        cw_payload_drop(node->as.shared.payload);
+    } else if (node->kind == CW_OUT_FILE) {
+        close(node->as.file.fd);
+    } else if (node->kind == CW_OUT_SOURCE && node->as.source.done) {
+        node->as.source.done(code, node->as.source.user);
+    }
+    node_free(pool, node);
+}
+
+static void append(struct cw_outq *queue, struct cw_out_node *node)
+{
+    if (queue->tail) {
+        queue->tail->next = node;
+    } else {
+        queue->head = node;
+    }
+    queue->tail = node;
+}
+
+void cw_outq_pool_release(struct cw_outq_pool *pool)
+{
+    for (int i = 0; i < CW_OUT_CLASSES; i++) {
+        while (pool->free[i]) {
+            struct cw_out_node *node = pool->free[i];
+            pool->free[i] = node->next;
+            cw_release(node);
+        }
+        pool->count[i] = 0;
+    }
+    while (pool->queues) {
+        struct cw_outq *queue = pool->queues;
+        pool->queues = (struct cw_outq *)(void *)queue->head;
+        cw_release(queue);
+    }
+    pool->queue_count = 0;
+}
+
+bool cw_outq_ensure(struct cw_outq **slot, struct cw_outq_pool *pool, uint32_t tick)
+{
+    struct cw_outq *queue = *slot;
+
+    if (queue) {
+        return true;
+    }
+    queue = pool->queues;
+    if (queue) {
+        pool->queues = (struct cw_outq *)(void *)queue->head;
+        pool->queue_count--;
+    } else {
+        queue = cw_alloc(sizeof *queue);
+        if (!queue) {
+            return false;
+        }
+    }
+    *queue = (struct cw_outq){.since = tick};
+    *slot = queue;
+    return true;
+}
+
+void cw_outq_settle(struct cw_outq **slot, struct cw_outq_pool *pool)
+{
+    struct cw_outq *queue = *slot;
+
+    if (!queue || queue->head) {
+        return;
+    }
+    *slot = NULL;
+    if (pool->queue_count < KEEP_QUEUES_MAX) {
+        /* An unused queue's head is the link of the free list. */
+        queue->head = (struct cw_out_node *)(void *)pool->queues;
+        pool->queues = queue;
+        pool->queue_count++;
+    } else {
+        cw_release(queue);
+    }
+}
+
+void cw_outq_clear(struct cw_outq **slot, struct cw_outq_pool *pool, int code)
+{
+    if (*slot) {
+        while ((*slot)->head) {
+            cw_outq_pop(*slot, pool, code);
+        }
+        cw_outq_settle(slot, pool);
+    }
+}
+
+/* A node for `left` more bytes. */
+static struct cw_out_node *bytes_node(struct cw_outq_pool *pool, size_t left)
+{
+    struct cw_out_node *node;
+
+    if (left <= class_cap(CLASS_SMALL)) {
+        node = node_new(pool, CLASS_SMALL, class_cap(CLASS_SMALL));
+    } else if (left <= class_cap(CLASS_LARGE)) {
+        node = node_new(pool, CLASS_LARGE, class_cap(CLASS_LARGE));
+    } else {
+        node = node_new(pool, CW_OUT_CLASSES, left);
+    }
+    if (node) {
+        node->kind = CW_OUT_BYTES;
+    }
+    return node;
+}
+
+static size_t spare(const struct cw_outq *queue)
+{
+    const struct cw_out_node *tail = queue->tail;
+
+    return tail && tail->kind == CW_OUT_BYTES ? tail->cap - tail->start - tail->len : 0;
+}
+
+static void fill(struct cw_out_node *node, const uint8_t *data, size_t len)
+{
+    memcpy(node->as.bytes + node->start + node->len, data, len);
+    node->len += (uint32_t)len;
+}
+
+bool cw_outq_copy(struct cw_outq *queue, struct cw_outq_pool *pool, const struct cw_span *parts,
+                  size_t count, size_t skip)
+{
+    struct cw_out_node *extra = NULL;
+    size_t total = 0;
+    size_t room = spare(queue);
+
+    for (size_t i = 0; i < count; i++) {
+        total += parts[i].len;
+    }
+    assert(skip <= total);
+    total -= skip;
+    if (total > UINT32_MAX / 2) {
+        return false;
+    }
+    if (total > room) {
+        extra = bytes_node(pool, total - room);
+        if (!extra) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *data = parts[i].data;
+        size_t len = parts[i].len;
+        size_t over = skip < len ? skip : len;
+
+        skip -= over;
+        if (len == over) {
+            continue;
+        }
+        data += over;
+        len -= over;
+        if (room > 0) {
+            size_t n = len < room ? len : room;
+            fill(queue->tail, data, n);
+            data += n;
+            len -= n;
+            room -= n;
+        }
+        if (len > 0) {
+            fill(extra, data, len);
+        }
+    }
+    if (extra) {
+        append(queue, extra);
+    }
+    queue->bytes += total;
+    return true;
+}
+
+bool cw_outq_share(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_payload *payload,
+                   const void *room)
+{
+    size_t len = cw_payload_span(payload).len;
+    struct cw_out_node *node = len > UINT32_MAX / 2 ? NULL : node_new(pool, CLASS_REF, 0);
+
+    if (!node) {
+        return false;
+    }
+    node->kind = CW_OUT_PAYLOAD;
+    node->len = (uint32_t)len;
+    node->as.shared.payload = cw_payload_hold(payload);
+    node->as.shared.room = room;
+    append(queue, node);
+    queue->bytes += len;
+    return true;
+}
+
+bool cw_outq_add_source(struct cw_outq *queue, struct cw_outq_pool *pool,
+                        const struct cw_out_source *source)
+{
+    struct cw_out_node *node = node_new(pool, CLASS_REF, 0);
+
+    if (!node) {
+        return false;
+    }
+    node->kind = CW_OUT_SOURCE;
+    node->as.source = *source;
+    append(queue, node);
+    return true;
+}
+
+bool cw_outq_add_file(struct cw_outq *queue, struct cw_outq_pool *pool, const struct cw_out_file *file)
+{
+    struct cw_out_node *node = node_new(pool, CLASS_REF, 0);
+
+    if (!node) {
+        return false;
+    }
+    node->kind = CW_OUT_FILE;
+    node->as.file = *file;
+    append(queue, node);
+    return true;
+}
+
+struct cw_out_node *cw_outq_open_head(struct cw_outq *queue, struct cw_outq_pool *pool)
+{
+    struct cw_out_node *node = node_new(pool, CLASS_LARGE, class_cap(CLASS_LARGE));
+
+    if (node) {
+        node->kind = CW_OUT_BYTES;
+        node->next = queue->head;
+        queue->head = node;
+        if (!queue->tail) {
+            queue->tail = node;
+        }
+    }
+    return node;
+}
+
+void cw_outq_filled(struct cw_outq *queue, struct cw_out_node *node, size_t len)
+{
+    node->len = (uint32_t)len;
+    queue->bytes += len;
+}
+
+int cw_outq_gather(const struct cw_outq *queue, struct iovec *iov, int max, size_t *total)
+{
+    int count = 0;
+
+    *total = 0;
+    for (const struct cw_out_node *node = queue->head; node && count < max; node = node->next) {
+        const uint8_t *bytes;
+
+        if (node->kind == CW_OUT_BYTES) {
+            bytes = node->as.bytes;
+        } else if (node->kind == CW_OUT_PAYLOAD) {
+            bytes = cw_payload_span(node->as.shared.payload).data;
+        } else {
+            break;
+        }
+        iov[count].iov_base = (void *)(uintptr_t)(bytes + node->start);
+        iov[count].iov_len = node->len;
+        *total += node->len;
+        count++;
+    }
+    return count;
+}
+
+void cw_outq_advance(struct cw_outq *queue, struct cw_outq_pool *pool, size_t n)
+{
+    assert(n <= queue->bytes);
+    while (queue->head && queue->head->kind <= CW_OUT_PAYLOAD && n >= queue->head->len) {
+        n -= queue->head->len;
+        cw_outq_pop(queue, pool, CW_OK);
+    }
+    if (n > 0) {
+        queue->head->begun = true;
+        queue->head->start += (uint32_t)n;
+        queue->head->len -= (uint32_t)n;
+        queue->bytes -= n;
+    }
+}
+
+void cw_outq_pop(struct cw_outq *queue, struct cw_outq_pool *pool, int code)
+{
+    struct cw_out_node *node = queue->head;
+
+    queue->head = node->next;
+    if (!queue->head) {
+        queue->tail = NULL;
+    }
+    if (node->kind <= CW_OUT_PAYLOAD) {
+        queue->bytes -= node->len;
+    }
+    node_end(pool, node, code);
+}
+
+size_t cw_outq_drop(struct cw_outq *queue, struct cw_outq_pool *pool, const void *room, size_t need)
+{
+    struct cw_out_node **link = &queue->head;
+    struct cw_out_node *last = NULL;
+    size_t dropped = 0;
+    size_t freed = 0;
+
+    while (*link && freed < need) {
+        struct cw_out_node *node = *link;
+        bool droppable = node->kind == CW_OUT_PAYLOAD && !node->begun && node->as.shared.room &&
+                         (!room || node->as.shared.room == room);
+
+        if (droppable) {
+            *link = node->next;
+            freed += node->len;
+            queue->bytes -= node->len;
+            node_end(pool, node, CW_OK);
+            dropped++;
+        } else {
+            last = node;
+            link = &node->next;
+        }
+    }
+    if (!*link) {
+        queue->tail = last;
+    }
+    return dropped;
+}

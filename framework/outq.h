@@ -1,0 +1,107 @@
+/* The output queue: bytes copied in, payloads shared, sources pulled; gathered into iovecs.
+ *
+ * A connection has none while nothing waits. Nodes and queues come from per-loop free lists, so that a
+ * message in steady state costs no allocation. */
+#ifndef CW_OUTQ_H
+#define CW_OUTQ_H
+
+#include <causeway/conn.h>
+#include <causeway/payload.h>
+#include <causeway/types.h>
+
+#include <sys/uio.h>
+
+enum cw_out_kind { CW_OUT_BYTES, CW_OUT_PAYLOAD, CW_OUT_SOURCE, CW_OUT_FILE };
+
+enum { CW_OUT_SMALL = 2048, CW_OUT_LARGE = 16384, CW_OUT_CLASSES = 3, CW_OUT_GATHER_MAX = 16384 };
+
+struct cw_out_source {
+    cw_source_fn pull;
+    void (*done)(int code, void *user);
+    void *user;
+    bool waiting; /* it said CW_EAGAIN and cw_conn_source_ready has not come */
+};
+
+struct cw_out_file {
+    int fd;
+    uint64_t offset;
+    uint64_t len;
+};
+
+struct cw_out_node {
+    struct cw_out_node *next;
+    uint8_t kind;
+    uint8_t size_class; /* of the free lists; CW_OUT_CLASSES: straight from the allocator */
+    bool begun;         /* its first byte is with the stream */
+    uint32_t start;     /* taken by the stream so far */
+    uint32_t len;       /* bytes that remain */
+    uint32_t cap;       /* CW_OUT_BYTES: room in `bytes` */
+    union {
+        struct {
+            struct cw_payload *payload;
+            const void *room; /* the room whose policy may drop it; NULL: nobody may */
+        } shared;
+        struct cw_out_source source;
+        struct cw_out_file file;
+        uint8_t bytes[sizeof(struct cw_out_source)]; /* goes on to `cap` */
+    } as;
+};
+
+struct cw_outq {
+    struct cw_out_node *head;
+    struct cw_out_node *tail;
+    size_t bytes;   /* copied and shared; sources and files do not count */
+    uint32_t since; /* tick of the last progress, or of the first byte queued */
+};
+
+/* Free lists of one loop. */
+struct cw_outq_pool {
+    struct cw_out_node *free[CW_OUT_CLASSES]; /* references, small, large */
+    size_t count[CW_OUT_CLASSES];
+    struct cw_outq *queues;
+    size_t queue_count;
+};
+
+void cw_outq_pool_release(struct cw_outq_pool *pool);
+
+/* A queue for *slot, if it has none. False: no memory. */
+bool cw_outq_ensure(struct cw_outq **slot, struct cw_outq_pool *pool, uint32_t tick);
+
+/* Gives the queue back when it is empty. */
+void cw_outq_settle(struct cw_outq **slot, struct cw_outq_pool *pool);
+
+/* Drops everything, telling sources `code`. */
+void cw_outq_clear(struct cw_outq **slot, struct cw_outq_pool *pool, int code);
+
+/* Copies parts behind what waits, `skip` bytes of them left out. All or nothing. */
+bool cw_outq_copy(struct cw_outq *queue, struct cw_outq_pool *pool, const struct cw_span *parts,
+                  size_t count, size_t skip);
+
+/* Takes a hold of its own on the payload. room may be NULL. */
+bool cw_outq_share(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_payload *payload,
+                   const void *room);
+
+/* Takes the source over, or nothing. */
+bool cw_outq_add_source(struct cw_outq *queue, struct cw_outq_pool *pool,
+                        const struct cw_out_source *source);
+bool cw_outq_add_file(struct cw_outq *queue, struct cw_outq_pool *pool, const struct cw_out_file *file);
+
+/* Puts room for up to CW_OUT_LARGE bytes before the head (a source's), to be filled with *len bytes by the
+ * caller. NULL: no memory. */
+struct cw_out_node *cw_outq_open_head(struct cw_outq *queue, struct cw_outq_pool *pool);
+void cw_outq_filled(struct cw_outq *queue, struct cw_out_node *node, size_t len);
+
+/* Points iovecs at the bytes at the head, up to the first source. Returns how many iovecs. */
+int cw_outq_gather(const struct cw_outq *queue, struct iovec *iov, int max, size_t *total);
+
+/* n gathered bytes have been taken. */
+void cw_outq_advance(struct cw_outq *queue, struct cw_outq_pool *pool, size_t n);
+
+/* Takes off the head, telling a source `code`. */
+void cw_outq_pop(struct cw_outq *queue, struct cw_outq_pool *pool, int code);
+
+/* Drops shared messages of `room` (NULL: of any room) that are not begun, oldest first, until `need` bytes
+ * are free'd. Returns how many messages went. */
+size_t cw_outq_drop(struct cw_outq *queue, struct cw_outq_pool *pool, const void *room, size_t need);
+
+#endif
