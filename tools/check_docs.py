@@ -152,8 +152,8 @@ def check_prose(path, prose, words, commands):
 
 def check_comments():
     """Declarations without a comment, with an empty or a copied one, or with its parts out of order."""
-    seen = {}
     for path, name in headers.public_headers(ROOT):
+        seen = {}
         file = path.relative_to(ROOT)
         for item in headers.parse(path, name).declarations:
             if item.kind == "macro" and item.name.endswith("_H"):

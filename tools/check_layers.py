@@ -102,11 +102,10 @@ class Checker:
             return self.public_include(file, header)
         if quote == '"':
             return self.quoted_include(file, header)
-        if "/include/" in file and matches(header, [
-                pattern for kind, what, files in self.rules for pattern in what
-                if kind == "system" and files == ["*"]]):
-            return None
         if "/include/" in file:
+            if any(kind == "system" and matches(header, what) and (files == ["*"] or file in files)
+                   for kind, what, files in self.rules):
+                return None
             return "public headers include no library and no system header"
         if self.allowed(["system", "library"], header, file):
             return None

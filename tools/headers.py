@@ -143,6 +143,9 @@ def parse(path, name):
         else:
             end = declaration_end(text, pos)
             kind_name = classify(text[pos:end])
+            if kind_name is None and raw:  # a forward declaration between a comment and its function
+                pos = end
+                continue
         if kind_name:
             grouped = not raw and previous_end >= 0
             declarations.append(Declaration(*kind_name, text[pos:end], line, raw or
