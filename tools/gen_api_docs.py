@@ -20,6 +20,16 @@ def page_path(name):
     return name.removeprefix("causeway/").removesuffix(".h") + ".md"
 
 
+def heading(members):
+    """A struct and a function may have one name; their headings differ."""
+    first = members[0]
+    return f"{first.kind} {first.name}" if first.text.startswith(f"{first.kind} {first.name}") else first.name
+
+
+def anchor(members):
+    return heading(members).lower().replace(" ", "-")
+
+
 def render_fields(fields):
     lines = []
     for name, text in fields:
@@ -56,7 +66,7 @@ def render(header):
     for kind, _ in KINDS:
         for members in (g for g in groups if g[0].kind == kind):
             summary = headers.parse_comment(members[0].raw).summary
-            names = ", ".join(f"[`{d.name}`](#{members[0].name.lower()})" for d in members)
+            names = ", ".join(f"[`{d.name}`](#{anchor(members)})" for d in members)
             lines.append(f"| {names} | {cell(summary)} |")
     for kind, title in KINDS:
         chosen = [g for g in groups if g[0].kind == kind]
@@ -64,7 +74,7 @@ def render(header):
             lines += ["", f"## {title}"]
         for members in chosen:
             comment = headers.parse_comment(members[0].raw)
-            lines += ["", f"### {members[0].name}", "", "```c", *(d.text for d in members), "```", ""]
+            lines += ["", f"### {heading(members)}", "", "```c", *(d.text for d in members), "```", ""]
             lines.append(comment.summary)
             for paragraph in comment.body:
                 lines += ["", paragraph]
