@@ -85,8 +85,6 @@ class Checker:
         if found is None:
             return "is not in this layer"
         target = str(found.resolve().relative_to(self.root))
-        if layer == "middleware":
-            return "middleware uses public headers only"
         if not target.startswith(layer + "/"):
             return f"{layer} may not reach into {target}"
         if layer == "examples" and Path(target).parts[1] not in (Path(file).parts[1], "common"):
