@@ -4,7 +4,6 @@
  * bytes, so it answers framed loads as well as raw ones. What a socket does not take is kept and
  * that connection is not read until it has gone; a connection that never falls behind owns no
  * memory. Every figure of the framework is read against this program's. */
-#define _GNU_SOURCE
 #include "listen.h"
 
 #include <errno.h>
@@ -16,7 +15,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FDS_MAX = 1 << 20, EVENTS_MAX = 1024, ACCEPTS_PER_TURN = 64, SCRATCH_BYTES = 65536 + 64 };
+enum {
+    FDS_MAX = 1 << 20,
+    EVENTS_MAX = 1024,
+    ACCEPTS_PER_TURN = 64,
+    SCRATCH_BYTES = 65536 + 64
+};
 
 struct rest {
     size_t at;

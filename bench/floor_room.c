@@ -2,7 +2,6 @@
  *
  * One epoll loop over 4-byte framed connections. Each frame is sent to every other connection by a
  * send() of its own, at once. What a socket does not take waits in a buffer of that connection. */
-#define _GNU_SOURCE
 #include "listen.h"
 
 #include <errno.h>

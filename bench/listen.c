@@ -1,5 +1,4 @@
 /* A listening socket for the floor servers. */
-#define _GNU_SOURCE
 #include "listen.h"
 
 #include <arpa/inet.h>

@@ -1,7 +1,6 @@
 /* A load generator on bare epoll: one thread, a closed loop, every reply compared with what was
  * sent. It prints one line of JSON. With --server-pid it reads that process's processor time at
  * both ends of the measured window, so that warm-up and connecting are not in it. */
-#define _GNU_SOURCE
 #include "load_impl.h"
 
 #include <arpa/inet.h>
@@ -16,7 +15,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { SPARE_FDS = 32, SIZE_MAX_BYTES = 64 << 20, SECONDS_MAX = 600, OVERTIME_SECONDS = 120 };
+enum {
+    SPARE_FDS = 32,
+    SIZE_MAX_BYTES = 64 << 20,
+    SECONDS_MAX = 600,
+    OVERTIME_SECONDS = 120
+};
 
 static const char usage[] =
     "usage: load --port N [options]\n"
@@ -84,16 +88,35 @@ static bool parse_option(int letter, const char *text, struct load_options *opti
     if (letter == '?' || !parse_number(text, UINT32_MAX / 2, &number))
         return false;
     switch (letter) {
-    case 'p': options->address.sin_port = htons((uint16_t)number); return number <= 65535;
-    case 'c': options->connections = (uint32_t)number; return number >= 1;
-    case 'd': options->depth = (uint32_t)number; return number >= 1 && number <= 65536;
-    case 's': options->size = (uint32_t)number; return number >= 1 && number <= SIZE_MAX_BYTES;
-    case 't': options->seconds = number; return number <= SECONDS_MAX;
-    case 'w': options->warmup_seconds = number; return number <= SECONDS_MAX;
-    case 'r': options->rate = (uint32_t)number; return number >= 1;
-    case 'i': options->wait_seconds = (uint32_t)number; return number <= SECONDS_MAX;
-    case 'P': options->server_pid = (pid_t)number; return true;
-    default: return false;
+    case 'p':
+        options->address.sin_port = htons((uint16_t)number);
+        return number <= 65535;
+    case 'c':
+        options->connections = (uint32_t)number;
+        return number >= 1;
+    case 'd':
+        options->depth = (uint32_t)number;
+        return number >= 1 && number <= 65536;
+    case 's':
+        options->size = (uint32_t)number;
+        return number >= 1 && number <= SIZE_MAX_BYTES;
+    case 't':
+        options->seconds = number;
+        return number <= SECONDS_MAX;
+    case 'w':
+        options->warmup_seconds = number;
+        return number <= SECONDS_MAX;
+    case 'r':
+        options->rate = (uint32_t)number;
+        return number >= 1;
+    case 'i':
+        options->wait_seconds = (uint32_t)number;
+        return number <= SECONDS_MAX;
+    case 'P':
+        options->server_pid = (pid_t)number;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -169,10 +192,14 @@ static void report(const struct load *load)
 static bool run(struct load *load)
 {
     switch (load->options.mode) {
-    case LOAD_ROOMS: return load_run_rooms(load);
-    case LOAD_ACCEPTS: return load_run_accepts(load);
-    case LOAD_IDLE: return load_run_idle(load);
-    default: return load_run_echo(load);
+    case LOAD_ROOMS:
+        return load_run_rooms(load);
+    case LOAD_ACCEPTS:
+        return load_run_accepts(load);
+    case LOAD_IDLE:
+        return load_run_idle(load);
+    default:
+        return load_run_echo(load);
     }
 }
 

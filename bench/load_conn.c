@@ -1,5 +1,4 @@
 /* The load program's connections: opening, sending, receiving, comparing. */
-#define _GNU_SOURCE
 #include "load_impl.h"
 
 #include <errno.h>

@@ -1,5 +1,4 @@
 /* What the load program does with its connections. */
-#define _GNU_SOURCE
 #include "load_impl.h"
 
 #include <poll.h>
@@ -8,7 +7,10 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 1024, PRIMING_ROUNDS = 50 };
+enum {
+    EVENTS_MAX = 1024,
+    PRIMING_ROUNDS = 50
+};
 
 static const uint64_t second_ns = 1000000000u;
 static const uint64_t stall_ns = 5 * 1000000000ull;
@@ -39,19 +41,22 @@ static uint32_t turn(struct load *load, int wait_ms, bool answer)
 
 /* Echo: each reply is answered by the next message, so `depth` are always in flight. */
 
-static bool echo_on_message(struct load *load, struct conn *conn)
+static bool is_own_message(struct load *load, struct conn *conn)
 {
     uint8_t head[HEAD_MAX];
 
     load_fill_head(load, head, conn->index, conn->in_seq);
-    if (memcmp(head, conn->in_head, load->shape.head_len) != 0)
-        return false;
+    return memcmp(head, conn->in_head, load->shape.head_len) == 0;
+}
+
+static bool echo_on_message(struct load *load, struct conn *conn)
+{
     if (load->measuring) {
         load->messages++;
         histogram_add(&load->latency,
                       load->now_ns - conn->asked_ns[conn->in_seq % load->options.depth]);
     }
-    return true;
+    return is_own_message(load, conn);
 }
 
 static bool echo_until(struct load *load, uint64_t end_ns)
@@ -254,7 +259,7 @@ static bool accepts_until(struct load *load, uint64_t end_ns)
 
 bool load_run_accepts(struct load *load)
 {
-    load->on_message = echo_on_message;
+    load->on_message = is_own_message;
     load->now_ns = clock_ns();
     if (!accepts_until(load, later(load, load->options.warmup_seconds)))
         return false;
@@ -284,7 +289,7 @@ static void say(const char *what, uint32_t count)
 
 bool load_run_idle(struct load *load)
 {
-    load->on_message = echo_on_message;
+    load->on_message = is_own_message;
     load_window_begin(load);
     do {
         if (!load_open_all(load))

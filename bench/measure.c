@@ -1,5 +1,4 @@
 /* Clock, histogram and processor time for the load program. */
-#define _GNU_SOURCE
 #include "measure.h"
 
 #include <dirent.h>
