@@ -1,6 +1,7 @@
 /* The load program's connections: opening, sending, receiving, comparing. */
 #include "load_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -53,6 +54,8 @@ bool load_init(struct load *load)
     struct shape *shape = &load->shape;
     size_t whole_head = shape->length_len + 8;
 
+    assert(load->options.connections > 0);
+    assert(load->options.depth > 0);
     shape->wire_len = shape->length_len + load->options.size;
     shape->head_len = shape->wire_len < whole_head ? shape->wire_len : whole_head;
     shape->out_messages = (uint32_t)(OUT_BYTES / shape->wire_len);

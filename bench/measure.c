@@ -2,8 +2,9 @@
 #include "measure.h"
 
 #include <dirent.h>
-#include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -56,6 +57,18 @@ double histogram_us(const struct histogram *histogram, double share)
     return (double)histogram->max_ns / 1000.0;
 }
 
+/* Reads the first line of a file of /proc; false when there is none. */
+static bool read_line(const char *path, char *line, size_t cap)
+{
+    FILE *file = fopen(path, "re");
+
+    if (file == NULL)
+        return false;
+    bool read = fgets(line, (int)cap, file) != NULL;
+    fclose(file);
+    return read;
+}
+
 /* schedstat counts in nanoseconds; stat, in ticks of 10 ms, is for kernels built without it. */
 static uint64_t threads_cpu_ns(pid_t pid, DIR *tasks)
 {
@@ -64,17 +77,13 @@ static uint64_t threads_cpu_ns(pid_t pid, DIR *tasks)
 
     while ((task = readdir(tasks)) != NULL) {
         char path[320];
-        uint64_t ns = 0;
+        char line[128];
 
         if (task->d_name[0] == '.')
             continue;
         snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", (int)pid, task->d_name);
-        FILE *file = fopen(path, "re");
-        if (file == NULL)
-            continue;
-        if (fscanf(file, "%" SCNu64, &ns) == 1)
-            total += ns;
-        fclose(file);
+        if (read_line(path, line, sizeof line))
+            total += strtoull(line, NULL, 10);
     }
     return total;
 }
@@ -83,20 +92,18 @@ static uint64_t ticks_cpu_ns(pid_t pid)
 {
     char path[64];
     char line[1024];
-    uint64_t user = 0;
-    uint64_t kernel = 0;
 
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
+    if (!read_line(path, line, sizeof line))
         return 0;
-    /* The name, in parentheses, may hold spaces: fields are counted from its last one. */
-    const char *fields = fgets(line, sizeof line, file) != NULL ? strrchr(line, ')') : NULL;
-    fclose(file);
-    if (fields == NULL ||
-        sscanf(fields, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, &user,
-               &kernel) != 2)
+    /* The name, in parentheses, may hold spaces: fields are counted from its end. */
+    char *field = strrchr(line, ')');
+    for (int i = 0; field != NULL && i < 12; i++)
+        field = strchr(field + 1, ' ');
+    if (field == NULL)
         return 0;
+    uint64_t user = strtoull(field, &field, 10);
+    uint64_t kernel = strtoull(field, NULL, 10);
     return (user + kernel) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 

@@ -56,7 +56,7 @@ static struct event_base *new_base(void)
 
 int main(int argc, char **argv)
 {
-    int port = argc == 3 && strcmp(argv[1], "--port") == 0 ? atoi(argv[2]) : 0;
+    int port = argc == 3 && strcmp(argv[1], "--port") == 0 ? (int)strtol(argv[2], NULL, 10) : 0;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
     socklen_t address_len = sizeof address;
     struct event_base *base = new_base();

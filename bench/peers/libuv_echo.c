@@ -91,7 +91,7 @@ int main(int argc, char **argv)
     uv_tcp_t listener;
     struct sockaddr_in address;
     int address_len = sizeof address;
-    int port = argc == 3 && strcmp(argv[1], "--port") == 0 ? atoi(argv[2]) : 0;
+    int port = argc == 3 && strcmp(argv[1], "--port") == 0 ? (int)strtol(argv[2], NULL, 10) : 0;
 
     signal(SIGPIPE, SIG_IGN);
     uv_tcp_init(uv_default_loop(), &listener);
