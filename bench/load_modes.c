@@ -14,6 +14,7 @@ enum {
 
 static const uint64_t second_ns = 1000000000u;
 static const uint64_t stall_ns = 5 * 1000000000ull;
+static const uint64_t drain_quiet_ns = 2000000000u;
 static const uint64_t priming_quiet_ns = 300000000u;
 
 static uint64_t later(const struct load *load, double seconds)
@@ -67,12 +68,32 @@ static bool echo_until(struct load *load, uint64_t end_ns)
         if (turn(load, 100, true) > 0)
             heard_ns = load->now_ns;
         if (load->now_ns - heard_ns > stall_ns || load->open_count == 0) {
-            fprintf(stderr, "load: no reply for %u s\n", (unsigned)(stall_ns / second_ns));
+            fprintf(stderr, "load: no reply any more, %u connections are left\n", load->open_count);
             load->errors++;
             return false;
         }
     }
     return true;
+}
+
+/* Counts a connection as an error on which a message is never answered. */
+static void echo_drain(struct load *load)
+{
+    uint64_t heard_ns = load->now_ns = clock_ns();
+    uint32_t unanswered = load->open_count;
+
+    while (unanswered > 0 && load->now_ns - heard_ns < drain_quiet_ns) {
+        if (turn(load, 10, false) > 0)
+            heard_ns = load->now_ns;
+        unanswered = 0;
+        for (uint32_t i = 0; i < load->options.connections; i++) {
+            const struct conn *conn = &load->conns[i];
+            unanswered += conn->phase == CONN_OPEN && conn->in_seq != conn->asked;
+        }
+    }
+    load->errors += unanswered;
+    if (unanswered > 0)
+        fprintf(stderr, "load: %u connections have messages without a reply\n", unanswered);
 }
 
 bool load_run_echo(struct load *load)
@@ -88,6 +109,8 @@ bool load_run_echo(struct load *load)
     load_window_begin(load);
     bool whole = echo_until(load, later(load, load->options.seconds));
     load_window_end(load);
+    if (whole)
+        echo_drain(load);
     load_close_all(load);
     return whole;
 }

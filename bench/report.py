@@ -48,6 +48,7 @@ def ratio_of_minima(values, floor):
 
 
 def summarise(case, name, results, floor):
+    """One row of the table: what a server did in a case, over all rounds."""
     row = {"scenario": case.scenario, "case": case.label, "server": name, "unit": unit_of(case),
            "connections": case.connections, "target": case.target if name == "causeway" else "",
            "rounds": results}
@@ -83,7 +84,8 @@ def step_row(name, small, large, floor_small, floor_large):
     return {"scenario": "scale", "case": "step, 1000 → 10000 conns", "server": name, "unit": "×",
             "target": SCALE_TARGET if name == "causeway" else "", "failures": [], "rounds": [],
             "value": value, "min": min(steps), "spread": (max(steps) - min(steps)) / value,
-            "ratio": statistics.median(ratio for _, ratio in rounds)}
+            "ratio": statistics.median(ratio for _, ratio in rounds),
+            "ratio_min": large["min"] / small["min"] / (floor_large["min"] / floor_small["min"])}
 
 
 def add_steps(rows):
@@ -101,7 +103,7 @@ def add_steps(rows):
 
 def add_rows(rows, case, rounds):
     floor = rounds.get("floor", [])
-    rows += [summarise(case, name, results, floor) for name, results in rounds.items()]
+    rows += [summarise(case, name, results, floor) for name, results in rounds.items() if results]
     if case.scenario == "scale" and case.connections == 10000:
         add_steps(rows)
 

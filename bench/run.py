@@ -105,7 +105,7 @@ class Children:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait(SERVER_STOP_SECONDS)
-        for stream in (child.stdin, child.stdout):
+        for stream in (child.stdin, child.stdout, child.stderr):
             if stream is not None:
                 stream.close()
         if child in self.running:
@@ -254,7 +254,7 @@ class Bench:
             self.children.stop(child)
         if child.returncode != 0:
             lines = err.decode(errors="replace").strip().splitlines()
-            raise Failure(lines[-1] if lines else f"load ended with status {child.returncode}")
+            raise Failure(lines[0] if lines else f"load ended with status {child.returncode}")
         return json.loads(out)
 
     def run_idle(self, case, server):
@@ -305,28 +305,37 @@ class Bench:
         print(f"{head}: {report.value_text(case, result['value'])}", file=sys.stderr, flush=True)
         return result
 
-    def run_case(self, case):
-        servers = self.servers(case)
-        rounds = {name: [] for name in servers}
+    def run_round(self, case, number, servers, rounds):
         names = list(servers)
-        for number in range(self.rounds(case)):
-            shift = number % len(names) if names else 0
-            for name in names[shift:] + names[:shift]:
-                failures = sum("failed" in result for result in rounds[name])
-                if failures >= FAILURES_MAX:
-                    self.done += 1
-                    continue
-                rounds[name].append(self.run_once(case, name, servers[name]))
-        return rounds
+        shift = number % len(names) if names else 0
+        for name in names[shift:] + names[:shift]:
+            failures = sum("failed" in result for result in rounds[name])
+            if failures >= FAILURES_MAX:
+                self.done += 1
+                continue
+            rounds[name].append(self.run_once(case, name, servers[name]))
+
+    def run_scenario(self, cases, rows):
+        """Round by round over all its cases: a slow drift of the machine then meets all alike."""
+        servers = [self.servers(case) for case in cases]
+        rounds = [{name: [] for name in found} for found in servers]
+        try:
+            for number in range(self.rounds(cases[0])):
+                for case, found, results in zip(cases, servers, rounds):
+                    self.run_round(case, number, found, results)
+        finally:
+            for case, results in zip(cases, rounds):
+                report.add_rows(rows, case, results)
 
     def rounds(self, case):
         """Memory hardly varies: two rounds show it."""
         return min(2, self.options.rounds) if case.mode == "idle" else self.options.rounds
 
-    def run(self, cases, rows):
-        self.total = sum(len(self.servers(case)) * self.rounds(case) for case in cases)
-        for case in cases:
-            report.add_rows(rows, case, self.run_case(case))
+    def run(self, scenarios, rows):
+        self.total = sum(len(self.servers(case)) * self.rounds(case)
+                         for cases in scenarios for case in cases)
+        for cases in scenarios:
+            self.run_scenario(cases, rows)
 
 
 def parse():
@@ -375,11 +384,11 @@ def main():
     about = report.about(HERE.parent, bench.build)
     for warning in about["warnings"]:
         bench.note(warning)
-    cases = [case for name in dict.fromkeys(options.scenario) for case in SCENARIOS[name]]
+    scenarios = [SCENARIOS[name] for name in dict.fromkeys(options.scenario)]
     rows = []
     status = 0
     try:
-        bench.run(cases, rows)
+        bench.run(scenarios, rows)
     except KeyboardInterrupt:
         bench.note("interrupted: what follows is incomplete")
         status = 130
