@@ -208,7 +208,7 @@ class Bench:
             found = {"causeway": [self.program("room_server")],
                      "floor": [self.program("floor_room"), "--port", 0]}
         else:
-            limit = case.connections + 10000
+            limit = max(10000, case.connections + 100)
             found = {
                 "causeway": [self.build / "examples/echo/echo", "--protocol", case.protocol,
                              "--host", "127.0.0.1", "--port", 0, "--max-connections", limit,
