@@ -73,10 +73,11 @@ def summarise(case, name, results, floor):
 
 def step_row(name, small, large, floor_small, floor_large):
     """How much dearer a message becomes from the small case to the large, against the floor's own."""
-    rounds = [(two["value"] / one["value"], (two["value"] / one["value"]) / (four["value"] / three["value"]))
-              for one, two, three, four in zip(small["rounds"], large["rounds"],
-                                               floor_small["rounds"], floor_large["rounds"])
-              if all(result.get("value") for result in (one, two, three, four))]
+    rounds = []
+    for runs in zip(small["rounds"], large["rounds"], floor_small["rounds"], floor_large["rounds"]):
+        if all(result.get("value") for result in runs):
+            low, high, floor_low, floor_high = (result["value"] for result in runs)
+            rounds.append((high / low, (high / low) / (floor_high / floor_low)))
     if not rounds:
         return None
     steps = [step for step, _ in rounds]
@@ -189,9 +190,11 @@ def load_table(rows):
             continue
         digits = 2 if row["unit"] == "×" else 1 if row["value"] < 1000 else 0
         body.append([row["scenario"], row["case"], row["server"], number(row, "value", digits),
-                     row["unit"], number(row, "min", digits), f"{row['spread']:.0%}", ratio_text(row),
-                     number(row, "ratio_min", 3 if row["scenario"] == "rooms" else 2), row["target"], per_second(row), number(row, "p50_us"), number(row, "p99_us"),
-                     number(row, "setup_us_each", 0), number(row, "setup_p50_us"), number(row, "setup_p99_us"),
+                     row["unit"], number(row, "min", digits), f"{row['spread']:.0%}",
+                     ratio_text(row), number(row, "ratio_min", 3 if row["scenario"] == "rooms" else 2),
+                     row["target"], per_second(row), number(row, "p50_us"), number(row, "p99_us"),
+                     number(row, "setup_us_each") if row["scenario"] != "accepts" else "",
+                     number(row, "setup_p50_us"), number(row, "setup_p99_us"),
                      number(row, "errors")])
     return aligned(head, body)
 
