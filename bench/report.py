@@ -298,7 +298,7 @@ def plot(rows, found):
 
 def write(rows, found, notes, options):
     options.out.mkdir(parents=True, exist_ok=True)
-    name = "all" if len(options.scenario) > 4 else "-".join(options.scenario)
+    name = "all" if options.everything else "-".join(options.scenario)
     data = {"about": found, "notes": notes, "rounds": options.rounds, "seconds": options.seconds,
             "warmup": options.warmup, "rows": rows}
     paths = [options.out / f"{name}.json"]

@@ -363,6 +363,7 @@ def parse():
             setattr(options, name, value)
     if options.rounds < 1 or options.seconds <= 0 or options.warmup < 0:
         parser.error("rounds and seconds must be above 0")
+    options.everything = not options.scenario
     options.scenario = options.scenario or list(SCENARIOS)
     options.out = pathlib.Path(options.out or pathlib.Path(options.build) / "bench/results")
     return options
