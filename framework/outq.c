@@ -67,6 +67,9 @@ static void node_end(struct cw_outq_pool *pool, struct cw_out_node *node, int co
         cw_payload_drop(node->as.shared.payload);
     } else if (node->kind == CW_OUT_FILE) {
         close(node->as.file.fd);
+        if (node->as.file.done) {
+            node->as.file.done(code, node->as.file.user);
+        }
     } else if (node->kind == CW_OUT_SOURCE && node->as.source.done) {
         node->as.source.done(code, node->as.source.user);
     }
@@ -229,52 +232,109 @@ bool cw_outq_copy(struct cw_outq *queue, struct cw_outq_pool *pool, const struct
         append(queue, extra);
     }
     queue->bytes += total;
+    pool->bytes += total;
     return true;
+}
+
+static struct cw_out_node *share_node(struct cw_outq_pool *pool, struct cw_payload *payload)
+{
+    size_t len = cw_payload_span(payload).len;
+    struct cw_out_node *node = len > UINT32_MAX / 2 ? NULL : node_new(pool, CLASS_REF, 0);
+
+    if (node) {
+        node->kind = CW_OUT_PAYLOAD;
+        node->len = (uint32_t)len;
+        node->as.shared.payload = cw_payload_hold(payload);
+        node->as.shared.room = NULL;
+    }
+    return node;
+}
+
+static void append_shared(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node)
+{
+    append(queue, node);
+    queue->bytes += node->len;
+    pool->bytes += node->len;
 }
 
 bool cw_outq_share(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_payload *payload,
                    const void *room)
 {
-    size_t len = cw_payload_span(payload).len;
-    struct cw_out_node *node = len > UINT32_MAX / 2 ? NULL : node_new(pool, CLASS_REF, 0);
+    struct cw_out_node *node = share_node(pool, payload);
 
     if (!node) {
         return false;
     }
-    node->kind = CW_OUT_PAYLOAD;
-    node->len = (uint32_t)len;
-    node->as.shared.payload = cw_payload_hold(payload);
     node->as.shared.room = room;
-    append(queue, node);
-    queue->bytes += len;
+    append_shared(queue, pool, node);
+    if (room) {
+        queue->shared_bytes += node->len;
+    }
+    queue->shared_count++;
     return true;
 }
 
-bool cw_outq_add_source(struct cw_outq *queue, struct cw_outq_pool *pool,
-                        const struct cw_out_source *source)
+bool cw_outq_share2(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_payload *first,
+                    struct cw_payload *second)
 {
-    struct cw_out_node *node = node_new(pool, CLASS_REF, 0);
+    struct cw_out_node *head = first ? share_node(pool, first) : NULL;
+    struct cw_out_node *body = share_node(pool, second);
 
-    if (!node) {
+    if ((first && !head) || !body) {
+        if (head) {
+            node_end(pool, head, CW_OK);
+        }
+        if (body) {
+            node_end(pool, body, CW_OK);
+        }
         return false;
     }
+    if (head) {
+        append_shared(queue, pool, head);
+        queue->shared_count++;
+    }
+    append_shared(queue, pool, body);
+    queue->shared_count++;
+    return true;
+}
+
+struct cw_out_node *cw_outq_source_node(struct cw_outq_pool *pool)
+{
+    return node_new(pool, CLASS_REF, 0);
+}
+
+void cw_outq_unused_node(struct cw_outq_pool *pool, struct cw_out_node *node)
+{
+    if (node) {
+        node_free(pool, node);
+    }
+}
+
+void cw_outq_add_source(struct cw_outq *queue, struct cw_out_node *node, const struct cw_out_source *source)
+{
     node->kind = CW_OUT_SOURCE;
     node->as.source = *source;
     append(queue, node);
-    return true;
 }
 
-bool cw_outq_add_file(struct cw_outq *queue, struct cw_outq_pool *pool, const struct cw_out_file *file)
+void cw_outq_add_file(struct cw_outq *queue, struct cw_out_node *node, const struct cw_out_file *file)
 {
-    struct cw_out_node *node = node_new(pool, CLASS_REF, 0);
-
-    if (!node) {
-        return false;
-    }
     node->kind = CW_OUT_FILE;
     node->as.file = *file;
     append(queue, node);
-    return true;
+}
+
+bool cw_outq_wake_sources(struct cw_outq *queue)
+{
+    bool any = false;
+
+    for (struct cw_out_node *node = queue->head; node; node = node->next) {
+        if (node->kind == CW_OUT_SOURCE && node->as.source.waiting) {
+            node->as.source.waiting = false;
+            any = true;
+        }
+    }
+    return any;
 }
 
 struct cw_out_node *cw_outq_open_head(struct cw_outq *queue, struct cw_outq_pool *pool)
@@ -292,10 +352,11 @@ struct cw_out_node *cw_outq_open_head(struct cw_outq *queue, struct cw_outq_pool
     return node;
 }
 
-void cw_outq_filled(struct cw_outq *queue, struct cw_out_node *node, size_t len)
+void cw_outq_filled(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node, size_t len)
 {
     node->len = (uint32_t)len;
     queue->bytes += len;
+    pool->bytes += len;
 }
 
 int cw_outq_gather(const struct cw_outq *queue, struct iovec *iov, int max, size_t *total)
@@ -321,6 +382,20 @@ int cw_outq_gather(const struct cw_outq *queue, struct iovec *iov, int max, size
     return count;
 }
 
+/* The node leaves the queue with what remains of it. */
+static void uncount(struct cw_outq *queue, struct cw_outq_pool *pool, const struct cw_out_node *node)
+{
+    if (node->kind > CW_OUT_PAYLOAD) {
+        return;
+    }
+    queue->bytes -= node->len;
+    pool->bytes -= node->len;
+    if (node->kind == CW_OUT_PAYLOAD) {
+        queue->shared_count--;
+        queue->shared_bytes -= node->as.shared.room ? node->len : 0;
+    }
+}
+
 void cw_outq_advance(struct cw_outq *queue, struct cw_outq_pool *pool, size_t n)
 {
     assert(n <= queue->bytes);
@@ -333,6 +408,10 @@ void cw_outq_advance(struct cw_outq *queue, struct cw_outq_pool *pool, size_t n)
         queue->head->start += (uint32_t)n;
         queue->head->len -= (uint32_t)n;
         queue->bytes -= n;
+        pool->bytes -= n;
+        if (queue->head->kind == CW_OUT_PAYLOAD && queue->head->as.shared.room) {
+            queue->shared_bytes -= n;
+        }
     }
 }
 
@@ -344,9 +423,7 @@ void cw_outq_pop(struct cw_outq *queue, struct cw_outq_pool *pool, int code)
     if (!queue->head) {
         queue->tail = NULL;
     }
-    if (node->kind <= CW_OUT_PAYLOAD) {
-        queue->bytes -= node->len;
-    }
+    uncount(queue, pool, node);
     node_end(pool, node, code);
 }
 
@@ -365,7 +442,7 @@ size_t cw_outq_drop(struct cw_outq *queue, struct cw_outq_pool *pool, const void
         if (droppable) {
             *link = node->next;
             freed += node->len;
-            queue->bytes -= node->len;
+            uncount(queue, pool, node);
             node_end(pool, node, CW_OK);
             dropped++;
         } else {

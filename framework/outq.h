@@ -17,15 +17,18 @@ enum { CW_OUT_SMALL = 2048, CW_OUT_LARGE = 16384, CW_OUT_CLASSES = 3, CW_OUT_GAT
 
 struct cw_out_source {
     cw_source_fn pull;
-    void (*done)(int code, void *user);
+    cw_source_done_fn done;
     void *user;
-    bool waiting; /* it said CW_EAGAIN and cw_conn_source_ready has not come */
+    uint64_t left; /* CW_NO_LIMIT: not known */
+    bool waiting;  /* it said CW_EAGAIN and cw_conn_source_ready has not come */
 };
 
 struct cw_out_file {
     int fd;
     uint64_t offset;
     uint64_t len;
+    cw_source_done_fn done;
+    void *user;
 };
 
 struct cw_out_node {
@@ -43,7 +46,7 @@ struct cw_out_node {
         } shared;
         struct cw_out_source source;
         struct cw_out_file file;
-        uint8_t bytes[sizeof(struct cw_out_source)]; /* goes on to `cap` */
+        uint8_t bytes[sizeof(struct cw_out_file)]; /* goes on to `cap` */
     } as;
 };
 
@@ -51,6 +54,8 @@ struct cw_outq {
     struct cw_out_node *head;
     struct cw_out_node *tail;
     size_t bytes;   /* copied and shared; sources and files do not count */
+    size_t shared_bytes;
+    size_t shared_count;
     uint32_t since; /* tick of the last progress, or of the first byte queued */
 };
 
@@ -60,6 +65,7 @@ struct cw_outq_pool {
     size_t count[CW_OUT_CLASSES];
     struct cw_outq *queues;
     size_t queue_count;
+    size_t bytes; /* in all queues of the loop */
 };
 
 void cw_outq_pool_release(struct cw_outq_pool *pool);
@@ -81,15 +87,23 @@ bool cw_outq_copy(struct cw_outq *queue, struct cw_outq_pool *pool, const struct
 bool cw_outq_share(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_payload *payload,
                    const void *room);
 
-/* Takes the source over, or nothing. */
-bool cw_outq_add_source(struct cw_outq *queue, struct cw_outq_pool *pool,
-                        const struct cw_out_source *source);
-bool cw_outq_add_file(struct cw_outq *queue, struct cw_outq_pool *pool, const struct cw_out_file *file);
+/* Two payloads, or none. The first may be NULL. */
+bool cw_outq_share2(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_payload *first,
+                    struct cw_payload *second);
 
-/* Puts room for up to CW_OUT_LARGE bytes before the head (a source's), to be filled with *len bytes by the
+/* A node for a source or a file, to be queued with the next two or given back. NULL: no memory. */
+struct cw_out_node *cw_outq_source_node(struct cw_outq_pool *pool);
+void cw_outq_unused_node(struct cw_outq_pool *pool, struct cw_out_node *node);
+void cw_outq_add_source(struct cw_outq *queue, struct cw_out_node *node, const struct cw_out_source *source);
+void cw_outq_add_file(struct cw_outq *queue, struct cw_out_node *node, const struct cw_out_file *file);
+
+/* Sources that had nothing are asked again. Returns whether there are any. */
+bool cw_outq_wake_sources(struct cw_outq *queue);
+
+/* Puts room for up to CW_OUT_LARGE - 256 bytes before the head (a source's), to be filled with `len` bytes by the
  * caller. NULL: no memory. */
 struct cw_out_node *cw_outq_open_head(struct cw_outq *queue, struct cw_outq_pool *pool);
-void cw_outq_filled(struct cw_outq *queue, struct cw_out_node *node, size_t len);
+void cw_outq_filled(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node, size_t len);
 
 /* Points iovecs at the bytes at the head, up to the first source. Returns how many iovecs. */
 int cw_outq_gather(const struct cw_outq *queue, struct iovec *iov, int max, size_t *total);

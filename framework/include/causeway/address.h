@@ -8,6 +8,7 @@
 extern "C" {
 #endif
 
+/* What kind of address it is. */
 enum cw_family {
     CW_FAMILY_NONE = 0,
     CW_IPV4 = 4,
@@ -31,9 +32,8 @@ struct cw_cidr {
     unsigned bits;
 };
 
-enum {
-    CW_ADDRESS_TEXT_MAX = 72
-};
+/* Room for any address as text, with its terminator. */
+enum { CW_ADDRESS_TEXT_MAX = 72 };
 
 /* Writes `127.0.0.1:7000`, `[::1]:7000`, `[fe80::1%2]:7000` or `unix` (`none` for CW_FAMILY_NONE), and a
  * terminator.

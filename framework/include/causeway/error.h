@@ -86,6 +86,7 @@ const char *cw_strerror(int code);
  * thread   any */
 int cw_error_from_errno(int os_errno);
 
+/* Room for texts, with their terminators, and the values that mean "none". */
 enum {
     CW_REPORT_TEXT_MAX = 160,
     CW_REASON_TEXT_MAX = 124, /* what a WebSocket close frame can carry, and a terminator */

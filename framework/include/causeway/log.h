@@ -8,6 +8,7 @@
 extern "C" {
 #endif
 
+/* How much a line matters. */
 enum cw_log_level {
     CW_LOG_DEBUG = 0,
     CW_LOG_INFO = 1,

@@ -86,6 +86,7 @@ struct event_base *cw_loop_event_base(struct cw_loop *loop);
 
 /* ---- timers ---- */
 
+/* What a timer calls. */
 typedef void (*cw_timer_fn)(struct cw_loop *loop, void *user);
 
 /* Calls fn after after_ms, and from then on every every_ms (0: once only).
@@ -103,6 +104,7 @@ void cw_timer_stop(struct cw_timer *timer);
 
 /* ---- descriptors of one's own ---- */
 
+/* What to wait for, and what a descriptor is ready for. */
 enum { CW_READABLE = 1, CW_WRITABLE = 2 };
 
 /* events: CW_READABLE, CW_WRITABLE or both. */

@@ -26,6 +26,7 @@ enum cw_verdict {
     CW_DROP = 1, /* forget this message; counted in messages_dropped */
 };
 
+/* Connection middleware: a constant table. Absent functions mean "not interested". */
 struct cw_conn_middleware {
     const char *name;
     size_t conn_size; /* zeroed bytes for each connection, made when it opens; `slot` below. 0: none */

@@ -20,6 +20,7 @@
 extern "C" {
 #endif
 
+/* What a protocol is fed. */
 enum cw_transport {
     CW_STREAM = 0,   /* on_bytes sees a growing input */
     CW_DATAGRAM = 1, /* on_bytes sees one whole datagram and must use all of it */
@@ -36,6 +37,7 @@ struct cw_complaint {
     char text[CW_REPORT_TEXT_MAX];
 };
 
+/* A protocol: a constant table. Absent functions mean "not interested". */
 struct cw_protocol {
     const char *name; /* lower case, as on the command line */
     enum cw_transport transport;

@@ -1,3 +1,4 @@
+/* The version, of these headers and of the library that is linked. */
 #ifndef CAUSEWAY_VERSION_H
 #define CAUSEWAY_VERSION_H
 

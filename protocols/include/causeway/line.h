@@ -1,4 +1,7 @@
-/* line: messages that end in a delimiter, such as lines of text. */
+/* line: messages that end in a delimiter, such as lines of text.
+ *
+ * What is sent arrives as it was, or is refused with CW_EKIND: a body that holds the delimiter, one that
+ * makes it together with the delimiter behind it, and, under the default delimiter, one that ends in "\r". */
 #ifndef CAUSEWAY_LINE_H
 #define CAUSEWAY_LINE_H
 
@@ -15,7 +18,7 @@ extern const struct cw_protocol cw_line;
 struct cw_line_options {
     const char *delimiter;     /* 1 to 16 bytes, a C string. NULL: "\n", and on receipt a "\r" before it is
                                   taken off too. Copied */
-    uint64_t line_max_bytes;   /* without the delimiter; one more is refused. 0: 8192 */
+    uint64_t line_max_bytes;   /* without the delimiter, in both directions; one more is refused. 0: 8192 */
     bool keep_delimiter;       /* on_data gets it too; sending always adds it */
     bool last_line_open;       /* input that ends without a delimiter is a last line, not CW_ETRUNCATED */
     bool binary;               /* messages are CW_BINARY. false: CW_TEXT */

@@ -1,0 +1,748 @@
+/* The life of a connection: made, opened, switched, closed, told, freed. */
+#include "conn_impl.h"
+
+#include "rooms/room_impl.h"
+#include "server_impl.h"
+
+#include <causeway/log.h>
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+
+/* ---- phases ---- */
+
+static bool step_allowed(enum cw_phase from, enum cw_phase to)
+{
+    return to > from; /* forward only; every phase may go straight to closed */
+}
+
+static void enter(struct cw_conn *conn, enum cw_phase phase)
+{
+    assert(step_allowed((enum cw_phase)conn->phase, phase));
+    conn->phase = (uint8_t)phase;
+}
+
+/* ---- deadlines ---- */
+
+static uint32_t not_zero(uint32_t tick)
+{
+    return tick == 0 ? 1 : tick;
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    if (a == 0 || b == 0) {
+        return a == 0 ? b : a;
+    }
+    return (int32_t)(a - b) < 0 ? a : b;
+}
+
+static uint32_t idle_ticks(const struct cw_conn *conn)
+{
+    const struct cw_conn_extra *extra = conn->extra;
+
+    return extra && extra->idle != CW_TICKS_ORIGIN ? extra->idle : conn->origin->limits.idle;
+}
+
+static uint32_t read_ticks(const struct cw_conn *conn)
+{
+    const struct cw_conn_extra *extra = conn->extra;
+
+    return extra && extra->read != CW_TICKS_ORIGIN ? extra->read : conn->origin->limits.read;
+}
+
+static uint32_t last_activity(const struct cw_conn *conn)
+{
+    return (int32_t)(conn->last_in - conn->last_out) > 0 ? conn->last_in : conn->last_out;
+}
+
+/* While we do not read, the peer cannot be heard, and its deadlines stand still. */
+static bool is_held(const struct cw_conn *conn)
+{
+    return (conn->flags & CW_STOP_MASK) != 0;
+}
+
+enum { HELD_CHECK = 312 }; /* ticks: look for a reset of a held peer every five seconds */
+
+static uint32_t due_idle(const struct cw_conn *conn)
+{
+    uint32_t idle = idle_ticks(conn);
+
+    return idle > 0 && !is_held(conn) ? not_zero(last_activity(conn) + idle) : 0;
+}
+
+static uint32_t due_read(const struct cw_conn *conn)
+{
+    uint32_t read = read_ticks(conn);
+
+    return read > 0 && !is_held(conn) && !(conn->flags & CW_INPUT_ENDED)
+               ? not_zero(conn->last_in + read)
+               : 0;
+}
+
+static uint32_t due_write(const struct cw_conn *conn)
+{
+    uint32_t write = conn->origin->limits.write;
+
+    return write > 0 && conn->out && (conn->flags & CW_BLOCKED) ? not_zero(conn->out->since + write) : 0;
+}
+
+static uint32_t due_at(const struct cw_conn *conn)
+{
+    uint32_t due = 0;
+
+    if (conn->phase == CW_PHASE_HANDSHAKING) {
+        uint32_t handshake = conn->origin->limits.handshake;
+        return handshake > 0 ? not_zero(conn->connected + handshake) : 0;
+    }
+    if (conn->phase == CW_PHASE_DRAINING) {
+        return not_zero(conn->deadline);
+    }
+    due = least(least(due_idle(conn), due_read(conn)), due_write(conn));
+    if (conn->flags & CW_HAS_DEADLINE) {
+        due = least(due, not_zero(conn->deadline));
+    }
+    if (!(conn->flags & CW_OPENED) && conn->origin->limits.handshake > 0) {
+        due = least(due, not_zero(conn->connected + conn->origin->limits.handshake));
+    }
+    if (is_held(conn)) {
+        due = least(due, not_zero(conn->loop->now + HELD_CHECK));
+    }
+    return due;
+}
+
+void cw_conn_schedule(struct cw_conn *conn)
+{
+    uint32_t due = due_at(conn);
+
+    if (due != 0) {
+        cw_slots_set_due(&conn->loop->slots, conn->slot, due);
+        cw_loop_sweep_by(conn->loop, due);
+    }
+}
+
+static bool passed(uint32_t due, uint32_t now)
+{
+    return due != 0 && cw_tick_reached(due, now);
+}
+
+static void on_idle(struct cw_conn *conn, uint32_t now)
+{
+    const struct cw_hooks *hooks = &conn->service->hooks;
+
+    if ((conn->flags & CW_OPENED) && hooks->on_idle &&
+        hooks->on_idle(conn, conn->service->user) == CW_KEEP) {
+        conn->last_out = now; /* asked again after another idle time */
+        return;
+    }
+    if (!(conn->flags & CW_CLOSING)) {
+        cw_conn_break(conn, CW_EIDLE);
+    }
+}
+
+static void on_protocol_deadline(struct cw_conn *conn)
+{
+    const struct cw_protocol *protocol = conn->service->protocol;
+    int error;
+
+    conn->flags &= ~(uint32_t)CW_HAS_DEADLINE;
+    error = protocol->on_deadline ? protocol->on_deadline(conn, cw_conn_state_of(conn)) : CW_EDEADLINE;
+    if (error < 0) {
+        cw_conn_break(conn, error);
+    } else if (conn->flags & CW_SWITCHING) {
+        cw_conn_do_switch(conn);
+    }
+}
+
+/* A held connection is not watched, so its reset would go unseen. */
+static void look_for_reset(struct cw_conn *conn)
+{
+    int error = conn->event.ev_fd >= 0 ? cw_stream_pending_error(cw_conn_fd_of(conn)) : 0;
+
+    if (error != 0) {
+        cw_conn_break_with(conn, cw_error_from_errno(error), error, NULL);
+    }
+}
+
+static void check_open(struct cw_conn *conn, uint32_t now)
+{
+    if (is_held(conn)) {
+        look_for_reset(conn);
+    }
+    if (conn->phase == CW_PHASE_OPEN && (conn->flags & CW_HAS_DEADLINE) &&
+        passed(not_zero(conn->deadline), now)) {
+        on_protocol_deadline(conn);
+    }
+    if (conn->phase != CW_PHASE_OPEN || (conn->flags & CW_CLOSING)) {
+        return;
+    }
+    if (!(conn->flags & CW_OPENED) && conn->origin->limits.handshake > 0 &&
+        passed(not_zero(conn->connected + conn->origin->limits.handshake), now)) {
+        cw_conn_break(conn, CW_EHANDSHAKETIME);
+    } else if (passed(due_write(conn), now)) {
+        cw_conn_break_with(conn, CW_EWRITETIME, 0, NULL);
+    } else if (passed(due_read(conn), now)) {
+        cw_conn_break(conn, CW_EREADTIME);
+    } else if (passed(due_idle(conn), now)) {
+        on_idle(conn, now);
+    }
+}
+
+static void check_draining(struct cw_conn *conn, uint32_t now)
+{
+    /* Progress buys time, except when everything has to stop. */
+    uint32_t since = conn->out ? conn->out->since : conn->connected;
+    uint32_t later = since + conn->origin->limits.drain;
+
+    if (!passed(not_zero(conn->deadline), now)) {
+        return;
+    }
+    if (conn->out && !passed(not_zero(later), now) && conn->loop->phase == CW_LOOP_RUNNING) {
+        conn->deadline = later;
+        return;
+    }
+    if (conn->out) {
+        cw_conn_break_with(conn, CW_EDRAINTIME, 0, NULL);
+        return;
+    }
+    conn->flags |= CW_INPUT_ENDED; /* it was given time for its own FIN; that is enough */
+    conn->flags &= ~(uint32_t)CW_AWAIT_FINISH;
+    cw_conn_at_turn_end(conn, CW_TURN_END);
+}
+
+uint32_t cw_conn_check_due(struct cw_conn *conn, uint32_t now)
+{
+    if (conn->phase == CW_PHASE_HANDSHAKING) {
+        if (passed(due_at(conn), now)) {
+            cw_conn_break_with(conn, CW_EHANDSHAKETIME, 0, NULL);
+        }
+    } else if (conn->phase == CW_PHASE_OPEN) {
+        check_open(conn, now);
+    } else if (conn->phase == CW_PHASE_DRAINING) {
+        check_draining(conn, now);
+    }
+    return conn->phase == CW_PHASE_CLOSED || (conn->flags & CW_ENDING) ? 0 : due_at(conn);
+}
+
+void cw_conn_set_deadline(struct cw_conn *conn, uint64_t after_ms)
+{
+    cw_loop_assert_thread(conn->loop);
+    if (conn->phase != CW_PHASE_OPEN) {
+        return; /* draining has a deadline of its own */
+    }
+    if (after_ms == 0 || cw_ticks(after_ms) == 0) {
+        conn->flags &= ~(uint32_t)CW_HAS_DEADLINE;
+        return;
+    }
+    conn->flags |= CW_HAS_DEADLINE;
+    conn->deadline = conn->loop->now + cw_ticks(after_ms);
+    cw_conn_schedule(conn);
+}
+
+/* ---- made and opened ---- */
+
+struct cw_conn_extra *cw_conn_extra(struct cw_conn *conn)
+{
+    if (!conn->extra) {
+        conn->extra = cw_alloc_zero(sizeof *conn->extra);
+        if (conn->extra) {
+            conn->extra->idle = CW_TICKS_ORIGIN;
+            conn->extra->read = CW_TICKS_ORIGIN;
+        }
+    }
+    return conn->extra;
+}
+
+struct cw_conn *cw_conn_new(struct cw_loop *loop, struct cw_origin *origin, struct cw_stream *stream,
+                            int fd, const struct cw_address *peer)
+{
+    size_t state_size = origin->service->protocol->state_size;
+    struct cw_conn *conn = cw_alloc(sizeof *conn + state_size);
+
+    if (!conn) {
+        return NULL;
+    }
+    memset(conn, 0, sizeof *conn + state_size);
+    if (!cw_slots_take(&loop->slots, conn, &conn->slot)) {
+        cw_release(conn);
+        return NULL;
+    }
+    conn->event.ev_fd = fd;
+    conn->loop = loop;
+    conn->origin = cw_origin_hold(origin);
+    conn->service = cw_service_hold(origin->service);
+    conn->stream = stream;
+    conn->phase = CW_PHASE_HANDSHAKING;
+    conn->connected = conn->last_in = conn->last_out = loop->now;
+    if (peer) {
+        conn->peer = *peer;
+    }
+    return conn;
+}
+
+static void open_protocol(struct cw_conn *conn, void *handover)
+{
+    const struct cw_protocol *protocol = conn->service->protocol;
+    int answer = 0;
+
+    if (protocol->open) {
+        answer = protocol->open(conn, cw_conn_state_of(conn), handover);
+    }
+    if (answer < 0) {
+        cw_conn_break(conn, answer);
+        return;
+    }
+    conn->flags |= CW_PROTOCOL_OPEN;
+    if (answer == 0 && !(conn->flags & (CW_CLOSING | CW_SWITCHING))) {
+        cw_conn_ready(conn);
+    }
+}
+
+static void open_conn(struct cw_conn *conn)
+{
+    enter(conn, CW_PHASE_OPEN);
+    if (conn->loop->server && cw_middleware_open(conn) < 0) {
+        return;
+    }
+    open_protocol(conn, NULL);
+    while (conn->flags & CW_SWITCHING) {
+        cw_conn_do_switch(conn);
+    }
+    cw_conn_schedule(conn);
+}
+
+void cw_conn_handshake(struct cw_conn *conn)
+{
+    int answer = conn->stream->ops->handshake ? conn->stream->ops->handshake(conn) : CW_OK;
+
+    if (answer == CW_STREAM_AGAIN) {
+        cw_conn_schedule(conn);
+    } else if (answer < 0) {
+        cw_conn_break_with(conn, answer, conn->loop->os_errno, NULL);
+    } else {
+        open_conn(conn);
+    }
+    cw_conn_update_events(conn);
+}
+
+void cw_conn_start(struct cw_conn *conn)
+{
+    cw_conn_handshake(conn);
+}
+
+int cw_conn_ready(struct cw_conn *conn)
+{
+    const struct cw_hooks *hooks = &conn->service->hooks;
+
+    if (conn->flags & (CW_OPENED | CW_CLOSING)) {
+        return cw_conn_proceed(conn);
+    }
+    conn->flags |= CW_OPENED;
+    if (hooks->on_connection) {
+        hooks->on_connection(conn, conn->service->user);
+    }
+    return cw_conn_proceed(conn);
+}
+
+/* ---- switching ---- */
+
+int cw_conn_switch(struct cw_conn *conn, struct cw_service_ref *service, void *handover,
+                   void (*drop)(void *handover))
+{
+    cw_loop_assert_thread(conn->loop);
+    if (conn->flags & (CW_CLOSING | CW_SWITCHING)) {
+        return CW_ECLOSED;
+    }
+    if (!cw_conn_extra(conn)) {
+        return CW_ENOMEM;
+    }
+    conn->extra->next_service = cw_service_hold(service);
+    conn->extra->handover = handover;
+    conn->extra->drop = drop;
+    conn->flags |= CW_SWITCHING;
+    cw_conn_at_turn_end(conn, CW_TURN_READY);
+    return CW_OK;
+}
+
+static void drop_handover(struct cw_conn_extra *extra)
+{
+    if (extra->handover && extra->drop) {
+        extra->drop(extra->handover);
+    }
+    extra->handover = NULL;
+}
+
+static void close_protocol(struct cw_conn *conn)
+{
+    if (conn->flags & CW_PROTOCOL_OPEN) {
+        conn->flags &= ~(uint32_t)CW_PROTOCOL_OPEN;
+        if (conn->service->protocol->close) {
+            conn->service->protocol->close(conn, cw_conn_state_of(conn));
+        }
+    }
+}
+
+static void tell_closed(struct cw_conn *conn, int code)
+{
+    const struct cw_hooks *hooks = &conn->service->hooks;
+    struct cw_close_reason reason = {.code = code, .os_errno = conn->os_errno};
+    const char *text = conn->extra && conn->extra->text[0] ? conn->extra->text : cw_strerror(code);
+
+    if (!(conn->flags & CW_OPENED)) {
+        return;
+    }
+    conn->flags &= ~(uint32_t)CW_OPENED;
+    if (code == CW_SWITCHED) {
+        text = cw_strerror(code);
+    } else if (conn->extra) {
+        reason.peer_code = conn->extra->peer_code;
+    }
+    snprintf(reason.text, sizeof reason.text, "%s", text);
+    if (hooks->on_close) {
+        hooks->on_close(conn, &reason, conn->service->user);
+    }
+}
+
+void cw_conn_do_switch(struct cw_conn *conn)
+{
+    struct cw_conn_extra *extra = conn->extra;
+    struct cw_service_ref *next = extra->next_service;
+    size_t size = next->protocol->state_size;
+    void *state = cw_alloc_zero(size > 0 ? size : 1);
+    void *handover = extra->handover;
+
+    conn->flags &= ~(uint32_t)(CW_SWITCHING | CW_HELD_PROTOCOL | CW_HAS_DEADLINE | CW_MESSAGE_OPEN);
+    extra->next_service = NULL;
+    extra->want = 0;
+    if (!state || (conn->flags & CW_CLOSING)) {
+        drop_handover(extra);
+        cw_service_drop(next);
+        cw_release(state);
+        if (!state) {
+            cw_conn_break(conn, CW_ENOMEM);
+        }
+        return;
+    }
+    tell_closed(conn, CW_SWITCHED);
+    close_protocol(conn);
+    if (conn->flags & CW_STATE_OUTSIDE) {
+        cw_release(extra->state);
+    }
+    cw_service_drop(conn->service);
+    conn->service = next;
+    extra->state = state;
+    conn->flags |= CW_STATE_OUTSIDE;
+    extra->handover = NULL;
+    if (conn->flags & CW_CLOSING) {
+        /* The old service's on_close has closed it. */
+        extra->handover = handover;
+        drop_handover(extra);
+        return;
+    }
+    open_protocol(conn, handover);
+    if (!(conn->flags & CW_PROTOCOL_OPEN) && handover && extra->drop) {
+        extra->drop(handover);
+    }
+    cw_room_rekey(conn);
+    cw_conn_schedule(conn);
+}
+
+/* ---- closing ---- */
+
+int cw_conn_fail(struct cw_conn *conn, int code, const char *format, ...)
+{
+    va_list args;
+
+    if (cw_conn_extra(conn)) {
+        va_start(args, format);
+        vsnprintf(conn->extra->text, sizeof conn->extra->text, format, args);
+        va_end(args);
+    }
+    return code;
+}
+
+static void set_text(struct cw_conn *conn, const char *text)
+{
+    if (text && cw_conn_extra(conn)) {
+        snprintf(conn->extra->text, sizeof conn->extra->text, "%s", text);
+    }
+}
+
+/* Nothing is delivered or produced from here on. */
+static void begin_closing(struct cw_conn *conn, int code)
+{
+    if (!(conn->flags & CW_CLOSING) && code < 0) {
+        conn->flags |= CW_FAILED;
+    }
+    if (conn->code == 0) {
+        conn->code = (int16_t)code;
+    }
+    conn->flags |= CW_CLOSING;
+    if (!(conn->flags & CW_ENDING)) {
+        cw_conn_at_turn_end(conn, CW_TURN_END);
+    }
+}
+
+void cw_conn_break_with(struct cw_conn *conn, int code, int os_errno, const char *text)
+{
+    if (conn->phase == CW_PHASE_CLOSED) {
+        return;
+    }
+    if (!(conn->flags & CW_CLOSING)) {
+        set_text(conn, text);
+    } else if (conn->code > 0 && conn->out) {
+        /* A close in good order that lost accepted bytes was none. */
+        conn->code = (int16_t)code;
+        conn->flags |= CW_FAILED;
+        set_text(conn, text);
+    }
+    if (conn->os_errno == 0) {
+        conn->os_errno = (int16_t)os_errno;
+    }
+    begin_closing(conn, code);
+    conn->flags |= CW_RESET;
+    enter(conn, CW_PHASE_CLOSED);
+}
+
+/* The peer, or time, has ended it, but the socket is sound: what is queued is still sent, and input discarded. */
+void cw_conn_break(struct cw_conn *conn, int code)
+{
+    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & CW_CLOSING)) {
+        return;
+    }
+    begin_closing(conn, code);
+    conn->flags |= CW_DISCARD | CW_SHUTDOWN_DONE;
+}
+
+void cw_conn_end_with(struct cw_conn *conn, int code)
+{
+    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & CW_CLOSING)) {
+        return;
+    }
+    if (conn->flags & CW_MESSAGE_OPEN) {
+        /* The peer would take what follows for the rest of the message. */
+        set_text(conn, "closed in the middle of a message");
+        begin_closing(conn, code);
+        conn->flags |= CW_RESET;
+        enter(conn, CW_PHASE_CLOSED);
+        return;
+    }
+    begin_closing(conn, code);
+}
+
+void cw_conn_close(struct cw_conn *conn)
+{
+    cw_loop_assert_thread(conn->loop);
+    cw_conn_end_with(conn, CW_BY_APP);
+}
+
+void cw_conn_close_with(struct cw_conn *conn, uint32_t peer_code, const char *text)
+{
+    cw_loop_assert_thread(conn->loop);
+    if (!(conn->flags & CW_CLOSING) && cw_conn_extra(conn)) {
+        conn->extra->peer_code = peer_code;
+        set_text(conn, text);
+    }
+    cw_conn_end_with(conn, CW_BY_APP);
+}
+
+void cw_conn_abort(struct cw_conn *conn)
+{
+    cw_loop_assert_thread(conn->loop);
+    if (conn->phase == CW_PHASE_CLOSED) {
+        return;
+    }
+    begin_closing(conn, CW_BY_ABORT);
+    conn->flags |= CW_RESET;
+    enter(conn, CW_PHASE_CLOSED);
+}
+
+void cw_conn_finish(struct cw_conn *conn, uint32_t peer_code, struct cw_span text)
+{
+    cw_loop_assert_thread(conn->loop);
+    if (conn->phase == CW_PHASE_CLOSED) {
+        return;
+    }
+    if ((peer_code != 0 || text.len > 0) && cw_conn_extra(conn)) {
+        size_t len = text.len < CW_REASON_TEXT_MAX ? text.len : CW_REASON_TEXT_MAX - 1;
+        conn->extra->peer_code = peer_code;
+        memcpy(conn->extra->text, text.data ? text.data : (const uint8_t *)"", len);
+        conn->extra->text[len] = '\0';
+    }
+    begin_closing(conn, peer_code != 0 || (conn->flags & CW_INPUT_ENDED) ? CW_BY_PEER : CW_BY_PROTOCOL);
+    conn->flags |= CW_DISCARD | CW_SHUTDOWN_DONE;
+    conn->flags &= ~(uint32_t)CW_AWAIT_FINISH;
+}
+
+/* ---- the end, at the end of a turn ---- */
+
+static void say_goodbye(struct cw_conn *conn)
+{
+    const struct cw_protocol *protocol = conn->service->protocol;
+    struct cw_close_reason reason = {.code = conn->code, .os_errno = conn->os_errno};
+    const char *text = conn->extra && conn->extra->text[0] ? conn->extra->text : "";
+
+    conn->flags |= CW_SHUTDOWN_DONE;
+    if (!protocol->on_shutdown || !(conn->flags & CW_PROTOCOL_OPEN)) {
+        conn->flags |= CW_DISCARD;
+        return;
+    }
+    snprintf(reason.text, sizeof reason.text, "%s", text);
+    reason.peer_code = conn->extra ? conn->extra->peer_code : 0;
+    if (protocol->on_shutdown(conn, cw_conn_state_of(conn), &reason) == 1 &&
+        !(conn->flags & CW_INPUT_ENDED)) {
+        conn->flags |= CW_AWAIT_FINISH;
+    } else {
+        conn->flags |= CW_DISCARD;
+    }
+}
+
+/* Whether closing the socket now would reset it and so destroy, on the way or at the peer, what we sent last. */
+static bool has_unread_input(const struct cw_conn *conn)
+{
+    int waiting = 0;
+
+    if (conn->event.ev_fd < 0 || (conn->flags & CW_INPUT_ENDED)) {
+        return false;
+    }
+    return ioctl(cw_conn_fd_of(conn), FIONREAD, &waiting) == 0 && waiting > 0;
+}
+
+static void free_timers(struct cw_conn *conn)
+{
+    while (conn->extra->timers) {
+        struct cw_conn_timer *timer = conn->extra->timers;
+        conn->extra->timers = timer->next;
+        event_free(timer->event);
+        cw_release(timer);
+    }
+    if (conn->extra->pause_timer) {
+        event_free(conn->extra->pause_timer);
+        conn->extra->pause_timer = NULL;
+    }
+}
+
+static void free_conn(struct cw_conn *conn)
+{
+    struct cw_loop *loop = conn->loop;
+
+    if (conn->extra) {
+        if (conn->extra->next_service) {
+            drop_handover(conn->extra);
+            cw_service_drop(conn->extra->next_service);
+        }
+        if (conn->flags & CW_STATE_OUTSIDE) {
+            cw_release(conn->extra->state);
+        }
+        cw_release(conn->extra->middleware);
+        cw_release(conn->extra);
+    }
+    cw_slots_give(&loop->slots, conn->slot);
+    cw_service_drop(conn->service);
+    cw_origin_drop(conn->origin);
+    cw_release(conn);
+}
+
+/* Tells everybody, once. What may remain of it after that is a socket whose input is discarded. */
+static void tell(struct cw_conn *conn)
+{
+    struct cw_loop *loop = conn->loop;
+
+    conn->flags |= CW_ENDING | CW_CLOSING;
+    if (conn->extra) {
+        free_timers(conn);
+    }
+    cw_outq_clear(&conn->out, &loop->out_pool, conn->code);
+    cw_conn_inbuf_free(conn);
+    cw_room_leave_all(conn);
+    if (conn->flags & CW_FAILED) {
+        cw_count(&loop->counters.closed_by_error, 1);
+        cw_report_conn(conn);
+    }
+    tell_closed(conn, conn->code);
+    if (conn->flags & CW_HAS_MIDDLEWARE) {
+        cw_middleware_close(conn);
+    }
+    close_protocol(conn);
+    conn->flags = (conn->flags & ~(uint32_t)CW_ENDING) | CW_TOLD;
+}
+
+static void release(struct cw_conn *conn)
+{
+    conn->phase = CW_PHASE_CLOSED;
+    cw_conn_update_events(conn);
+    conn->stream->ops->close(conn, (conn->flags & CW_RESET) != 0);
+    cw_conn_ended(conn);
+    free_conn(conn);
+}
+
+static void finish(struct cw_conn *conn)
+{
+    if (!(conn->flags & CW_TOLD)) {
+        tell(conn);
+    }
+    release(conn);
+}
+
+/* Whether the peer is likely to be in the middle of sending: a close now would answer it with a reset. */
+static bool peer_sends(const struct cw_conn *conn)
+{
+    bool in_mid_message = conn->code < 0 && conn->code != CW_EIDLE && conn->code != CW_EREADTIME &&
+                          conn->code != CW_EDEADLINE && conn->code != CW_EHANDSHAKETIME;
+
+    return in_mid_message || has_unread_input(conn);
+}
+
+/* The queue is empty: end now, or, when that would reset the peer and so destroy what we sent last, tell the
+ * application now and wait for the peer's FIN. */
+static void end_or_linger(struct cw_conn *conn)
+{
+    if (conn->flags & CW_LINGER) {
+        if (conn->flags & CW_INPUT_ENDED) {
+            release(conn);
+        }
+        return;
+    }
+    if ((conn->flags & CW_INPUT_ENDED) || !peer_sends(conn)) {
+        finish(conn);
+        return;
+    }
+    conn->flags |= CW_LINGER | CW_DISCARD | CW_OUTPUT_ENDED;
+    conn->stream->ops->end(conn);
+    tell(conn);
+    cw_conn_schedule(conn);
+    cw_conn_update_events(conn);
+}
+
+void cw_conn_step_end(struct cw_conn *conn)
+{
+    if (conn->phase == CW_PHASE_CLOSED || conn->phase == CW_PHASE_HANDSHAKING) {
+        finish(conn);
+        return;
+    }
+    if (conn->phase == CW_PHASE_OPEN) {
+        enter(conn, CW_PHASE_DRAINING);
+        conn->deadline = conn->loop->now + conn->origin->limits.drain;
+    }
+    if (!(conn->flags & CW_SHUTDOWN_DONE)) {
+        say_goodbye(conn);
+        if (!(conn->flags & CW_AWAIT_FINISH)) {
+            cw_conn_inbuf_free(conn);
+        } else if (conn->in) {
+            cw_conn_at_turn_end(conn, CW_TURN_READY);
+        }
+    }
+    cw_conn_flush_quiet(conn);
+    if (conn->phase == CW_PHASE_CLOSED) {
+        finish(conn);
+        return;
+    }
+    if (!conn->out && !(conn->flags & CW_AWAIT_FINISH)) {
+        end_or_linger(conn);
+        return;
+    }
+    cw_conn_schedule(conn);
+    cw_conn_update_events(conn);
+}

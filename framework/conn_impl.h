@@ -1,0 +1,227 @@
+/* The inside of a connection. */
+#ifndef CW_CONN_IMPL_H
+#define CW_CONN_IMPL_H
+
+#include "loop_impl.h"
+#include "service_impl.h"
+#include "stream.h"
+
+#include <causeway/conn.h>
+#include <causeway/protocol.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+/* accepted ─► handshaking ─► open ─► draining ─► closed; from everywhere straight to closed. */
+enum cw_phase {
+    CW_PHASE_HANDSHAKING,
+    CW_PHASE_OPEN,
+    CW_PHASE_DRAINING,
+    CW_PHASE_CLOSED,
+};
+
+enum cw_conn_flags {
+    /* Why on_bytes is not fed; any of them makes cw_conn_deliver answer CW_STOP. */
+    CW_HELD_APP = 1 << 0,      /* cw_conn_pause */
+    CW_HELD_PROTOCOL = 1 << 1, /* cw_conn_hold */
+    CW_HELD_OUTPUT = 1 << 2,   /* its own queue is above out_high */
+    CW_HELD_RATE = 1 << 3,     /* cw_conn_pause_for */
+    CW_HELD_TURN = 1 << 4,     /* had its messages for this turn */
+    CW_SWITCHING = 1 << 5,     /* another service takes over when the callback is back */
+    CW_CLOSING = 1 << 6,       /* nothing is delivered any more */
+    CW_STOP_MASK = (1 << 7) - 1,
+
+    CW_OPENED = 1 << 7,        /* on_connection has run, so on_close will */
+    CW_PROTOCOL_OPEN = 1 << 8, /* the protocol's open has succeeded */
+    CW_INPUT_ENDED = 1 << 9,   /* the peer has sent its FIN */
+    CW_OUTPUT_ENDED = 1 << 10, /* we have sent ours */
+    CW_BLOCKED = 1 << 11,      /* the stream took less than was offered */
+    CW_WANT_DRAIN = 1 << 12,   /* a sender was told to wait */
+    CW_MESSAGE_OPEN = 1 << 13, /* half a message is in the queue */
+    CW_SHUTDOWN_DONE = 1 << 14, /* on_shutdown has run */
+    CW_AWAIT_FINISH = 1 << 15, /* the protocol waits for the peer's goodbye */
+    CW_HAS_DEADLINE = 1 << 16,
+    CW_STATE_OUTSIDE = 1 << 17, /* after a switch the state is not behind the struct */
+    CW_HAS_MIDDLEWARE = 1 << 18,
+    CW_COUNTED = 1 << 19,      /* in the server's and the address's count */
+    CW_FAILED = 1 << 20,       /* report before on_close */
+    CW_RESET = 1 << 21,        /* end without good order */
+    CW_LINGER = 1 << 22,       /* our FIN is out; input is discarded until the peer's */
+    CW_DISCARD = 1 << 23,      /* input means nothing any more */
+    CW_SOURCE_ENDED = 1 << 24, /* tell the protocol (on_writable) */
+    CW_WATCHED_READ = 1 << 25, /* what the event is registered for */
+    CW_WATCHED_WRITE = 1 << 26,
+    CW_ENDING = 1 << 27,       /* its end is being told: nothing may start that again */
+    CW_TOLD = 1 << 28,         /* its end has been told; only a lingering socket is left */
+};
+
+enum cw_turn_flags {
+    CW_TURN_QUEUED = 1 << 0, /* in the loop's list */
+    CW_TURN_FLUSH = 1 << 1,
+    CW_TURN_READY = 1 << 2, /* has input that it may be fed with */
+    CW_TURN_END = 1 << 3,   /* closing: go on with that */
+};
+
+/* Input that on_bytes has not used. */
+struct cw_inbuf {
+    struct cw_inbuf *next; /* in the loop's list of unused ones */
+    size_t start;
+    size_t len; /* unused bytes from `start` */
+    size_t cap;
+    uint8_t bytes[];
+};
+
+struct cw_conn_timer {
+    struct cw_conn_timer *next;
+    struct cw_conn *conn;
+    struct event *event;
+    cw_conn_fn fn;
+    void *user;
+    uint64_t every_ms;
+};
+
+/* What few connections need. */
+struct cw_conn_extra {
+    void *state; /* of the protocol, after a switch */
+    struct cw_service_ref *next_service;
+    void *handover;
+    void (*drop)(void *handover);
+    void *middleware; /* slots */
+    struct cw_room_member_link *rooms;
+    size_t room_count;
+    struct cw_conn_timer *timers;
+    size_t timer_count;
+    struct event *pause_timer;
+    uint64_t messages_dropped;
+    size_t want;
+    size_t sources;
+    uint32_t idle; /* ticks, or CW_TICKS_ORIGIN */
+    uint32_t read;
+    uint32_t peer_code;
+    char text[CW_REASON_TEXT_MAX];
+};
+
+#define CW_TICKS_ORIGIN UINT32_MAX /* as the origin says */
+enum { CW_SOURCES_MAX = 16, CW_CONN_TIMERS_MAX = 16 };
+
+struct cw_conn {
+    struct event event; /* first: the fast path reads it */
+    struct cw_loop *loop;
+    struct cw_service_ref *service;
+    struct cw_stream *stream;
+    struct cw_origin *origin;
+    void *user;
+    struct cw_inbuf *in;
+    struct cw_outq *out;
+    struct cw_conn *turn_next;
+    struct cw_conn_extra *extra;
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint64_t messages_in;
+    uint64_t messages_out;
+    struct cw_address peer;
+    uint32_t slot;
+    uint32_t last_in; /* ticks */
+    uint32_t last_out;
+    uint32_t connected;
+    uint32_t deadline; /* the protocol's; while draining, the end of that */
+    uint32_t flags;
+    int16_t code; /* why it ends; 0: it does not */
+    int16_t os_errno;
+    uint8_t phase;
+    uint8_t turn;
+    uint16_t turn_messages;
+    uint64_t state[]; /* of the protocol */
+};
+
+/* ---- life (conn.c) ---- */
+
+/* Makes a connection over a stream. fd may be -1 (memory). Takes a hold of the origin.
+ *
+ * returns NULL: no memory, no slot, or the descriptor cannot be watched; the descriptor stays the caller's */
+struct cw_conn *cw_conn_new(struct cw_loop *loop, struct cw_origin *origin, struct cw_stream *stream,
+                            int fd, const struct cw_address *peer);
+
+/* Goes on with the stream's handshake. */
+void cw_conn_handshake(struct cw_conn *conn);
+
+/* Starts the stream's handshake, or opens the protocol at once. */
+void cw_conn_start(struct cw_conn *conn);
+
+/* Ends it with a failure; told at the end of the turn. text may be NULL. */
+void cw_conn_break_with(struct cw_conn *conn, int code, int os_errno, const char *text);
+
+/* Closes it in good order, for that reason. */
+void cw_conn_end_with(struct cw_conn *conn, int code);
+
+/* Goes on with closing; called at the end of the turn. */
+void cw_conn_step_end(struct cw_conn *conn);
+
+/* The sweep's question: what is due? Answers the next due tick. */
+uint32_t cw_conn_check_due(struct cw_conn *conn, uint32_t now);
+
+/* Has the sweep look at it no later than its next due tick. */
+void cw_conn_schedule(struct cw_conn *conn);
+
+/* Carries out a switch that was asked for. */
+void cw_conn_do_switch(struct cw_conn *conn);
+
+struct cw_conn_extra *cw_conn_extra(struct cw_conn *conn); /* NULL: no memory */
+
+/* ---- bytes (conn_io.c) ---- */
+
+void cw_conn_on_event(evutil_socket_t fd, short events, void *arg);
+
+/* Reads what the stream has and feeds the protocol. */
+void cw_conn_read(struct cw_conn *conn);
+
+/* Feeds what was left over, after a hold. */
+void cw_conn_on_ready(struct cw_conn *conn);
+
+/* Writes what is queued. Calls hooks (on_drain); may start the end. */
+void cw_conn_flush(struct cw_conn *conn);
+
+/* The same without hooks: for inside of a send. */
+void cw_conn_flush_quiet(struct cw_conn *conn);
+
+/* Brings the event in line with what is to be watched. False: it cannot. */
+void cw_conn_update_events(struct cw_conn *conn);
+
+/* Puts the connection on the loop's list for the end of the turn. */
+void cw_conn_at_turn_end(struct cw_conn *conn, unsigned what);
+
+void cw_conn_inbuf_free(struct cw_conn *conn);
+
+/* A shared payload behind what is queued, under a limit. room: whose policy may drop it; NULL: nobody.
+ * returns as cw_conn_write, but never 1 */
+int cw_conn_share(struct cw_conn *conn, struct cw_payload *payload, const void *room, size_t max);
+
+/* ---- middleware.c ---- */
+
+int cw_middleware_open(struct cw_conn *conn);
+int cw_middleware_message(struct cw_conn *conn, const struct cw_message *msg);
+void cw_middleware_close(struct cw_conn *conn);
+
+/* ---- reports (report.c) ---- */
+
+void cw_report_conn(struct cw_conn *conn);
+
+/* The socket's own error, 0: none. Takes it off the socket. */
+int cw_stream_pending_error(int fd);
+
+static inline bool cw_conn_stopped(const struct cw_conn *conn)
+{
+    return (conn->flags & CW_STOP_MASK) != 0;
+}
+
+static inline void *cw_conn_state_of(struct cw_conn *conn)
+{
+    return conn->flags & CW_STATE_OUTSIDE ? conn->extra->state : (void *)conn->state;
+}
+
+static inline int cw_conn_fd_of(const struct cw_conn *conn)
+{
+    return (int)conn->event.ev_fd;
+}
+
+#endif

@@ -1,0 +1,159 @@
+/* The inside of a loop. */
+#ifndef CW_LOOP_IMPL_H
+#define CW_LOOP_IMPL_H
+
+#include "mailbox.h"
+#include "outq.h"
+#include "slots.h"
+
+#include <causeway/error.h>
+#include <causeway/loop.h>
+#include <causeway/server.h>
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    CW_SCRATCH_BYTES = 65536 + 4096, /* a 64 KiB frame with its header, and a little */
+    CW_SCRATCH_PAD = 64,             /* before and behind */
+    CW_TICK_MS = 16,
+    CW_INBUF_KEEP = 8,
+};
+
+struct cw_work_pool;
+struct cw_resolver;
+struct cw_room_set;
+struct cw_client;
+
+/* Counted by one loop, read by any thread: relaxed, and never by read-modify-write. */
+struct cw_loop_counters {
+    atomic_uint_least64_t conns_total;
+    atomic_uint_least64_t refused_conns_max;
+    atomic_uint_least64_t refused_conns_per_ip;
+    atomic_uint_least64_t refused_middleware;
+    atomic_uint_least64_t refused_descriptors;
+    atomic_uint_least64_t closed_by_error;
+    atomic_uint_least64_t bytes_in;
+    atomic_uint_least64_t bytes_out;
+    atomic_uint_least64_t messages_in;
+    atomic_uint_least64_t messages_out;
+    atomic_uint_least64_t messages_dropped;
+};
+
+static inline void cw_count(atomic_uint_least64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+enum cw_loop_phase { CW_LOOP_NEW, CW_LOOP_RUNNING, CW_LOOP_DRAINING, CW_LOOP_STOPPED };
+
+struct cw_loop {
+    struct event_base *base;
+    struct cw_server *server; /* NULL: a loop of one's own */
+    unsigned worker;
+    enum cw_loop_phase phase;
+    void *user;
+    uint64_t (*clock)(void); /* milliseconds that never jump; tests replace it */
+    uint64_t now_ms;
+    uint64_t epoch_ms;      /* tick 0 */
+    uint64_t wall_epoch_ms; /* since 1970, at tick 0 */
+    uint32_t now;           /* tick */
+    int os_errno;           /* behind the last error of a stream */
+
+    uint8_t *scratch; /* CW_SCRATCH_BYTES, with CW_SCRATCH_PAD before and behind */
+    uint8_t *gather;  /* CW_OUT_GATHER_MAX */
+    struct cw_inbuf *inbufs;
+    size_t inbuf_count;
+    struct cw_outq_pool out_pool;
+    size_t buffered_max;
+
+    struct cw_slots slots;
+    struct event *sweep;
+    uint32_t sweep_at; /* tick it is set for; 0: not set */
+    struct cw_conn *turn_head; /* connections with something left to do in this turn */
+    struct cw_conn **turn_tail;
+    struct cw_conn *current; /* the one whose read is under way: it flushes by itself */
+
+    struct cw_mailbox mailbox;
+    struct event *mail_event;
+    struct cw_timer *timers;
+    struct cw_watch *watches;
+    struct cw_client *clients;
+    uint64_t client_last;
+    struct cw_resolver *resolver;
+    struct cw_room_set *rooms;
+    struct cw_work_pool *work; /* shared by a server's loops */
+    bool owns_work;
+    size_t work_pending;
+    struct cw_listener *listeners;
+
+    struct event *drain_timer;
+    unsigned stops; /* asked for so often */
+    uint64_t drain_ms;
+    struct cw_stop_hook *stop_hooks;
+    pthread_t thread;
+    struct cw_loop_counters counters;
+    struct {
+        uint64_t second;
+        uint64_t left_out;
+    } log_quota[4]; /* refusals in the log, by kind */
+};
+
+/* Somebody who has to know that the loop is about to stop (a pool). */
+struct cw_stop_hook {
+    struct cw_stop_hook *next;
+    void (*fn)(struct cw_stop_hook *hook);
+};
+
+/* What a new loop needs to know. */
+struct cw_loop_setup {
+    struct cw_server *server;
+    unsigned worker;
+    struct cw_work_pool *work; /* NULL: one of its own */
+    size_t mailbox_max;
+    size_t mailbox_max_bytes;
+    size_t buffered_max;
+    uint64_t drain_ms;
+};
+
+struct cw_loop *cw_loop_create(const struct cw_loop_setup *setup);
+
+/* Runs turns until the loop has stopped. */
+int cw_loop_turns(struct cw_loop *loop);
+
+/* One turn: wait (unless something is ready), readiness, timers, end of turn. Tests call it. */
+int cw_loop_turn(struct cw_loop *loop, bool wait);
+
+/* What is left to do for connections: leftovers, flushes, ends. */
+void cw_loop_end_turn(struct cw_loop *loop);
+
+/* Takes a new reading of the clock. */
+void cw_loop_update_time(struct cw_loop *loop);
+
+/* Has the sweep run no later than `due`. */
+void cw_loop_sweep_by(struct cw_loop *loop, uint32_t due);
+
+/* Looks at every connection whose tick is due. */
+void cw_loop_sweep(struct cw_loop *loop);
+
+/* Begins to stop; the second call ends at once. */
+void cw_loop_begin_stop(struct cw_loop *loop);
+
+/* Whether nothing is left to wait for. */
+bool cw_loop_is_idle(const struct cw_loop *loop);
+
+/* A duration in ticks, rounded up, at least 1; CW_OFF and CW_NO_LIMIT: 0. Longer than a year: a year. */
+uint32_t cw_ticks(uint64_t ms);
+
+#ifdef CW_CHECKED
+void cw_loop_assert_thread(const struct cw_loop *loop);
+#else
+static inline void cw_loop_assert_thread(const struct cw_loop *loop)
+{
+    (void)loop;
+}
+#endif
+
+#endif

@@ -1,0 +1,54 @@
+/* A service made ready, and where a connection comes from. Both are counted: a connection holds its own. */
+#ifndef CW_SERVICE_IMPL_H
+#define CW_SERVICE_IMPL_H
+
+#include <causeway/protocol.h>
+#include <causeway/server.h>
+
+#include <stdatomic.h>
+
+struct cw_service_ref {
+    atomic_size_t holds;
+    const struct cw_protocol *protocol;
+    struct cw_hooks hooks;
+    void *user;
+    void *options; /* NULL: the protocol has none */
+};
+
+struct cw_service_ref *cw_service_hold(struct cw_service_ref *service);
+void cw_service_drop(struct cw_service_ref *service);
+
+/* Limits and times of connections, defaults filled in. Ticks of 16 ms; 0: off. */
+struct cw_limits {
+    uint32_t idle;
+    uint32_t read;
+    uint32_t write;
+    uint32_t handshake;
+    uint32_t drain;
+    size_t in_max;
+    size_t out_high;
+    size_t out_low;
+    size_t out_max;
+    size_t reads_per_turn;
+    uint32_t messages_per_turn;
+    bool half_open;
+    bool read_while_full;
+};
+
+/* A listener's or a client's share in its connections. */
+struct cw_origin {
+    atomic_size_t holds;
+    struct cw_service_ref *service;
+    struct cw_limits limits;
+    enum cw_role role;
+    int64_t client;      /* CW_CLIENT: the client's id */
+    bool counts_address; /* CW_SERVER: its peers are counted by address */
+};
+
+/* Takes over one hold of the service. NULL: no memory (the hold stays the caller's). */
+struct cw_origin *cw_origin_new(struct cw_service_ref *service, const struct cw_limits *limits,
+                                enum cw_role role);
+struct cw_origin *cw_origin_hold(struct cw_origin *origin);
+void cw_origin_drop(struct cw_origin *origin);
+
+#endif

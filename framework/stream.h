@@ -1,0 +1,49 @@
+/* The lower seam: where a connection's bytes come from and go to. A plain socket, TLS over one, or memory.
+ *
+ * A stream's own state, where it has any, hangs from conn->stream; its first member is the table. */
+#ifndef CW_STREAM_H
+#define CW_STREAM_H
+
+#include <causeway/types.h>
+
+#include <sys/uio.h>
+
+struct cw_conn;
+
+/* What read and write answer beside a count. */
+enum { CW_STREAM_AGAIN = -1000 };
+
+struct cw_stream_ops {
+    const char *name;
+
+    /* Reads into the iovecs, in order. n > 0; 0: the peer's end; CW_STREAM_AGAIN; or an enum cw_error, with
+     * conn's loop->os_errno set. */
+    ptrdiff_t (*read)(struct cw_conn *conn, const struct iovec *iov, int count);
+
+    /* Takes some of the bytes. n > 0; CW_STREAM_AGAIN; or an enum cw_error as above. */
+    ptrdiff_t (*write)(struct cw_conn *conn, const struct iovec *iov, int count);
+
+    /* Takes some of a file's range. As write; 0: the file ended early. NULL: it cannot. */
+    ptrdiff_t (*send_file)(struct cw_conn *conn, int fd, uint64_t offset, uint64_t len);
+
+    /* Goes on with a handshake. 0: done; CW_STREAM_AGAIN; an enum cw_error. NULL: there is none. */
+    int (*handshake)(struct cw_conn *conn);
+
+    /* Tells the peer that nothing more will be sent. */
+    void (*end)(struct cw_conn *conn);
+
+    /* Frees what the stream holds and closes the descriptor; reset: without good order. */
+    void (*close)(struct cw_conn *conn, bool reset);
+
+    /* A read that filled less than it was offered has emptied the stream: no second read is needed to know. */
+    bool short_read_is_empty;
+};
+
+/* What conn->stream points to. */
+struct cw_stream {
+    const struct cw_stream_ops *ops;
+};
+
+extern struct cw_stream cw_stream_plain;
+
+#endif
