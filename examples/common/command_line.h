@@ -57,8 +57,7 @@ enum command_line_outcome {
 };
 
 /* Reads the command line. Texts are borrowed from argv. */
-enum command_line_outcome command_line_read(struct command_line *line,
-                                            const struct program *program, char *const *argv,
-                                            FILE *out, FILE *err);
+enum command_line_outcome command_line_read(struct command_line *line, const struct program *program,
+                                            char *const *argv, FILE *out, FILE *err);
 
 #endif
