@@ -3,6 +3,7 @@
 #include "connector_impl.h"
 #include "rooms/room_impl.h"
 #include "server_impl.h"
+#include "signals.h"
 #include "timer_impl.h"
 #include "work.h"
 
@@ -41,6 +42,7 @@ static uint64_t monotonic_ms(void)
 
 void cw_loop_update_time(struct cw_loop *loop)
 {
+    loop->stale = false;
     loop->now_ms = loop->clock();
     loop->now = FIRST_TICK + (uint32_t)((loop->now_ms - loop->epoch_ms) / CW_TICK_MS);
 }
@@ -75,7 +77,7 @@ void cw_loop_sweep_by(struct cw_loop *loop, uint32_t due)
         return;
     }
     ms = (uint64_t)(at - loop->now) * CW_TICK_MS;
-    after = (struct timeval){.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+    after = cw_timeval(ms);
     if (event_add(loop->sweep, &after) == 0) {
         loop->sweep_at = at;
     }
@@ -125,8 +127,6 @@ void cw_loop_end_turn(struct cw_loop *loop)
 {
     struct cw_conn *conn = loop->turn_head;
 
-    cw_rooms_end_turn(loop);
-    conn = loop->turn_head;
     *loop->turn_tail = NULL;
     loop->turn_head = NULL;
     loop->turn_tail = &loop->turn_head;
@@ -137,16 +137,14 @@ void cw_loop_end_turn(struct cw_loop *loop)
     }
 }
 
-static void on_before_turn(struct cw_loop *loop)
-{
-    cw_loop_update_time(loop);
-}
-
 int cw_loop_turn(struct cw_loop *loop, bool wait)
 {
     int flags = wait && !loop->turn_head ? EVLOOP_ONCE : EVLOOP_NONBLOCK;
-    int answer = event_base_loop(loop->base, flags);
+    int answer;
 
+    loop->stale = true;
+    answer = event_base_loop(loop->base, flags);
+    cw_loop_wake(loop);
     cw_loop_end_turn(loop);
     return answer;
 }
@@ -157,6 +155,7 @@ static void on_mail(evutil_socket_t fd, short events, void *arg)
 
     (void)fd;
     (void)events;
+    cw_loop_wake(loop);
     cw_mailbox_run(&loop->mailbox, loop);
 }
 
@@ -431,8 +430,7 @@ void cw_loop_on_drain_over(evutil_socket_t fd, short events, void *arg)
 
 void cw_loop_begin_stop(struct cw_loop *loop)
 {
-    struct timeval drain = {.tv_sec = (time_t)(loop->drain_ms / 1000),
-                            .tv_usec = (suseconds_t)(loop->drain_ms % 1000) * 1000};
+    struct timeval drain = cw_timeval(loop->drain_ms);
 
     loop->stops++;
     if (loop->stops > 1) {
@@ -526,4 +524,13 @@ void *cw_loop_user(const struct cw_loop *loop)
 void cw_loop_set_user(struct cw_loop *loop, void *user)
 {
     loop->user = user;
+}
+
+int cw_loop_main(struct cw_loop *loop)
+{
+    struct cw_signals *signals = cw_signals_start(NULL, loop);
+    int error = cw_loop_run(loop);
+
+    cw_signals_stop(signals);
+    return error;
 }
