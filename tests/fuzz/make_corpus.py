@@ -51,6 +51,10 @@ def framed():
     put("largest", framed_choice(limit=7, width=8), [b"\xff" * 8])
     put("cut-header", framed_choice(), [b"\0\0\0\1!\0\0"])
     put("cut-body", framed_choice(), [b"\0\0\0\1!\0\0\0\5he"])
+    put("ended", framed_choice(cuts=0x86), [b"\0\0\0\1!"])
+    put("ended-in-header", framed_choice(cuts=0x86), [b"\0\0\0\1!\0\0"])
+    put("ended-in-body", framed_choice(cuts=0x86), [b"\0\0\0\1!\0\0\0\5he"])
+    put("ended-in-pieces", framed_choice(cuts=0x86, stream=1), [b"\0\0\0\5he"])
     for stream in (0, 3):
         end = "-pieces" if stream else ""
         put("varint" + end, framed_choice(framing=1, stream=stream), [varint(len(b)) + b for b in BODIES])
@@ -66,8 +70,8 @@ def framed():
 
 
 def line():
-    def put(name, delimiter, limit, text):
-        write("line", name, bytes([delimiter, limit, 6]) + text)
+    def put(name, delimiter, limit, text, cuts=6):
+        write("line", name, bytes([delimiter, limit, cuts]) + text)
 
     ends = [b"\n", b"\n", b"\r\n", b";", b"aa", b"aab", b"abab", b"\r\n.\r\n"]
     for number, end in enumerate(ends):
@@ -77,7 +81,9 @@ def line():
     put("at-limit", 0, 3, b"hello\r\nhello\n")
     put("over-limit", 0, 3, b"hello!\n")
     put("over-limit-by-return", 0, 3, b"hello\r!\n")
-    put("open-end", 0, 0x40, b"hello\nwor")
+    put("open-end", 0, 0x40, b"hello\nwor", 0x86)
+    put("open-end-refused", 0, 0, b"hello\nwor", 0x86)
+    put("open-end-return", 0, 0x43, b"hello\r", 0x86)
     put("nothing", 0, 0, b"")
     put("zeros", 0, 0x80, bytes(20) + b"\n" + bytes(range(256)))
 
