@@ -4,6 +4,7 @@
 #include "address_impl.h"
 #include "server_impl.h"
 #include "tcp_options.h"
+#include "timer_impl.h"
 
 #include <causeway/log.h>
 
@@ -178,14 +179,17 @@ void cw_conn_unhold(struct cw_conn *conn)
 
 static void on_pause_over(evutil_socket_t fd, short events, void *arg)
 {
+    struct cw_conn *conn = arg;
+
     (void)fd;
     (void)events;
-    unhold(arg, CW_HELD_RATE);
+    cw_loop_wake(conn->loop);
+    unhold(conn, CW_HELD_RATE);
 }
 
 int cw_conn_pause_for(struct cw_conn *conn, uint64_t ms)
 {
-    struct timeval after = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+    struct timeval after = cw_timeval(ms);
     struct cw_conn_extra *extra = cw_conn_extra(conn);
 
     cw_loop_assert_thread(conn->loop);
@@ -233,26 +237,17 @@ static void unlink_timer(struct cw_conn_timer *timer)
     extra->timer_count--;
 }
 
-static struct timeval duration(uint64_t ms)
-{
-    /* libevent's own limit is far below what 64 bits can say. */
-    uint64_t most = 365ull * 24 * 3600 * 1000;
-    uint64_t kept = ms < most ? ms : most;
-
-    return (struct timeval){.tv_sec = (time_t)(kept / 1000),
-                            .tv_usec = (suseconds_t)(kept % 1000) * 1000};
-}
-
 static void on_conn_timer(evutil_socket_t fd, short events, void *arg)
 {
     struct cw_conn_timer *timer = arg;
     struct cw_conn *conn = timer->conn;
     cw_conn_fn fn = timer->fn;
     void *user = timer->user;
-    struct timeval again = duration(timer->every_ms);
+    struct timeval again = cw_timeval(timer->every_ms);
 
     (void)fd;
     (void)events;
+    cw_loop_wake(conn->loop);
     if (timer->every_ms == 0 || event_add(timer->event, &again) < 0) {
         unlink_timer(timer);
         event_free(timer->event);
@@ -265,7 +260,7 @@ static void on_conn_timer(evutil_socket_t fd, short events, void *arg)
 
 int cw_conn_after(struct cw_conn *conn, uint64_t after_ms, uint64_t every_ms, cw_conn_fn fn, void *user)
 {
-    struct timeval after = duration(after_ms);
+    struct timeval after = cw_timeval(after_ms);
     struct cw_conn_timer *timer;
 
     cw_loop_assert_thread(conn->loop);
@@ -344,7 +339,7 @@ int cw_conn_local(const struct cw_conn *conn, struct cw_address *address)
     if (getsockname(cw_conn_fd_of(conn), (struct sockaddr *)&storage, &len) < 0) {
         return CW_ECLOSED;
     }
-    return cw_address_from_sockaddr(address, (const struct sockaddr *)&storage, len);
+    return cw_address_from_sockaddr((const struct sockaddr *)&storage, len, address);
 }
 
 void *cw_conn_service_user(const struct cw_conn *conn)
@@ -416,6 +411,14 @@ int cw_conn_set_tcp(struct cw_conn *conn, const struct cw_tcp_options *options)
 }
 
 /* ---- figures ---- */
+
+void cw_conn_count_dropped(struct cw_conn *conn)
+{
+    cw_count(&conn->loop->counters.messages_dropped, 1);
+    if (cw_conn_extra(conn)) {
+        conn->extra->messages_dropped++;
+    }
+}
 
 void cw_conn_stats(const struct cw_conn *conn, struct cw_conn_stats *stats)
 {

@@ -196,6 +196,9 @@ void cw_conn_inbuf_free(struct cw_conn *conn);
  * returns as cw_conn_write, but never 1 */
 int cw_conn_share(struct cw_conn *conn, struct cw_payload *payload, const void *room, size_t max);
 
+/* One message more that this connection did not get, or whose own was not heard. */
+void cw_conn_count_dropped(struct cw_conn *conn);
+
 /* ---- middleware.c ---- */
 
 int cw_middleware_open(struct cw_conn *conn);

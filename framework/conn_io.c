@@ -474,6 +474,7 @@ void cw_conn_on_event(evutil_socket_t fd, short events, void *arg)
     struct cw_loop *loop = conn->loop;
 
     (void)fd;
+    cw_loop_wake(loop);
     if (conn->phase == CW_PHASE_HANDSHAKING && conn->stream->ops->handshake) {
         cw_conn_handshake(conn);
         return;

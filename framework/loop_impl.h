@@ -21,6 +21,16 @@ enum {
     CW_INBUF_KEEP = 8,
 };
 
+/* What a loop of one's own uses, and the defaults of a server's. */
+enum {
+    CW_MAILBOX_MAX = 65536,
+    CW_MAILBOX_MAX_BYTES = 64 << 20,
+    CW_BUFFERED_MAX = 1 << 30,
+    CW_DRAIN_MS = 5000,
+    CW_WORK_THREADS = 4,
+    CW_WORK_MAX = 1024,
+};
+
 struct cw_work_pool;
 struct cw_resolver;
 struct cw_room_set;
@@ -57,6 +67,7 @@ struct cw_loop {
     void *user;
     uint64_t (*clock)(void); /* milliseconds that never jump; tests replace it */
     uint64_t now_ms;
+    bool stale;             /* a wait has passed since now_ms was read */
     uint64_t epoch_ms;      /* tick 0 */
     uint64_t wall_epoch_ms; /* since 1970, at tick 0 */
     uint32_t now;           /* tick */
@@ -98,6 +109,7 @@ struct cw_loop {
     struct {
         uint64_t second;
         uint64_t left_out;
+        uint64_t logged;
     } log_quota[4]; /* refusals in the log, by kind */
 };
 
@@ -131,6 +143,20 @@ void cw_loop_end_turn(struct cw_loop *loop);
 
 /* Takes a new reading of the clock. */
 void cw_loop_update_time(struct cw_loop *loop);
+
+/* The same at the first callback after a wait; the others of the turn see the same time. */
+static inline void cw_loop_wake(struct cw_loop *loop)
+{
+    if (loop->stale) {
+        cw_loop_update_time(loop);
+    }
+}
+
+/* The drain time of a stop is over: ends what is left. A callback of libevent's. */
+void cw_loop_on_drain_over(evutil_socket_t fd, short events, void *arg);
+
+/* Posts fn for the connection of that id; 0: for none. thread: any */
+int cw_loop_put_post(struct cw_loop *loop, uint64_t conn_id, cw_post_fn fn, void *arg);
 
 /* Has the sweep run no later than `due`. */
 void cw_loop_sweep_by(struct cw_loop *loop, uint32_t due);

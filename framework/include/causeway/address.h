@@ -35,20 +35,23 @@ struct cw_cidr {
 /* Room for any address as text, with its terminator. */
 enum { CW_ADDRESS_TEXT_MAX = 72 };
 
-/* Writes `127.0.0.1:7000`, `[::1]:7000` or `unix` and a terminator.
+/* Writes `127.0.0.1:7000`, `[::1]:7000`, `[fe80::1%2]:7000` or `unix` (`none` for CW_FAMILY_NONE), and a
+ * terminator.
  *
  * text     at least CW_ADDRESS_TEXT_MAX bytes
  * returns  text
  * thread   any */
 char *cw_address_print(const struct cw_address *address, char *text);
 
-/* Reads `127.0.0.1:7000`, `[::1]:7000`, or either without its port. No names are looked up.
+/* Reads `127.0.0.1:7000`, `[::1]:7000`, or either without its port (`[::1]`, `::1`: port 0). No names are
+ * looked up, except that of an interface (`fe80::1%eth0`). A mapped IPv4 address becomes CW_IPV4.
  *
- * returns  0 or CW_EINVAL
+ * returns  0 or CW_EINVAL; *address is then CW_FAMILY_NONE
  * thread   any */
 int cw_address_parse(const char *text, struct cw_address *address);
 
-/* Whether both are the same address, ports left aside.
+/* Whether both are the same address, ports left aside. Two peers on unix sockets are both this machine;
+ * CW_FAMILY_NONE is the same as nothing.
  *
  * thread   any */
 bool cw_address_same_host(const struct cw_address *a, const struct cw_address *b);
@@ -63,6 +66,13 @@ int cw_cidr_parse(const char *text, struct cw_cidr *cidr);
  *
  * thread   any */
 bool cw_cidr_contains(const struct cw_cidr *cidr, const struct cw_address *address);
+
+/* The number that limits count an address by: one for each IPv4 address, one for each IPv6 /64, because
+ * whoever has one IPv6 address has all of its /64. Never the same for two that may both connect.
+ *
+ * returns  false: not counted (unix sockets, CW_FAMILY_NONE); *key is then 0
+ * thread   any */
+bool cw_address_limit_key(const struct cw_address *address, uint64_t *key);
 
 #ifdef __cplusplus
 }

@@ -16,11 +16,15 @@ struct cw_json_limits {
     uint64_t depth_max; /* arrays and objects inside each other. 0: 32; at most 512 */
 };
 
-/* Reads one JSON document (RFC 8259). The bytes need no terminator; nothing but white space may follow it.
+/* Reads one JSON document (RFC 8259, to the letter; no byte order mark). The bytes need no terminator; nothing
+ * but white space may follow it. All of it is judged before any memory is taken. Of equal names in an object the
+ * first one is found. A number too large for a double becomes infinite.
  *
  * limits   NULL: the defaults
- * json     set to the value, yours, for cJSON_Delete; NULL on an error
- * returns  0; CW_EJSON: it is none, or holds a zero byte; CW_ETOOBIG: longer or deeper than the limits; CW_ENOMEM
+ * json     set to the value, yours, for cJSON_Delete; NULL on an error. It takes up to 40 times the text's bytes
+ * returns  0; CW_EJSON: it is none, or a string in it cannot be a C string of UTF-8 (zero byte, \u0000, half a
+ *          surrogate pair); CW_ETOOBIG: longer or deeper than the limits, or a number of more than 63 characters;
+ *          CW_ENOMEM
  * thread   any */
 int cw_json_parse(struct cw_span text, const struct cw_json_limits *limits, struct cJSON **json);
 

@@ -8,6 +8,7 @@
 #include <causeway/conn.h>
 #include <causeway/error.h>
 #include <causeway/framed.h>
+#include <causeway/hash.h>
 #include <causeway/json.h>
 #include <causeway/line.h>
 #include <causeway/log.h>

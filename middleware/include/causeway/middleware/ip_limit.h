@@ -10,7 +10,8 @@ extern "C" {
 
 /* Rules about addresses. Zero means the default in every member. */
 struct cw_ip_limit_options {
-    const char *const *allow;  /* CIDR texts, NULL at the end. NULL: everyone. Unix sockets always pass */
+    const char *const *allow;  /* CIDR texts, NULL at the end. NULL: everyone; an empty list: nobody. Unix
+                                  sockets always pass */
     const char *const *deny;   /* the same; wins over allow. NULL: nobody */
     uint64_t accepts;          /* new connections of one IPv4 address or IPv6 /64 … 0: no limit */
     uint64_t per_ms;           /* … in this time, refilled evenly. 0: 1000 */
@@ -19,8 +20,9 @@ struct cw_ip_limit_options {
 
 /* Makes the middleware, for cw_server_use, which takes it over. A refused peer is CW_EDENIED (lists) or CW_ERATE.
  *
- * options  copied, with its texts
- * returns  NULL: memory ran out or a text is not a prefix (logged, naming it); cw_server_use keeps that as an error
+ * options  copied, with its texts; NULL: no rules
+ * returns  NULL: memory ran out, a text is not a prefix, or per_ms or addresses_max without accepts (logged);
+ *          cw_server_use keeps that as an error
  * thread   any */
 struct cw_conn_middleware *cw_ip_limit(const struct cw_ip_limit_options *options);
 

@@ -15,7 +15,9 @@ enum cw_rate_action {
     CW_RATE_CLOSE = 2, /* the connection is closed with CW_ERATE */
 };
 
-/* Rates of one connection. Zero means the default in every member. */
+/* Rates of one connection. Zero means the default in every member. With CW_RATE_DROP and CW_RATE_CLOSE a message
+ * larger than bytes_burst never passes. With CW_RATE_DROP a message in pieces is judged when it begins, by its
+ * total. */
 struct cw_rate_limit_options {
     uint64_t messages_per_s;   /* 0: no limit */
     uint64_t messages_burst;   /* at once after a rest. 0: one second's worth */
@@ -26,8 +28,8 @@ struct cw_rate_limit_options {
 
 /* Makes the middleware, for cw_server_use, which takes it over.
  *
- * options  copied
- * returns  NULL when memory ran out; cw_server_use keeps that as an error
+ * options  copied; NULL: no limits
+ * returns  NULL: memory ran out, or a burst without its rate (logged); cw_server_use keeps that as an error
  * thread   any */
 struct cw_conn_middleware *cw_rate_limit(const struct cw_rate_limit_options *options);
 

@@ -1,0 +1,79 @@
+/* A listening socket for the floor servers. */
+#include "listen.h"
+
+#include <arpa/inet.h>
+#include <getopt.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int parse(int argc, char **argv, struct sockaddr_in *address)
+{
+    static const struct option options[] = {
+        {"host", required_argument, NULL, 'h'}, {"port", required_argument, NULL, 'p'}, {0}};
+    int option;
+
+    *address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == 'h' && inet_pton(AF_INET, optarg, &address->sin_addr) == 1)
+            continue;
+        if (option == 'p') {
+            address->sin_port = htons((uint16_t)strtoul(optarg, NULL, 10));
+            continue;
+        }
+        fprintf(stderr, "usage: %s [--host ADDRESS] [--port N]\n", argv[0]);
+        return -1;
+    }
+    return 0;
+}
+
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int listen_from_arguments(int argc, char **argv)
+{
+    struct sockaddr_in address;
+    socklen_t address_len = sizeof address;
+    char host[INET_ADDRSTRLEN];
+    int on = 1;
+
+    if (parse(argc, argv, &address) != 0)
+        return -1;
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptors();
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 4096) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &address_len) != 0) {
+        perror("listen");
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    inet_ntop(AF_INET, &address.sin_addr, host, sizeof host);
+    printf("listening on tcp://%s:%u\n", host, (unsigned)ntohs(address.sin_port));
+    fflush(stdout);
+    return fd;
+}
+
+int accept_one(int listener)
+{
+    int on = 1;
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd >= 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}

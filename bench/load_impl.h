@@ -1,0 +1,142 @@
+/* The parts of the load program: options, connections, modes. Nothing here is shared with a server.
+ */
+#ifndef CW_BENCH_LOAD_IMPL_H
+#define CW_BENCH_LOAD_IMPL_H
+
+#include "measure.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum load_mode {
+    LOAD_FRAMED,
+    LOAD_RAW,
+    LOAD_ROOMS,
+    LOAD_ACCEPTS,
+    LOAD_IDLE
+};
+
+enum {
+    HEAD_MAX = 12
+};
+
+struct load_options {
+    enum load_mode mode;
+    const char *mode_name;
+    struct sockaddr_in address;
+    uint32_t connections;
+    uint32_t depth;        /* messages in flight on each connection */
+    uint32_t size;         /* bytes of a message, without the frame's length */
+    uint32_t rate;         /* accepts: connections begun per second */
+    uint32_t wait_seconds; /* idle: longest wait for a line on standard input */
+    double seconds;
+    double warmup_seconds;
+    pid_t server_pid; /* 0: its processor time is not asked for */
+    bool unframed;    /* accepts, idle: no length before the message */
+};
+
+/* Everything that is sent is one message over and over: a head (the frame's length if framed, who
+ * sends it, its number) in a pattern that every reply is compared with, byte by byte. */
+struct shape {
+    size_t length_len; /* 4 framed, 0 raw */
+    size_t head_len;
+    size_t wire_len;
+    uint8_t *pattern; /* wire_len bytes */
+    uint8_t *out;     /* out_messages copies of it, whose heads are filled in before each send */
+    uint32_t out_messages;
+};
+
+enum conn_phase {
+    CONN_CLOSED,
+    CONN_CONNECTING,
+    CONN_GREETING,
+    CONN_OPEN
+};
+
+struct conn {
+    int fd;
+    enum conn_phase phase;
+    bool wants_writable;
+    uint32_t index;
+    uint32_t asked;   /* messages that were to be sent so far */
+    uint32_t out_seq; /* the one being sent … */
+    uint32_t in_seq;  /* … and the one being received, each with its offset */
+    size_t out_at;
+    size_t in_at;
+    uint8_t in_head[HEAD_MAX];
+    uint64_t began_ns;  /* connect() */
+    uint64_t *asked_ns; /* of the last `depth` messages */
+    uint64_t checksum;  /* rooms: of what this round brought */
+};
+
+struct load {
+    struct load_options options;
+    struct shape shape;
+    struct conn *conns;
+    uint8_t *in;
+    int epoll;
+    uint32_t open_count;
+    uint32_t failed_count; /* connections that could not be opened or were lost */
+    uint64_t now_ns;
+    bool measuring;
+    uint32_t round_first_seq; /* rooms */
+    uint64_t round_began_ns;
+
+    /* Called for each message that has arrived whole, its pattern already compared.
+     * Returns false when it is not the one expected. */
+    bool (*on_message)(struct load *load, struct conn *conn);
+
+    uint64_t messages;
+    uint64_t deliveries;
+    uint64_t errors;
+    uint64_t window_ns;
+    uint64_t server_cpu_ns;
+    uint64_t opened_ns; /* wall time that opening all took */
+    struct histogram latency;
+    struct histogram setup;
+};
+
+/* Starts and ends the measured window: clears the counters; takes time and the server's CPU. */
+void load_window_begin(struct load *load);
+void load_window_end(struct load *load);
+
+/* Prepares pattern and buffers.
+ *
+ * returns  false: memory ran out */
+bool load_init(struct load *load);
+void load_release(struct load *load);
+
+/* Begins one connection. It greets with one message once it is established, except in a room. */
+void conn_begin(struct load *load, struct conn *conn);
+void conn_close(struct load *load, struct conn *conn);
+
+/* Closes a connection that failed and counts the error. */
+void conn_fail(struct load *load, struct conn *conn, const char *why);
+
+/* Asks for `count` more messages and sends what the socket takes. */
+void conn_send(struct load *load, struct conn *conn, uint32_t count);
+
+/* Does what epoll says is possible.
+ *
+ * returns  how many messages arrived whole */
+uint32_t conn_serve(struct load *load, struct conn *conn, uint32_t ready);
+
+/* Opens all connections, a bounded number at a time, within half a minute.
+ *
+ * returns  false: not all are open; said why on standard error */
+bool load_open_all(struct load *load);
+void load_close_all(struct load *load);
+
+/* The head that the message `seq` of connection `index` carries. */
+void load_fill_head(const struct load *load, uint8_t *head, uint32_t index, uint32_t seq);
+uint32_t load_be32(const uint8_t *p);
+
+/* The modes; each returns false when the measurement is void. */
+bool load_run_echo(struct load *load);
+bool load_run_rooms(struct load *load);
+bool load_run_accepts(struct load *load);
+bool load_run_idle(struct load *load);
+
+#endif

@@ -1,0 +1,328 @@
+"""From runs to figures: medians and ratios, the table, the JSON, the plot."""
+
+import html
+import json
+import os
+import pathlib
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+
+SCALE_TARGET = "≤1.15"
+COLOURS = {"causeway": "#2f6fd0", "libuv": "#2a9d8f", "bufferevent": "#d98a1f", "node": "#9b6bc3",
+           "floor again": "#8a8f98"}
+
+
+def value_of(case, result):
+    """The figure that a case is about."""
+    if case.mode == "idle":
+        return result["bytes_opened"]
+    if case.mode == "rooms":
+        return result["server_cpu_ns_per_delivery"]
+    return result["server_cpu_ns_per_message"]
+
+
+def unit_of(case):
+    units = {"idle": "B/conn", "rooms": "ns/delivery", "accepts": "ns/conn"}
+    return units.get(case.mode, "ns/msg")
+
+
+def value_text(case, value):
+    digits = 1 if value < 1000 else 0
+    return f"{value:,.{digits}f} {unit_of(case)}"
+
+
+def paired_ratio(results, floor):
+    """The median of the rounds' own ratios: what slows a whole round down cancels out."""
+    pairs = [one["value"] / two["value"] for one, two in zip(results, floor)
+             if one.get("value") and two.get("value")]
+    return statistics.median(pairs) if pairs else None
+
+
+def ratio_of_minima(values, floor):
+    """Disturbance only ever adds, so the best rounds of both are the least disturbed."""
+    others = [result["value"] for result in floor if result.get("value")]
+    return min(values) / min(others) if others else None
+
+
+def summarise(case, name, results, floor):
+    """One row of the table: what a server did in a case, over all rounds."""
+    row = {"scenario": case.scenario, "case": case.label, "server": name, "unit": unit_of(case),
+           "connections": case.connections, "target": case.target if name == "causeway" else "",
+           "rounds": results}
+    good = [result for result in results if "failed" not in result]
+    row["failures"] = [result["failed"] for result in results if "failed" in result]
+    if not good:
+        return row
+    values = [result["value"] for result in good]
+    row["value"] = statistics.median(values)
+    row["min"] = min(values)
+    row["spread"] = (max(values) - min(values)) / row["value"] if row["value"] else 0
+    for key in ("messages_per_second", "deliveries_per_second", "p50_us", "p99_us", "setup_us_each",
+                "setup_p50_us", "setup_p99_us", "bytes_opened", "bytes_closed", "bytes_reopened"):
+        if key in good[0]:
+            row[key] = statistics.median(result[key] for result in good)
+    row["errors"] = sum(result["errors"] for result in good)
+    if case.mode != "idle":
+        row["ratio"] = paired_ratio(results, floor)
+        row["ratio_min"] = ratio_of_minima(values, floor)
+    return row
+
+
+def step_row(name, small, large, floor_small, floor_large):
+    """How much dearer a message becomes from the small case to the large, against the floor's own."""
+    rounds = []
+    for runs in zip(small["rounds"], large["rounds"], floor_small["rounds"], floor_large["rounds"]):
+        if all(result.get("value") for result in runs):
+            low, high, floor_low, floor_high = (result["value"] for result in runs)
+            rounds.append((high / low, (high / low) / (floor_high / floor_low)))
+    if not rounds:
+        return None
+    steps = [step for step, _ in rounds]
+    value = statistics.median(steps)
+    return {"scenario": "scale", "case": "step, 1000 → 10000 conns", "server": name, "unit": "×",
+            "target": SCALE_TARGET if name == "causeway" else "", "failures": [], "rounds": [],
+            "value": value, "min": min(steps), "spread": (max(steps) - min(steps)) / value,
+            "ratio": statistics.median(ratio for _, ratio in rounds),
+            "ratio_min": large["min"] / small["min"] / (floor_large["min"] / floor_small["min"])}
+
+
+def add_steps(rows):
+    by_server = {}
+    for row in rows:
+        if row["scenario"] == "scale":
+            by_server.setdefault(row["server"], []).append(row)
+    floor = by_server.get("floor", [])
+    for name, pair in by_server.items():
+        if len(pair) == 2 and len(floor) == 2:
+            step = step_row(name, *pair, *floor)
+            if step is not None:
+                rows.append(step)
+
+
+def add_rows(rows, case, rounds):
+    floor = rounds.get("floor", [])
+    rows += [summarise(case, name, results, floor) for name, results in rounds.items() if results]
+    if case.scenario == "scale" and case.connections == 10000:
+        add_steps(rows)
+
+
+def first_line(path, prefix):
+    try:
+        for line in pathlib.Path(path).read_text().splitlines():
+            if line.startswith(prefix):
+                return line.split(":", 1)[-1].split("=", 1)[-1].strip()
+    except OSError:
+        pass
+    return ""
+
+
+def about(root, build):
+    """What the figures depend on besides the code."""
+    cache = build / "CMakeCache.txt"
+    described = subprocess.run(["git", "-C", str(root), "describe", "--always", "--dirty"], timeout=30,
+                               capture_output=True, text=True, check=False)
+    kind = first_line(cache, "CMAKE_BUILD_TYPE:")
+    found = {
+        "cpu": first_line("/proc/cpuinfo", "model name"),
+        "cores": len(os.sched_getaffinity(0)),
+        "kernel": os.uname().release,
+        "build": kind,
+        "compiler": first_line(cache, "CMAKE_C_COMPILER:"),
+        "commit": described.stdout.strip() or "unknown",
+        "command": shlex.join([os.path.basename(sys.executable), *sys.argv]),
+        "when": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+    found["warnings"] = []
+    if kind not in ("Release", "RelWithDebInfo"):
+        found["warnings"].append(f"build type is {kind or 'not known'}: figures of it mean little")
+    for option in ("CAUSEWAY_SANITIZE", "CAUSEWAY_CHECKED"):
+        if first_line(cache, f"{option}:") not in ("", "OFF"):
+            found["warnings"].append(f"{option} is on: figures of this build mean little")
+    if found["load_average"] > 0.5:
+        found["warnings"].append(f"load average is {found['load_average']}: other work disturbs")
+    return found
+
+
+def aligned(head, body):
+    """Columns as wide as their widest cell; all but the first three lean right."""
+    lines = [head, *body]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    text = []
+    for line in lines:
+        cells = [cell.ljust(width) if i < 3 else cell.rjust(width)
+                 for i, (cell, width) in enumerate(zip(line, widths))]
+        text.append("  ".join(cells).rstrip())
+    text.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(text)
+
+
+def number(row, key, digits=0, suffix=""):
+    value = row.get(key)
+    return f"{value:,.{digits}f}{suffix}" if value is not None else ""
+
+
+def per_second(row):
+    key = "deliveries_per_second" if row["scenario"] == "rooms" else "messages_per_second"
+    return number(row, key)
+
+
+def ratio_text(row):
+    ratio = row.get("ratio")
+    if ratio is None:
+        return ""
+    if row["scenario"] == "rooms" and row["server"] == "causeway":
+        return f"{ratio:.3f} (1/{1 / ratio:.0f})"
+    return f"{ratio:.2f}"
+
+
+def load_table(rows):
+    head = ["scenario", "case", "server", "CPU", "unit", "min", "spread", "ratio", "of minima",
+            "target", "per s",
+            "p50 µs", "p99 µs", "set-up µs", "p50", "p99", "errors"]
+    body = []
+    for row in rows:
+        if "value" not in row:
+            body.append([row["scenario"], row["case"], row["server"], "failed"] + [""] * 13)
+            continue
+        digits = 2 if row["unit"] == "×" else 1 if row["value"] < 1000 else 0
+        body.append([row["scenario"], row["case"], row["server"], number(row, "value", digits),
+                     row["unit"], number(row, "min", digits), f"{row['spread']:.0%}",
+                     ratio_text(row), number(row, "ratio_min", 3 if row["scenario"] == "rooms" else 2),
+                     row["target"], per_second(row), number(row, "p50_us"), number(row, "p99_us"),
+                     number(row, "setup_us_each") if row["scenario"] != "accepts" else "",
+                     number(row, "setup_p50_us"), number(row, "setup_p99_us"),
+                     number(row, "errors")])
+    return aligned(head, body)
+
+
+def idle_table(rows):
+    head = ["scenario", "case", "server", "B/conn opened", "closed", "reopened", "target", "errors"]
+    body = [[row["scenario"], row["case"], row["server"],
+             number(row, "bytes_opened") if "value" in row else "failed", number(row, "bytes_closed"),
+             number(row, "bytes_reopened"), row["target"], number(row, "errors")] for row in rows]
+    return aligned(head, body)
+
+
+def failures(rows):
+    return [f"failed: {row['scenario']}, {row['case']}, {row['server']}: {text}"
+            for row in rows for text in dict.fromkeys(row["failures"])]
+
+
+PLOT_STYLE = """
+.page { fill: #ffffff } .ink { fill: #1f2328 } .dim { fill: #59636e } .grid { stroke: #d1d9e0 }
+.one { stroke: #1f2328 } .target { stroke: #c4322b }
+text { font: 12px system-ui, sans-serif }
+@media (prefers-color-scheme: dark) {
+.page { fill: #0d1117 } .ink { fill: #e6edf3 } .dim { fill: #9198a1 } .grid { stroke: #30363d }
+.one { stroke: #e6edf3 } .target { stroke: #ff7b72 } }
+"""
+
+
+class Plot:
+    """A bar per server and case, as long as its ratio to the floor; cut off past `limit`."""
+
+    left, width, bar, gap, limit = 330, 560, 14, 14, 3.0
+
+    def __init__(self):
+        self.parts = []
+        self.y = 64
+
+    def x(self, ratio):
+        return self.left + min(ratio, self.limit) / self.limit * self.width
+
+    def text(self, x, y, words, style="ink", anchor="start"):
+        self.parts.append(f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
+                          f"{html.escape(words)}</text>")
+
+    def line(self, x, top, bottom, style, dash=""):
+        dashes = f' stroke-dasharray="{dash}"' if dash else ""
+        self.parts.append(f'<line class="{style}" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"'
+                          f"{dashes}/>")
+
+    def group(self, label, rows):
+        top = self.y
+        self.text(self.left - 90, top + self.bar - 3, label, anchor="end")
+        for row in rows:
+            ratio = row["ratio"]
+            self.text(self.left - 8, self.y + self.bar - 3, row["server"], "dim", "end")
+            self.parts.append(f'<rect x="{self.left}" y="{self.y}" height="{self.bar - 2}" rx="2" '
+                              f'width="{max(self.x(ratio) - self.left, 1):.1f}" '
+                              f'fill="{COLOURS.get(row["server"], "#8a8f98")}"/>')
+            cut = " →" if ratio > self.limit else ""
+            digits = 3 if ratio < 0.2 else 2
+            self.text(self.x(ratio) + 5, self.y + self.bar - 3, f"{ratio:.{digits}f}×{cut}")
+            if row["target"].startswith("≤"):
+                self.line(self.x(float(row["target"][1:])), self.y - 2, self.y + self.bar, "target")
+            self.y += self.bar
+        self.y += self.gap
+
+    def svg(self, title, subtitle):
+        height = self.y + 12
+        grid = Plot()
+        for tenth in range(0, int(self.limit * 10) + 1, 5):
+            ratio = tenth / 10
+            grid.text(self.x(ratio), 54, f"{ratio:g}×", "dim", "middle")
+            grid.line(self.x(ratio), 60, self.y - 6, "one" if ratio == 1 else "grid",
+                      "" if ratio == 1 else "2 3")
+        grid.text(16, 20, title)
+        grid.text(16, 37, subtitle, "dim")
+        return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 {height}" width="960" '
+                f'height="{height}" role="img" aria-label="{html.escape(title)}">'
+                f"<style>{PLOT_STYLE}</style>"
+                f'<rect class="page" width="960" height="{height}"/>'
+                + "\n".join(grid.parts + self.parts) + "</svg>\n")
+
+
+def plot(rows, found):
+    groups = {}
+    for row in rows:
+        if row.get("ratio") is None or row["server"] == "floor":
+            continue
+        if row["scenario"] == "scale" and row["unit"] != "×":
+            continue
+        groups.setdefault(f"{row['scenario']}: {row['case']}", []).append(row)
+    if not groups:
+        return None
+    drawing = Plot()
+    for label, members in groups.items():
+        drawing.group(label, members)
+    return drawing.svg("Server processor time per message, relative to a bare epoll loop (1×); "
+                       "less is better, red is the target",
+                       f"{found['commit']} · {found['cpu']}, {found['cores']} cores · Linux "
+                       f"{found['kernel']} · {found['when']}")
+
+
+def write(rows, found, notes, options):
+    options.out.mkdir(parents=True, exist_ok=True)
+    name = "all" if options.everything else "-".join(options.scenario)
+    data = {"about": found, "notes": notes, "rounds": options.rounds, "seconds": options.seconds,
+            "warmup": options.warmup, "rows": rows}
+    paths = [options.out / f"{name}.json"]
+    paths[0].write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    picture = plot(rows, found)
+    if picture is not None:
+        paths.append(options.out / f"{name}.svg")
+        paths[1].write_text(picture)
+    return paths
+
+
+def finish(rows, found, notes, options):
+    """Prints the tables and what the figures depend on; writes the files."""
+    idle = [row for row in rows if row["scenario"] == "idle"]
+    loads = [row for row in rows if row["scenario"] != "idle"]
+    print()
+    for table, members in ((load_table, loads), (idle_table, idle)):
+        if members:
+            print(table(members), end="\n\n")
+    for text in [*notes, *failures(rows)]:
+        print(text)
+    print(f"machine: {found['cpu']}, {found['cores']} cores, Linux {found['kernel']}, load average "
+          f"{found['load_average']} at the start")
+    print(f"commit:  {found['commit']}, {found['build'] or 'unknown'} build, {found['compiler']}")
+    print(f"command: {found['command']}  ({options.rounds} rounds of {options.seconds:g} s)")
+    if rows:
+        print("written: " + ", ".join(str(path) for path in write(rows, found, notes, options)))

@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+"""Runs the load scenarios against Causeway, the floor and the peers, and prints the figures.
+
+Rounds are interleaved (A B C, B C A, …), every round starts fresh processes, the server has one
+processor and the load the other. A ratio is the median over the rounds of one server's processor time
+per message to the floor's in the same round. Targets are shown; nothing is judged.
+"""
+
+import argparse
+import ctypes
+import dataclasses
+import json
+import os
+import pathlib
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import report
+
+HERE = pathlib.Path(__file__).resolve().parent
+SERVER_START_SECONDS = 10
+SERVER_STOP_SECONDS = 10
+LOAD_SPARE_SECONDS = 90
+FAILURES_MAX = 2
+PR_SET_PDEATHSIG = 1
+KIB64 = 65536
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One load: what is sent, over how many connections, and what the project aims at."""
+
+    scenario: str
+    label: str
+    mode: str
+    connections: int
+    depth: int = 1
+    size: int = 64
+    target: str = ""
+    peers: bool = True
+
+    @property
+    def protocol(self):
+        return "tcp" if self.mode == "raw" else "framed"
+
+
+def sized(scenario, mode, targets):
+    """The loads that framed and raw share."""
+    low, high, large = targets
+    return [
+        Case(scenario, "64 B, depth 1, 64 conns", mode, 64, 1, 64, low),
+        Case(scenario, "64 B, depth 1, 1000 conns", mode, 1000, 1, 64, low),
+        Case(scenario, "64 B, depth 16, 64 conns", mode, 64, 16, 64, high),
+        Case(scenario, "64 B, depth 16, 1000 conns", mode, 1000, 16, 64, high),
+        Case(scenario, "64 KiB, depth 1, 16 conns", mode, 16, 1, KIB64, large),
+    ]
+
+
+SCENARIOS = {
+    "framed": sized("framed", "framed", ("≤1.08", "≤1.20", "≤1.15")),
+    "raw": sized("raw", "raw", ("", "", "")),
+    "scale": [
+        Case("scale", "64 B, depth 1, 1000 conns", "framed", 1000, peers=False),
+        Case("scale", "64 B, depth 1, 10000 conns", "framed", 10000, peers=False),
+    ],
+    "rooms": [
+        Case("rooms", "64 B, 50 members", "rooms", 50, target="≤0.05", peers=False),
+        Case("rooms", "64 B, 500 members", "rooms", 500, target="≤0.05", peers=False),
+    ],
+    "idle": [Case("idle", "10000 conns", "idle", 10000, target="≤400 B")],
+    "accepts": [Case("accepts", "connect, one echo, close", "accepts", 64)],
+}
+
+
+class Failure(Exception):
+    """A measurement that did not come about; the text says why."""
+
+
+class Children:
+    """The processes this runner has started. Only these are ever signalled."""
+
+    def __init__(self):
+        self.running = []
+
+    def start(self, argv, cpu, **streams):
+        def before_exec():
+            if cpu is not None:
+                os.sched_setaffinity(0, {cpu})
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+        child = subprocess.Popen([str(word) for word in argv], preexec_fn=before_exec, **streams)
+        self.running.append(child)
+        return child
+
+    def stop(self, child):
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(SERVER_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait(SERVER_STOP_SECONDS)
+        for stream in (child.stdin, child.stdout, child.stderr):
+            if stream is not None:
+                stream.close()
+        if child in self.running:
+            self.running.remove(child)
+
+    def stop_all(self):
+        for child in list(self.running):
+            self.stop(child)
+
+
+class Server:
+    """One server process, from its `listening on` line to its end."""
+
+    def __init__(self, bench, argv):
+        self.bench = bench
+        self.out = tempfile.TemporaryFile()
+        self.err = tempfile.TemporaryFile()
+        self.child = bench.children.start(argv, bench.server_cpu, stdin=subprocess.DEVNULL,
+                                          stdout=self.out, stderr=self.err)
+
+    def __enter__(self):
+        try:
+            self.port = self.wait_for_port()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.bench.children.stop(self.child)
+        self.out.close()
+        self.err.close()
+
+    @staticmethod
+    def text(stream):
+        return os.pread(stream.fileno(), 1 << 16, 0).decode(errors="replace")
+
+    def wait_for_port(self):
+        deadline = time.monotonic() + SERVER_START_SECONDS
+        while time.monotonic() < deadline:
+            for line in self.text(self.out).splitlines(keepends=True):
+                if line.startswith("listening on tcp://") and line.endswith("\n"):
+                    return int(line.rsplit(":", 1)[1])
+            if self.child.poll() is not None:
+                raise Failure(f"server ended with status {self.child.returncode}{self.complaint()}")
+            time.sleep(0.01)
+        raise Failure(f"server does not say where it listens{self.complaint()}")
+
+    def complaint(self):
+        lines = self.text(self.err).strip().splitlines()
+        return f": {lines[-1]}" if lines else ""
+
+    def pss_bytes(self):
+        text = pathlib.Path(f"/proc/{self.child.pid}/smaps_rollup").read_text()
+        for line in text.splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+        raise Failure("no Pss in smaps_rollup")
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.child.pid}/fd"))
+
+
+class Lines:
+    """Lines of a pipe, each waited for with a limit."""
+
+    def __init__(self, stream):
+        self.fd = stream.fileno()
+        self.rest = b""
+
+    def next(self, seconds):
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self.rest:
+            ready, _, _ = select.select([self.fd], [], [], max(0, deadline - time.monotonic()))
+            data = os.read(self.fd, 4096) if ready else b""
+            if not data:
+                raise Failure("load ended early" if ready else "load says nothing")
+            self.rest += data
+        line, self.rest = self.rest.split(b"\n", 1)
+        return line.decode()
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.build = pathlib.Path(options.build).resolve()
+        self.children = Children()
+        cpus = sorted(os.sched_getaffinity(0))
+        self.server_cpu, self.load_cpu = (cpus[-1], cpus[0]) if len(cpus) > 1 else (None, None)
+        self.notes = []
+        self.done = 0
+        self.total = 0
+
+    def program(self, name):
+        return self.build / "bench" / name
+
+    def servers(self, case):
+        """Name → command, for the servers that are there and take part in this case."""
+        if case.mode == "rooms":
+            found = {"causeway": [self.program("room_server")],
+                     "floor": [self.program("floor_room"), "--port", 0]}
+        else:
+            limit = max(10000, case.connections + 100)
+            found = {
+                "causeway": [self.build / "examples/echo/echo", "--protocol", case.protocol,
+                             "--host", "127.0.0.1", "--port", 0, "--max-connections", limit,
+                             "--max-connections-per-ip", limit, "--max-frame-size", KIB64],
+                "floor": [self.program("floor"), "--port", 0],
+            }
+        if self.options.control:
+            found["floor again"] = found["floor"]
+        if self.options.peers and case.peers:
+            found["libuv"] = [self.program("libuv_echo"), "--port", 0]
+            found["bufferevent"] = [self.program("bufferevent_echo"), "--port", 0]
+            found["node"] = [shutil.which("node") or "node", HERE / "peers/node_echo.js", "--port", 0]
+        return {name: argv for name, argv in found.items() if self.is_there(name, argv[0])}
+
+    def is_there(self, name, path):
+        if shutil.which(str(path)):
+            return True
+        where = os.path.relpath(path, self.build) if os.path.isabs(path) else path
+        self.note(f"skipped: {name} ({where} is not there)")
+        return False
+
+    def note(self, text):
+        if text not in self.notes:
+            self.notes.append(text)
+            print(text, file=sys.stderr, flush=True)
+
+    def load_argv(self, case, server):
+        argv = [self.program("load"), "--mode", case.mode, "--port", server.port]
+        argv += ["--connections", case.connections, "--depth", case.depth, "--size", case.size]
+        argv += ["--seconds", self.options.seconds, "--warmup", self.options.warmup]
+        return argv + ["--server-pid", server.child.pid]
+
+    def run_load(self, case, server):
+        child = self.children.start(self.load_argv(case, server), self.load_cpu,
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE)
+        limit = self.options.seconds + self.options.warmup + LOAD_SPARE_SECONDS
+        try:
+            out, err = child.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"load did not end within {limit:.0f} s") from None
+        finally:
+            self.children.stop(child)
+        if child.returncode != 0:
+            lines = err.decode(errors="replace").strip().splitlines()
+            raise Failure(lines[0] if lines else f"load ended with status {child.returncode}")
+        return json.loads(out)
+
+    def run_idle(self, case, server):
+        child = self.children.start(self.load_argv(case, server), self.load_cpu,
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                    stderr=subprocess.DEVNULL)
+        lines = Lines(child.stdout)
+        at_start = server.descriptors()
+        pss = {"start": server.pss_bytes()}
+        try:
+            for step in ("opened", "closed", "reopened"):
+                lines.next(60)
+                self.settle(server, at_start if step == "closed" else None)
+                pss[step] = server.pss_bytes()
+                if step != "reopened":
+                    child.stdin.write(b"\n")
+                    child.stdin.flush()
+            child.stdin.close()
+            lines.next(60)
+            result = json.loads(lines.next(60))
+        finally:
+            self.children.stop(child)
+        for step in ("opened", "closed", "reopened"):
+            result[f"bytes_{step}"] = (pss[step] - pss["start"]) / case.connections
+        return result
+
+    @staticmethod
+    def settle(server, descriptors):
+        """Lets the server finish what the load has done; after closing, until it has closed too."""
+        deadline = time.monotonic() + 10
+        time.sleep(0.3)
+        while descriptors is not None and server.descriptors() > descriptors:
+            if time.monotonic() > deadline:
+                raise Failure("server keeps descriptors of closed connections")
+            time.sleep(0.05)
+
+    def run_once(self, case, name, argv):
+        self.done += 1
+        head = f"[{self.done}/{self.total}] {case.scenario}: {case.label}: {name}"
+        try:
+            with Server(self, argv) as server:
+                run = self.run_idle if case.mode == "idle" else self.run_load
+                result = run(case, server)
+        except (Failure, OSError, ValueError) as error:
+            print(f"{head}: failed: {error}", file=sys.stderr, flush=True)
+            return {"failed": str(error)}
+        result["value"] = report.value_of(case, result)
+        print(f"{head}: {report.value_text(case, result['value'])}", file=sys.stderr, flush=True)
+        return result
+
+    def run_round(self, case, number, servers, rounds):
+        names = list(servers)
+        shift = number % len(names) if names else 0
+        for name in names[shift:] + names[:shift]:
+            failures = sum("failed" in result for result in rounds[name])
+            if failures >= FAILURES_MAX:
+                self.done += 1
+                continue
+            rounds[name].append(self.run_once(case, name, servers[name]))
+
+    def run_scenario(self, cases, rows):
+        """Round by round over all its cases: a slow drift of the machine then meets all alike."""
+        servers = [self.servers(case) for case in cases]
+        rounds = [{name: [] for name in found} for found in servers]
+        try:
+            for number in range(self.rounds(cases[0])):
+                for case, found, results in zip(cases, servers, rounds):
+                    self.run_round(case, number, found, results)
+        finally:
+            for case, results in zip(cases, rounds):
+                report.add_rows(rows, case, results)
+
+    def rounds(self, case):
+        """Memory hardly varies: two rounds show it."""
+        return min(2, self.options.rounds) if case.mode == "idle" else self.options.rounds
+
+    def run(self, scenarios, rows):
+        self.total = sum(len(self.servers(case)) * self.rounds(case)
+                         for cases in scenarios for case in cases)
+        for cases in scenarios:
+            self.run_scenario(cases, rows)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scenario", nargs="*", metavar="scenario",
+                        help=f"{', '.join(SCENARIOS)}; all of them when none is named")
+    parser.add_argument("--build", default="build/release", help="build folder (%(default)s)")
+    parser.add_argument("--rounds", type=int, help="interleaved rounds (7; quick: 3)")
+    parser.add_argument("--seconds", type=float, help="measured time per run (2; quick: 1)")
+    parser.add_argument("--warmup", type=float, help="time before it (0.5; quick: 0.3)")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True,
+                        help="measure libuv, bufferevents and Node too")
+    parser.add_argument("--control", action="store_true",
+                        help="measure the floor twice: its ratio to itself is the noise")
+    parser.add_argument("--out", help="folder for results (BUILD/bench/results)")
+    options = parser.parse_args()
+    unknown = [name for name in options.scenario if name not in SCENARIOS]
+    if unknown:
+        parser.error(f"no scenario {unknown[0]}; there are {', '.join(SCENARIOS)}")
+    quick = {"rounds": 3, "seconds": 1.0, "warmup": 0.3}
+    full = {"rounds": 7, "seconds": 2.0, "warmup": 0.5}
+    for name, value in (quick if options.quick else full).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.rounds < 1 or options.seconds <= 0 or options.warmup < 0:
+        parser.error("rounds and seconds must be above 0")
+    options.everything = not options.scenario
+    options.scenario = options.scenario or list(SCENARIOS)
+    options.out = pathlib.Path(options.out or pathlib.Path(options.build) / "bench/results")
+    return options
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def main():
+    options = parse()
+    signal.signal(signal.SIGTERM, interrupt)
+    bench = Bench(options)
+    for name in ("load", "floor", "floor_room"):
+        if not bench.program(name).exists():
+            sys.exit(f"run.py: {bench.program(name)} is not there; build the target `bench`")
+    if bench.server_cpu is None:
+        bench.note("one processor only: server and load share it, and the figures suffer")
+    about = report.about(HERE.parent, bench.build)
+    for warning in about["warnings"]:
+        bench.note(warning)
+    scenarios = [SCENARIOS[name] for name in dict.fromkeys(options.scenario)]
+    rows = []
+    status = 0
+    try:
+        bench.run(scenarios, rows)
+    except KeyboardInterrupt:
+        bench.note("interrupted: what follows is incomplete")
+        status = 130
+    finally:
+        bench.children.stop_all()
+    report.finish(rows, about, bench.notes, options)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

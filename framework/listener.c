@@ -1,0 +1,591 @@
+/* Listeners: bind, accept with a budget per turn, rest when descriptors run out. */
+#include "conn_impl.h"
+#include "ip_table.h"
+#include "address_impl.h"
+#include "report.h"
+#include "server_impl.h"
+#include "tcp_options.h"
+#include "timer_impl.h"
+
+#include <causeway/log.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { REST_MS = 100, BACKLOG = 511 };
+
+/* One socket on one loop. */
+struct cw_listener {
+    struct cw_listener *next;
+    struct cw_loop *loop;
+    struct cw_listen_entry *entry;
+    int fd;
+    struct event *event;
+    struct event *rest;
+    bool resting;
+    bool owns_path;
+    dev_t path_device;
+    ino_t path_inode;
+    struct cw_address address;
+};
+
+/* ---- words ---- */
+
+static void print_where(const struct cw_listen_options *options, const struct cw_address *address,
+                        char *text, size_t cap)
+{
+    if (options->unix_path) {
+        snprintf(text, cap, "unix:%s", options->unix_path);
+    } else if (address && address->family != CW_FAMILY_NONE) {
+        char printed[CW_ADDRESS_TEXT_MAX];
+        snprintf(text, cap, "%s", cw_address_print(address, printed));
+    } else if (options->fd > 0) {
+        snprintf(text, cap, "descriptor %d", options->fd);
+    } else {
+        snprintf(text, cap, "%s:%u", options->host ? options->host : "*", options->port);
+    }
+}
+
+static int fail(struct cw_server *server, const struct cw_listen_entry *entry,
+                const struct cw_address *address, const char *step, int os_errno)
+{
+    int code = cw_error_from_errno(os_errno);
+    char where[sizeof(struct sockaddr_un) + 16];
+
+    print_where(&entry->options, address, where, sizeof where);
+    return cw_server_fail(server, code, "listen %s: %s: %s", where, step,
+                          code == CW_EOS || code == CW_EINVAL ? strerror(os_errno) : cw_strerror(code));
+}
+
+/* ---- sockets ---- */
+
+struct binding {
+    struct cw_server *server;
+    struct cw_listen_entry *entry;
+    struct sockaddr_storage system;
+    socklen_t len;
+    bool dual; /* IPv6 that takes IPv4 too */
+};
+
+static const struct cw_address *binding_address(const struct binding *binding, struct cw_address *address)
+{
+    return cw_address_from_sockaddr((const struct sockaddr *)&binding->system, binding->len, address) == 0
+               ? address
+               : NULL;
+}
+
+static int binding_fail(const struct binding *binding, const char *step)
+{
+    struct cw_address address;
+
+    return fail(binding->server, binding->entry, binding_address(binding, &address), step, errno);
+}
+
+static void set_flag(int fd, int level, int name, int value)
+{
+    setsockopt(fd, level, name, &value, sizeof value);
+}
+
+/* The first socket of a group is bound without SO_REUSEPORT, which would join another process's group in silence;
+ * the flag is set behind bind, so that the loops' other sockets may join this one. */
+static int bind_socket(const struct binding *binding, bool first, bool shared, int *fd)
+{
+    const struct cw_listen_options *options = &binding->entry->options;
+    int family = binding->system.ss_family;
+    int error;
+
+    *fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (*fd < 0) {
+        return binding_fail(binding, "socket");
+    }
+    set_flag(*fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (family == AF_INET6) {
+        set_flag(*fd, IPPROTO_IPV6, IPV6_V6ONLY, binding->dual ? 0 : 1);
+    }
+    if (!first) {
+        set_flag(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    }
+    if (bind(*fd, (const struct sockaddr *)&binding->system, binding->len) < 0) {
+        return binding_fail(binding, "bind");
+    }
+    if (first && shared) {
+        set_flag(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    }
+    error = cw_tcp_options_apply(*fd, &options->tcp, true);
+    if (error < 0) {
+        return binding_fail(binding, "tcp options");
+    }
+    if (listen(*fd, options->backlog ? (int)options->backlog : BACKLOG) < 0) {
+        return binding_fail(binding, "listen");
+    }
+    return CW_OK;
+}
+
+static struct cw_listener *add_listener(struct cw_loop *loop, struct cw_listen_entry *entry, int fd)
+{
+    struct cw_listener *listener = cw_alloc_zero(sizeof *listener);
+    struct cw_listener **link = &loop->listeners;
+    struct sockaddr_storage system;
+    socklen_t len = sizeof system;
+
+    if (!listener) {
+        close(fd);
+        return NULL;
+    }
+    listener->loop = loop;
+    listener->entry = entry;
+    listener->fd = fd;
+    if (getsockname(fd, (struct sockaddr *)&system, &len) == 0) {
+        cw_address_from_sockaddr((const struct sockaddr *)&system, len, &listener->address);
+    }
+    while (*link) {
+        link = &(*link)->next;
+    }
+    *link = listener;
+    return listener;
+}
+
+static void keep_port(struct binding *binding, const struct cw_listener *listener)
+{
+    if (binding->system.ss_family == AF_INET6) {
+        ((struct sockaddr_in6 *)&binding->system)->sin6_port = htons(listener->address.port);
+    } else {
+        ((struct sockaddr_in *)&binding->system)->sin_port = htons(listener->address.port);
+    }
+}
+
+/* One socket for each loop. */
+static int open_group(struct binding *binding, uint16_t *port)
+{
+    struct cw_server *server = binding->server;
+
+    for (unsigned i = 0; i < server->workers; i++) {
+        struct cw_listener *listener;
+        int fd = -1;
+        int error = bind_socket(binding, i == 0, server->workers > 1, &fd);
+
+        if (error < 0) {
+            if (fd >= 0) {
+                close(fd);
+            }
+            return error;
+        }
+        listener = add_listener(server->loops[i], binding->entry, fd);
+        if (!listener) {
+            return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
+        }
+        *port = listener->address.port;
+        keep_port(binding, listener);
+    }
+    return CW_OK;
+}
+
+/* Every address: IPv6 that takes IPv4 too, or IPv4 alone where the machine has no IPv6. */
+static int open_any(struct binding *binding)
+{
+    struct sockaddr_in6 any6 = {.sin6_family = AF_INET6,
+                                .sin6_port = htons(binding->entry->options.port)};
+    struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(binding->entry->options.port)};
+    int probe = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    uint16_t port;
+    bool has_ipv6 = probe >= 0 && bind(probe, (struct sockaddr *)&(struct sockaddr_in6){.sin6_family = AF_INET6},
+                                       sizeof any6) == 0;
+
+    if (probe >= 0) {
+        close(probe);
+    }
+    if (has_ipv6) {
+        memcpy(&binding->system, &any6, sizeof any6);
+        binding->len = sizeof any6;
+        binding->dual = true;
+    } else {
+        memcpy(&binding->system, &any4, sizeof any4);
+        binding->len = sizeof any4;
+    }
+    return open_group(binding, &port);
+}
+
+static int open_host(struct binding *binding)
+{
+    const struct cw_listen_options *options = &binding->entry->options;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    uint16_t port = options->port;
+    char service[8];
+    int error;
+
+    snprintf(service, sizeof service, "%u", options->port);
+    error = getaddrinfo(options->host, service, &hints, &found);
+    if (error != 0) {
+        return cw_server_fail(binding->server, CW_ERESOLVE, "listen %s:%u: host: %s", options->host,
+                              options->port, gai_strerror(error));
+    }
+    error = CW_OK;
+    for (struct addrinfo *each = found; each && error == CW_OK; each = each->ai_next) {
+        memcpy(&binding->system, each->ai_addr, each->ai_addrlen);
+        binding->len = each->ai_addrlen;
+        binding->dual = each->ai_family == AF_INET6 && !options->ipv6_only &&
+                        IN6_IS_ADDR_UNSPECIFIED(&((struct sockaddr_in6 *)&binding->system)->sin6_addr);
+        if (options->port == 0 && each != found) {
+            keep_port(binding, &(struct cw_listener){.address = {.port = port}});
+        }
+        error = open_group(binding, &port);
+    }
+    freeaddrinfo(found);
+    return error;
+}
+
+/* A socket that nobody listens on any more is in the way; anything else at that path is left alone. */
+static int clear_path(struct cw_server *server, struct cw_listen_entry *entry, const struct sockaddr_un *path)
+{
+    struct stat info;
+    int probe;
+    int connected;
+
+    if (lstat(path->sun_path, &info) < 0) {
+        return CW_OK;
+    }
+    if (!S_ISSOCK(info.st_mode)) {
+        return cw_server_fail(server, CW_EADDRINUSE, "listen unix:%s: bind: the path exists and is no socket",
+                              path->sun_path);
+    }
+    probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (probe < 0) {
+        return fail(server, entry, NULL, "socket", errno);
+    }
+    connected = connect(probe, (const struct sockaddr *)path, sizeof *path);
+    if (connected < 0 && errno == ECONNREFUSED) {
+        unlink(path->sun_path);
+        close(probe);
+        return CW_OK;
+    }
+    close(probe);
+    return fail(server, entry, NULL, "bind", EADDRINUSE);
+}
+
+/* Every loop waits on the same socket; the kernel has no groups for these. */
+static int share(struct cw_server *server, struct cw_listen_entry *entry, int fd)
+{
+    for (unsigned i = 0; i < server->workers; i++) {
+        int own = i == 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+        if (own < 0) {
+            return fail(server, entry, NULL, "dup", errno);
+        }
+        if (!add_listener(server->loops[i], entry, own)) {
+            return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
+        }
+    }
+    return CW_OK;
+}
+
+static int bind_unix(struct cw_server *server, struct cw_listen_entry *entry, int fd,
+                     const struct sockaddr_un *path)
+{
+    mode_t mode = entry->options.unix_mode ? (mode_t)entry->options.unix_mode : 0600;
+
+    /* Before bind, so that the path never has wider permissions than it should. */
+    if (fchmod(fd, mode) < 0 || bind(fd, (const struct sockaddr *)path, sizeof *path) < 0) {
+        return fail(server, entry, NULL, "bind", errno);
+    }
+    if (listen(fd, entry->options.backlog ? (int)entry->options.backlog : BACKLOG) < 0) {
+        return fail(server, entry, NULL, "listen", errno);
+    }
+    return CW_OK;
+}
+
+static int open_unix(struct cw_server *server, struct cw_listen_entry *entry)
+{
+    struct sockaddr_un path = {.sun_family = AF_UNIX};
+    struct stat info;
+    int error;
+    int fd;
+
+    if (strlen(entry->options.unix_path) >= sizeof path.sun_path) {
+        return cw_server_fail(server, CW_EINVAL, "listen unix:%s: a path has at most %zu bytes",
+                              entry->options.unix_path, sizeof path.sun_path - 1);
+    }
+    memcpy(path.sun_path, entry->options.unix_path, strlen(entry->options.unix_path) + 1);
+    error = clear_path(server, entry, &path);
+    if (error < 0) {
+        return error;
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return fail(server, entry, NULL, "socket", errno);
+    }
+    error = bind_unix(server, entry, fd, &path);
+    if (error < 0) {
+        close(fd);
+        return error;
+    }
+    error = share(server, entry, fd);
+    if (error == CW_OK && stat(path.sun_path, &info) == 0) {
+        struct cw_listener *listener = server->loops[0]->listeners;
+        while (listener->entry != entry) {
+            listener = listener->next;
+        }
+        listener->owns_path = true;
+        listener->path_device = info.st_dev;
+        listener->path_inode = info.st_ino;
+    }
+    return error;
+}
+
+static int open_inherited(struct cw_server *server, struct cw_listen_entry *entry)
+{
+    int listening = 0;
+    socklen_t len = sizeof listening;
+    int fd = entry->options.fd;
+    struct sockaddr_storage system;
+    socklen_t system_len = sizeof system;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0) {
+        return fail(server, entry, NULL, "descriptor", errno);
+    }
+    if (!listening) {
+        return cw_server_fail(server, CW_EINVAL, "listen descriptor %d: it is not a listening socket", fd);
+    }
+    if (getsockname(fd, (struct sockaddr *)&system, &system_len) == 0) {
+        int error = cw_tcp_options_apply(fd, &entry->options.tcp, system.ss_family != AF_UNIX);
+        if (error < 0) {
+            return fail(server, entry, NULL, "tcp options", errno);
+        }
+    }
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return share(server, entry, fd);
+}
+
+static int open_entry(struct cw_server *server, struct cw_listen_entry *entry)
+{
+    struct binding binding = {.server = server, .entry = entry};
+
+    if (entry->options.unix_path) {
+        return open_unix(server, entry);
+    }
+    if (entry->options.fd > 0) {
+        return open_inherited(server, entry);
+    }
+    if (!entry->options.host) {
+        return open_any(&binding);
+    }
+    return open_host(&binding);
+}
+
+int cw_listeners_open(struct cw_server *server)
+{
+    for (struct cw_listen_entry *entry = server->listens; entry; entry = entry->next) {
+        int error = open_entry(server, entry);
+        if (error < 0) {
+            return error;
+        }
+    }
+    return CW_OK;
+}
+
+void cw_listeners_tell(struct cw_server *server)
+{
+    for (struct cw_listener *l = server->loops[0]->listeners; l; l = l->next) {
+        const struct cw_protocol *protocol = l->entry->origin->service->protocol;
+        const char *scheme = protocol->scheme ? protocol->scheme
+                             : protocol->transport == CW_DATAGRAM ? "udp" : "tcp";
+        char text[sizeof(struct sockaddr_un) + 32];
+        char where[sizeof(struct sockaddr_un) + 16];
+
+        print_where(&l->entry->options, &l->address, where, sizeof where);
+        snprintf(text, sizeof text, "%s%s%s", l->entry->options.unix_path ? "" : scheme,
+                 l->entry->options.unix_path ? "" : "://", where);
+        if (server->hooks.on_listening) {
+            server->hooks.on_listening(server, &l->address, text, server->user);
+        } else {
+            cw_log(CW_LOG_INFO, 0, "listening on %s", text);
+        }
+    }
+}
+
+/* ---- accepting ---- */
+
+static void refuse(struct cw_listener *listener, int fd, int code, const struct cw_address *peer,
+                   uint64_t limit)
+{
+    struct cw_loop_counters *counters = &listener->loop->counters;
+
+    close(fd);
+    if (code == CW_ECONNSMAX) {
+        cw_count(&counters->refused_conns_max, 1);
+    } else if (code == CW_EADDRESSMAX) {
+        cw_count(&counters->refused_conns_per_ip, 1);
+    } else {
+        cw_count(&counters->refused_middleware, 1);
+    }
+    cw_report_refused(listener->loop, listener->entry->origin->service, code, peer, limit);
+}
+
+/* Counts one more connection. 0, or why it may not be. */
+static int admit(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer,
+                 uint64_t *limit)
+{
+    int error;
+
+    if (atomic_fetch_add(&server->conns_open, 1) >= server->options.conns_max) {
+        atomic_fetch_sub(&server->conns_open, 1);
+        *limit = server->options.conns_max;
+        return CW_ECONNSMAX;
+    }
+    error = cw_middleware_accept(server, loop, peer, limit);
+    if (error < 0) {
+        atomic_fetch_sub(&server->conns_open, 1);
+        return error;
+    }
+    error = cw_ip_table_enter(server->addresses, peer, server->options.conns_per_ip_max);
+    if (error < 0) {
+        *limit = error == CW_EADDRESSMAX ? server->options.conns_per_ip_max : 0;
+        cw_middleware_gone(server, loop, peer);
+        atomic_fetch_sub(&server->conns_open, 1);
+    }
+    return error;
+}
+
+static void dismiss(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer)
+{
+    cw_ip_table_leave(server->addresses, peer);
+    cw_middleware_gone(server, loop, peer);
+    atomic_fetch_sub(&server->conns_open, 1);
+}
+
+static void take(struct cw_listener *listener, int fd, const struct cw_address *peer)
+{
+    struct cw_loop *loop = listener->loop;
+    struct cw_conn *conn;
+    uint64_t limit = 0;
+    int error = admit(loop->server, loop, peer, &limit);
+
+    if (error < 0) {
+        refuse(listener, fd, error, peer, limit);
+        return;
+    }
+    conn = cw_conn_new(loop, listener->entry->origin, &cw_stream_plain, fd, peer);
+    if (!conn) {
+        dismiss(loop->server, loop, peer);
+        refuse(listener, fd, CW_ENOMEM, peer, 0);
+        return;
+    }
+    conn->flags |= CW_COUNTED;
+    cw_count(&loop->counters.conns_total, 1);
+    cw_conn_start(conn);
+}
+
+static void rest(struct cw_listener *listener, int os_errno)
+{
+    struct timeval moment = cw_timeval(REST_MS);
+    struct cw_loop *loop = listener->loop;
+
+    cw_count(&loop->counters.refused_descriptors, 1);
+    event_del(listener->event);
+    listener->resting = true;
+    event_add(listener->rest, &moment);
+    cw_report_refused(loop, listener->entry->origin->service, cw_error_from_errno(os_errno),
+                      &listener->address, 0);
+}
+
+static void wake(struct cw_listener *listener)
+{
+    if (listener->resting) {
+        listener->resting = false;
+        event_del(listener->rest);
+        event_add(listener->event, NULL);
+    }
+}
+
+static void on_rest_over(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    wake(arg);
+}
+
+void cw_listeners_wake(struct cw_loop *loop)
+{
+    for (struct cw_listener *listener = loop->listeners; listener; listener = listener->next) {
+        wake(listener);
+    }
+}
+
+static void on_accept(evutil_socket_t ignored, short events, void *arg)
+{
+    struct cw_listener *listener = arg;
+    uint64_t budget = listener->loop->server->options.accepts_per_turn;
+
+    (void)ignored;
+    (void)events;
+    cw_loop_wake(listener->loop);
+    while (budget-- > 0) {
+        struct sockaddr_storage system;
+        socklen_t len = sizeof system;
+        struct cw_address peer;
+        int fd = accept4(listener->fd, (struct sockaddr *)&system, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                rest(listener, errno);
+                return;
+            }
+            if (errno == EAGAIN) {
+                return;
+            }
+            continue; /* a peer that has gone again already, or a signal */
+        }
+        cw_address_from_sockaddr((const struct sockaddr *)&system, len, &peer);
+        take(listener, fd, &peer);
+    }
+}
+
+int cw_listeners_start(struct cw_loop *loop)
+{
+    for (struct cw_listener *listener = loop->listeners; listener; listener = listener->next) {
+        listener->event =
+            event_new(loop->base, listener->fd, EV_READ | EV_PERSIST, on_accept, listener);
+        listener->rest = evtimer_new(loop->base, on_rest_over, listener);
+        if (!listener->event || !listener->rest || event_add(listener->event, NULL) < 0) {
+            return CW_ENOMEM;
+        }
+    }
+    return CW_OK;
+}
+
+static void remove_path(const struct cw_listener *listener)
+{
+    const char *path = listener->entry->options.unix_path;
+    struct stat info;
+
+    /* Only if it is still ours: another process may have replaced it. */
+    if (listener->owns_path && lstat(path, &info) == 0 && info.st_dev == listener->path_device &&
+        info.st_ino == listener->path_inode) {
+        unlink(path);
+    }
+}
+
+void cw_listeners_close(struct cw_loop *loop)
+{
+    while (loop->listeners) {
+        struct cw_listener *listener = loop->listeners;
+        loop->listeners = listener->next;
+        remove_path(listener);
+        if (listener->event) {
+            event_free(listener->event);
+        }
+        if (listener->rest) {
+            event_free(listener->rest);
+        }
+        close(listener->fd);
+        cw_release(listener);
+    }
+}

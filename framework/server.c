@@ -1,0 +1,744 @@
+/* A server: set up, run, stop. */
+#include "server_impl.h"
+
+#include "conn_impl.h"
+#include "connector_impl.h"
+#include "ip_table.h"
+#include "report.h"
+#include "rooms/room_impl.h"
+#include "signals.h"
+#include "work.h"
+
+#include <causeway/log.h>
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+/* ---- errors ---- */
+
+int cw_server_fail(struct cw_server *server, int code, const char *format, ...)
+{
+    va_list args;
+
+    if (server->first_error == CW_OK) {
+        server->first_error = code;
+        va_start(args, format);
+        vsnprintf(server->error, sizeof server->error, format, args);
+        va_end(args);
+    }
+    return code;
+}
+
+const char *cw_server_error(const struct cw_server *server)
+{
+    return server ? server->error : cw_strerror(CW_ENOMEM);
+}
+
+static int check_new(struct cw_server *server, const char *call)
+{
+    if (!server) {
+        return CW_ENOMEM;
+    }
+    if (atomic_load(&server->phase) != CW_SERVER_NEW) {
+        return cw_server_fail(server, CW_ESTATE, "%s: the server runs already", call);
+    }
+    return CW_OK;
+}
+
+/* ---- made ---- */
+
+struct cw_server *cw_create_server(const struct cw_protocol *protocol)
+{
+    struct cw_complaint ignored;
+    struct cw_server *server = cw_alloc_zero(sizeof *server);
+
+    if (!server) {
+        return NULL;
+    }
+    atomic_init(&server->holds, 1);
+    atomic_init(&server->phase, CW_SERVER_NEW);
+    atomic_init(&server->conns_open, 0);
+    pthread_mutex_init(&server->lock, NULL);
+    server->protocol = protocol;
+    server->listens_tail = &server->listens;
+    server->middleware_tail = &server->middleware;
+    cw_options_fill(&server->options, &ignored);
+    server->addresses = cw_ip_table_new();
+    server->rooms = cw_room_registry_new();
+    if (!server->addresses || !server->rooms) {
+        cw_server_free(server);
+        return NULL;
+    }
+    return server;
+}
+
+static void free_entry(struct cw_listen_entry *entry)
+{
+    cw_release((void *)(uintptr_t)entry->options.host);
+    cw_release((void *)(uintptr_t)entry->options.unix_path);
+    cw_release((void *)(uintptr_t)entry->options.service.options);
+    cw_release((void *)(uintptr_t)entry->options.service.hooks);
+    cw_origin_drop(entry->origin);
+    cw_release(entry);
+}
+
+static void free_loops(struct cw_server *server)
+{
+    for (unsigned i = 0; server->loops && i < server->workers; i++) {
+        if (server->loops[i]) {
+            cw_listeners_close(server->loops[i]);
+            cw_loop_free(server->loops[i]);
+        }
+    }
+    cw_release(server->loops);
+    server->loops = NULL;
+}
+
+static void free_server(struct cw_server *server)
+{
+    free_loops(server);
+    cw_work_pool_free(server->work);
+    cw_room_registry_free(server->rooms);
+    cw_ip_table_free(server->addresses);
+    while (server->middleware) {
+        struct cw_conn_middleware *middleware = server->middleware;
+        server->middleware = middleware->next;
+        if (middleware->release) {
+            middleware->release(middleware);
+        }
+    }
+    while (server->listens) {
+        struct cw_listen_entry *entry = server->listens;
+        server->listens = entry->next;
+        free_entry(entry);
+    }
+    cw_service_drop(server->service);
+    cw_release(server->protocol_options);
+    pthread_mutex_destroy(&server->lock);
+    cw_release(server);
+}
+
+struct cw_server *cw_server_hold(struct cw_server *server)
+{
+    if (server) {
+        atomic_fetch_add(&server->holds, 1);
+    }
+    return server;
+}
+
+void cw_server_drop(struct cw_server *server)
+{
+    if (server && atomic_fetch_sub(&server->holds, 1) == 1) {
+        free_server(server);
+    }
+}
+
+void cw_server_free(struct cw_server *server)
+{
+    cw_server_drop(server);
+}
+
+/* ---- set up ---- */
+
+int cw_server_set_hooks(struct cw_server *server, const struct cw_hooks *hooks, void *user)
+{
+    int error = check_new(server, "set_hooks");
+
+    if (error == CW_OK) {
+        server->hooks = *hooks;
+        server->user = user;
+    }
+    return error;
+}
+
+int cw_server_configure(struct cw_server *server, const struct cw_server_options *options)
+{
+    struct cw_server_options filled = *options;
+    struct cw_complaint complaint;
+    int error = check_new(server, "configure");
+
+    if (error < 0) {
+        return error;
+    }
+    if (cw_options_fill(&filled, &complaint) < 0) {
+        return cw_server_fail(server, CW_EINVAL, "configure: %s", complaint.text);
+    }
+    server->out_max_given = options->out_max_bytes != 0;
+    server->options = filled;
+    return CW_OK;
+}
+
+int cw_server_set_protocol_options(struct cw_server *server, const struct cw_protocol *protocol,
+                                   const void *options)
+{
+    struct cw_complaint complaint;
+    struct cw_service service = {.protocol = protocol, .options = options};
+    struct cw_service_ref *tried;
+    int error = check_new(server, "set_protocol_options");
+
+    if (error < 0) {
+        return error;
+    }
+    if (server->protocol != protocol) {
+        return cw_server_fail(server, CW_EINVAL, "options of %s: the server speaks %s", protocol->name,
+                              server->protocol->name);
+    }
+    tried = cw_service_new(&service, &complaint);
+    if (!tried) {
+        return cw_server_fail(server, CW_EINVAL, "options of %s: %s", protocol->name, complaint.text);
+    }
+    cw_service_drop(tried);
+    if (!server->protocol_options) {
+        server->protocol_options = cw_alloc(protocol->options_size);
+    }
+    if (!server->protocol_options) {
+        return cw_server_fail(server, CW_ENOMEM, "options of %s: %s", protocol->name, cw_strerror(CW_ENOMEM));
+    }
+    memcpy(server->protocol_options, options, protocol->options_size);
+    return CW_OK;
+}
+
+/* A copy, or NULL for NULL; *failed is set when memory runs out. */
+static void *copy(const void *memory, size_t size, bool *failed)
+{
+    void *made = memory ? cw_alloc(size > 0 ? size : 1) : NULL;
+
+    if (made) {
+        memcpy(made, memory, size);
+    } else if (memory) {
+        *failed = true;
+    }
+    return made;
+}
+
+static int check_listen(struct cw_server *server, const struct cw_listen_options *options)
+{
+    int given = (options->host || options->port != 0) + (options->unix_path != NULL) + (options->fd != 0);
+
+    if (given > 1) {
+        return cw_server_fail(server, CW_EINVAL,
+                              "listen: host and port, unix_path and fd exclude each other");
+    }
+    if (options->unix_path && !options->unix_path[0]) {
+        return cw_server_fail(server, CW_EINVAL, "listen: unix_path is empty");
+    }
+    if (options->fd < 0) {
+        return cw_server_fail(server, CW_EINVAL, "listen: fd %d is no descriptor", options->fd);
+    }
+    if (options->backlog > 65535) {
+        return cw_server_fail(server, CW_EINVAL, "listen: backlog: at most 65535 is allowed");
+    }
+    return CW_OK;
+}
+
+int cw_server_listen(struct cw_server *server, const struct cw_listen_options *options)
+{
+    struct cw_listen_entry *entry;
+    const struct cw_protocol *protocol = options->service.protocol;
+    bool failed = false;
+    int error = check_new(server, "listen");
+
+    error = error < 0 ? error : check_listen(server, options);
+    if (error < 0) {
+        return error;
+    }
+    entry = cw_alloc_zero(sizeof *entry);
+    if (!entry) {
+        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
+    }
+    entry->options = *options;
+    entry->options.host = copy(options->host, options->host ? strlen(options->host) + 1 : 0, &failed);
+    entry->options.unix_path =
+        copy(options->unix_path, options->unix_path ? strlen(options->unix_path) + 1 : 0, &failed);
+    entry->options.service.options =
+        copy(options->service.options, protocol ? protocol->options_size : 0, &failed);
+    entry->options.service.hooks =
+        copy(options->service.hooks, sizeof *options->service.hooks, &failed);
+    if (failed) {
+        free_entry(entry);
+        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
+    }
+    *server->listens_tail = entry;
+    server->listens_tail = &entry->next;
+    return CW_OK;
+}
+
+int cw_server_use(struct cw_server *server, struct cw_conn_middleware *middleware)
+{
+    int error = check_new(server, "use");
+
+    if (error == CW_OK && !middleware) {
+        error = cw_server_fail(server, CW_ENOMEM, "use: the middleware could not be made (see the log)");
+    }
+    if (error < 0) {
+        if (middleware && middleware->release) {
+            middleware->release(middleware);
+        }
+        return error;
+    }
+    middleware->next = NULL;
+    *server->middleware_tail = middleware;
+    server->middleware_tail = &middleware->next;
+    return CW_OK;
+}
+
+/* ---- start ---- */
+
+static int make_origin(struct cw_server *server, struct cw_listen_entry *entry)
+{
+    struct cw_service *given = &entry->options.service;
+    struct cw_service_ref *service;
+    struct cw_complaint complaint;
+    struct cw_limits limits;
+
+    if (given->protocol) {
+        service = cw_service_new(given, &complaint);
+        if (!service) {
+            return cw_server_fail(server, CW_EINVAL, "listen: service %s: %s", given->protocol->name,
+                                  complaint.text);
+        }
+    } else {
+        service = cw_service_hold(server->service);
+    }
+    if (entry->options.tcp.keepalive_ms == 0) {
+        entry->options.tcp.keepalive_ms = server->options.keepalive_ms;
+    }
+    cw_limits_fill(&limits, &server->options, service, server->out_max_given);
+    entry->origin = cw_origin_new(service, &limits, CW_SERVER);
+    if (!entry->origin) {
+        cw_service_drop(service);
+        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
+    }
+    return CW_OK;
+}
+
+static int make_services(struct cw_server *server)
+{
+    struct cw_service own = cw_service(server->protocol, &server->hooks, server->user);
+    struct cw_complaint complaint;
+
+    own.options = server->protocol_options;
+    server->service = cw_service_new(&own, &complaint);
+    if (!server->service) {
+        return cw_server_fail(server, CW_EINVAL, "service: %s", complaint.text);
+    }
+    for (struct cw_listen_entry *entry = server->listens; entry; entry = entry->next) {
+        int error = make_origin(server, entry);
+        if (error < 0) {
+            return error;
+        }
+    }
+    return CW_OK;
+}
+
+static unsigned cores(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+static int make_loops(struct cw_server *server)
+{
+    uint64_t workers = server->options.workers == CW_PER_CORE ? cores() : server->options.workers;
+    struct cw_loop_setup setup = {
+        .server = server,
+        .mailbox_max = (size_t)server->options.mailbox_max,
+        .mailbox_max_bytes = (size_t)server->options.mailbox_max_bytes,
+        .buffered_max = (size_t)server->options.buffered_max_bytes,
+        .drain_ms = server->options.drain_ms,
+    };
+
+    server->work = cw_work_pool_new((size_t)server->options.work_threads, (size_t)server->options.work_max);
+    server->loops = cw_alloc_zero((size_t)workers * sizeof(struct cw_loop *));
+    if (!server->work || !server->loops) {
+        return cw_server_fail(server, CW_ENOMEM, "start: %s", cw_strerror(CW_ENOMEM));
+    }
+    setup.work = server->work;
+    server->workers = (unsigned)(workers > 256 ? 256 : workers);
+    for (unsigned i = 0; i < server->workers; i++) {
+        setup.worker = i;
+        server->loops[i] = cw_loop_create(&setup);
+        if (!server->loops[i]) {
+            return cw_server_fail(server, CW_ENOMEM, "start: worker %u: out of memory or descriptors", i);
+        }
+        if (cw_rooms_loop_init(server->loops[i]) < 0) {
+            return cw_server_fail(server, CW_ENOMEM, "start: %s", cw_strerror(CW_ENOMEM));
+        }
+    }
+    return CW_OK;
+}
+
+/* The soft limit on descriptors follows conns_max as far as it may. */
+static void raise_descriptors(const struct cw_server *server)
+{
+    rlim_t need = (rlim_t)server->options.conns_max + 64 + 8 * (rlim_t)server->workers;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need) {
+        return;
+    }
+    limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < need) {
+        cw_log(CW_LOG_WARNING, 0,
+               "the limit on descriptors is %llu; conns_max (%llu) needs %llu: raise it (ulimit -n) or lower "
+               "conns_max",
+               (unsigned long long)limit.rlim_cur, (unsigned long long)server->options.conns_max,
+               (unsigned long long)need);
+    }
+}
+
+static int prepare(struct cw_server *server)
+{
+    int error;
+
+    if (server->first_error < 0) {
+        return server->first_error;
+    }
+    if (!server->listens) {
+        return cw_server_fail(server, CW_EINVAL, "run: nothing to listen on; call cw_server_listen first");
+    }
+    error = make_services(server);
+    error = error < 0 ? error : make_loops(server);
+    if (error < 0) {
+        return error;
+    }
+    raise_descriptors(server);
+    return cw_listeners_open(server);
+}
+
+/* ---- run ---- */
+
+static void run_worker(struct cw_loop *loop)
+{
+    struct cw_server *server = loop->server;
+    struct cw_error_report report = {.code = CW_ENOMEM, .text = "start: accept: out of memory"};
+
+    loop->thread = pthread_self();
+    if (server->hooks.on_worker_start) {
+        server->hooks.on_worker_start(server, loop, server->user);
+    }
+    if (cw_listeners_start(loop) < 0) {
+        cw_report(loop, server->service, &report);
+        cw_server_stop(server);
+    }
+    cw_loop_turns(loop);
+    if (server->hooks.on_worker_stop) {
+        server->hooks.on_worker_stop(server, loop, server->user);
+    }
+}
+
+static void *worker_main(void *arg)
+{
+    run_worker(arg);
+    return NULL;
+}
+
+/* From here on a stop reaches the loops; one that came before does so now. */
+static void take_stops(struct cw_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    atomic_store(&server->phase, CW_SERVER_RUNNING);
+    server->taking_stops = true;
+    for (unsigned i = 0; i < server->workers && server->stops > 0; i++) {
+        cw_loop_stop(server->loops[i]);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
+static int run_workers(struct cw_server *server)
+{
+    pthread_t *threads = cw_alloc_zero(server->workers * sizeof *threads);
+    unsigned started = 1;
+    int error = CW_OK;
+
+    if (!threads) {
+        return cw_server_fail(server, CW_ENOMEM, "start: %s", cw_strerror(CW_ENOMEM));
+    }
+    take_stops(server);
+    while (started < server->workers &&
+           pthread_create(&threads[started], NULL, worker_main, server->loops[started]) == 0) {
+        started++;
+    }
+    if (started < server->workers) {
+        error = cw_server_fail(server, CW_EOS, "start: worker %u: no thread to be had", started);
+        cw_server_stop(server);
+    }
+    run_worker(server->loops[0]);
+    for (unsigned i = 1; i < started; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    for (unsigned i = started; i < server->workers; i++) {
+        cw_listeners_close(server->loops[i]);
+    }
+    cw_release(threads);
+    return error;
+}
+
+static int run(struct cw_server *server)
+{
+    int error = prepare(server);
+
+    if (error == CW_OK) {
+        cw_listeners_tell(server);
+        error = run_workers(server);
+        atomic_store(&server->phase, CW_SERVER_STOPPED);
+        if (server->hooks.on_stop) {
+            server->hooks.on_stop(server, server->user);
+        }
+    }
+    return error;
+}
+
+int cw_server_run(struct cw_server *server)
+{
+    int error = check_new(server, "run");
+
+    return error < 0 ? error : run(server);
+}
+
+void cw_server_stop(struct cw_server *server)
+{
+    if (!server) {
+        return;
+    }
+    pthread_mutex_lock(&server->lock);
+    server->stops++;
+    for (unsigned i = 0; i < server->workers && server->taking_stops; i++) {
+        cw_loop_stop(server->loops[i]);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
+int cw_server_main(struct cw_server *server)
+{
+    struct cw_signals *signals = cw_signals_start(server, NULL);
+    int error = cw_server_run(server);
+
+    cw_signals_stop(signals);
+    if (error < 0) {
+        const char *text = cw_server_error(server);
+        fprintf(stderr, "%s\n", text[0] ? text : cw_strerror(error));
+    }
+    cw_server_free(server);
+    return error < 0 ? 1 : 0;
+}
+
+/* ---- what is asked and sent from anywhere ---- */
+
+void *cw_server_user(const struct cw_server *server)
+{
+    return server->user;
+}
+
+unsigned cw_server_workers(const struct cw_server *server)
+{
+    return atomic_load(&server->phase) == CW_SERVER_NEW ? 0 : server->workers;
+}
+
+int cw_server_loop_of(struct cw_server *server, uint64_t target, struct cw_loop **loop)
+{
+    unsigned worker = target < 256 ? (unsigned)target : (unsigned)(target >> 24 & 0xff);
+
+    if (!server || atomic_load(&server->phase) != CW_SERVER_RUNNING) {
+        return CW_ESTOPPED;
+    }
+    if (worker >= server->workers) {
+        return CW_ENOTFOUND;
+    }
+    *loop = server->loops[worker];
+    return CW_OK;
+}
+
+int cw_server_post(struct cw_server *server, uint64_t target, cw_post_fn fn, void *arg)
+{
+    struct cw_loop *loop;
+    int error = cw_server_loop_of(server, target, &loop);
+
+    return error < 0 ? error : cw_loop_put_post(loop, target < 256 ? 0 : target, fn, arg);
+}
+
+/* A message on its way to a connection of another loop. */
+struct parcel {
+    struct cw_message msg;
+    uint8_t bytes[];
+};
+
+static void deliver_parcel(struct cw_loop *loop, struct cw_mail *mail)
+{
+    struct parcel *parcel = mail->arg;
+    struct cw_conn *conn = cw_loop_conn(loop, mail->conn_id);
+
+    if (conn && ((conn->flags & CW_MESSAGE_OPEN) || cw_conn_send(conn, &parcel->msg) < 0)) {
+        cw_conn_count_dropped(conn);
+    }
+    cw_release(parcel);
+}
+
+int cw_send_to(struct cw_server *server, uint64_t conn_id, const struct cw_message *msg)
+{
+    struct cw_mail mail = {.fn = deliver_parcel, .conn_id = conn_id};
+    struct cw_loop *loop;
+    struct parcel *parcel;
+    int error = cw_server_loop_of(server, conn_id, &loop);
+
+    if (error < 0) {
+        return error;
+    }
+    if (msg->part != CW_WHOLE) {
+        return CW_EINVAL;
+    }
+    parcel = cw_alloc(sizeof *parcel + msg->body.len);
+    if (!parcel) {
+        return CW_ENOMEM;
+    }
+    parcel->msg = *msg;
+    parcel->msg.body.data = parcel->bytes;
+    if (msg->body.len > 0) {
+        memcpy(parcel->bytes, msg->body.data, msg->body.len);
+    }
+    mail.arg = parcel;
+    mail.bytes = sizeof *parcel + msg->body.len;
+    error = cw_mailbox_put(&loop->mailbox, &mail, CW_MAIL_BOUNDED);
+    if (error < 0) {
+        cw_release(parcel);
+    }
+    return error;
+}
+
+static void close_by_mail(struct cw_loop *loop, struct cw_mail *mail)
+{
+    struct cw_conn *conn = cw_loop_conn(loop, mail->conn_id);
+
+    if (conn) {
+        cw_conn_close(conn);
+    }
+}
+
+static void abort_by_mail(struct cw_loop *loop, struct cw_mail *mail)
+{
+    struct cw_conn *conn = cw_loop_conn(loop, mail->conn_id);
+
+    if (conn) {
+        cw_conn_abort(conn);
+    }
+}
+
+static int mail_to(struct cw_server *server, uint64_t conn_id,
+                   void (*fn)(struct cw_loop *loop, struct cw_mail *mail))
+{
+    struct cw_mail mail = {.fn = fn, .conn_id = conn_id};
+    struct cw_loop *loop;
+    int error = cw_server_loop_of(server, conn_id, &loop);
+
+    return error < 0 ? error : cw_mailbox_put(&loop->mailbox, &mail, CW_MAIL_MUST);
+}
+
+int cw_close_id(struct cw_server *server, uint64_t conn_id)
+{
+    return mail_to(server, conn_id, close_by_mail);
+}
+
+int cw_abort_id(struct cw_server *server, uint64_t conn_id)
+{
+    return mail_to(server, conn_id, abort_by_mail);
+}
+
+/* One walk over all connections of all loops. */
+struct walk {
+    atomic_size_t left;
+    cw_conn_fn fn;
+    void (*done)(void *user);
+    void *user;
+};
+
+static void leave_walk(struct walk *walk)
+{
+    if (atomic_fetch_sub(&walk->left, 1) == 1) {
+        if (walk->done) {
+            walk->done(walk->user);
+        }
+        cw_release(walk);
+    }
+}
+
+static void walk_loop(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    struct walk *walk = arg;
+
+    (void)conn;
+    cw_loop_each_conn(loop, walk->fn, walk->user);
+    leave_walk(walk);
+}
+
+int cw_server_each_conn(struct cw_server *server, cw_conn_fn fn, void (*done)(void *user), void *user)
+{
+    struct cw_loop *first;
+    struct walk *walk;
+    int error = cw_server_loop_of(server, 0, &first);
+
+    if (error < 0) {
+        return error;
+    }
+    walk = cw_alloc_zero(sizeof *walk);
+    if (!walk) {
+        return CW_ENOMEM;
+    }
+    atomic_init(&walk->left, server->workers + 1);
+    walk->fn = fn;
+    walk->done = done;
+    walk->user = user;
+    for (unsigned i = 0; i < server->workers; i++) {
+        int refused = cw_loop_put_post(server->loops[i], 0, walk_loop, walk);
+        if (refused < 0) {
+            error = error < 0 ? error : refused;
+            leave_walk(walk);
+        }
+    }
+    leave_walk(walk);
+    return error;
+}
+
+static uint64_t counted(const atomic_uint_least64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void cw_server_stats(const struct cw_server *server, struct cw_server_stats *stats)
+{
+    *stats = (struct cw_server_stats){.conns_open = atomic_load(&server->conns_open)};
+    if (atomic_load(&server->phase) == CW_SERVER_NEW) {
+        return;
+    }
+    for (unsigned i = 0; i < server->workers; i++) {
+        const struct cw_loop_counters *c = &server->loops[i]->counters;
+        stats->conns_total += counted(&c->conns_total);
+        stats->refused_conns_max += counted(&c->refused_conns_max);
+        stats->refused_conns_per_ip += counted(&c->refused_conns_per_ip);
+        stats->refused_middleware += counted(&c->refused_middleware);
+        stats->refused_descriptors += counted(&c->refused_descriptors);
+        stats->closed_by_error += counted(&c->closed_by_error);
+        stats->bytes_in += counted(&c->bytes_in);
+        stats->bytes_out += counted(&c->bytes_out);
+        stats->messages_in += counted(&c->messages_in);
+        stats->messages_out += counted(&c->messages_out);
+        stats->messages_dropped += counted(&c->messages_dropped);
+    }
+}
+
+void cw_conn_ended(struct cw_conn *conn)
+{
+    struct cw_loop *loop = conn->loop;
+
+    if (conn->flags & CW_COUNTED) {
+        cw_ip_table_leave(loop->server->addresses, &conn->peer);
+        cw_middleware_gone(loop->server, loop, &conn->peer);
+        atomic_fetch_sub(&loop->server->conns_open, 1);
+        cw_listeners_wake(loop);
+    }
+    if (conn->origin->role == CW_CLIENT) {
+        cw_client_conn_ended(conn);
+    }
+}

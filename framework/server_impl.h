@@ -1,0 +1,92 @@
+/* The inside of a server. */
+#ifndef CW_SERVER_IMPL_H
+#define CW_SERVER_IMPL_H
+
+#include "loop_impl.h"
+#include "service_impl.h"
+
+#include <causeway/middleware.h>
+#include <causeway/server.h>
+
+struct cw_ip_table;
+struct cw_room_registry;
+
+/* One call of cw_server_listen. */
+struct cw_listen_entry {
+    struct cw_listen_entry *next;
+    struct cw_listen_options options; /* texts are copies */
+    struct cw_origin *origin;         /* made when the server runs */
+};
+
+enum cw_server_phase { CW_SERVER_NEW, CW_SERVER_RUNNING, CW_SERVER_STOPPED };
+
+struct cw_server {
+    atomic_size_t holds;
+    const struct cw_protocol *protocol;
+    struct cw_hooks hooks;
+    void *user;
+    void *protocol_options; /* NULL: the defaults */
+    struct cw_server_options options; /* defaults filled in */
+    struct cw_limits limits;
+    bool out_max_given;
+    struct cw_listen_entry *listens;
+    struct cw_listen_entry **listens_tail;
+    struct cw_conn_middleware *middleware;
+    struct cw_conn_middleware **middleware_tail;
+    int first_error;
+    char error[2 * CW_REPORT_TEXT_MAX];
+
+    pthread_mutex_t lock; /* of the next two */
+    unsigned stops;
+    bool taking_stops;
+    atomic_int phase; /* enum cw_server_phase; loops are there while it is not NEW */
+    struct cw_loop **loops;
+    unsigned workers;
+    struct cw_service_ref *service; /* of its own: where server-wide hooks go */
+    struct cw_ip_table *addresses;
+    atomic_size_t conns_open;
+    struct cw_work_pool *work;
+    struct cw_room_registry *rooms;
+};
+
+/* Keeps the first error; returns its code. */
+int cw_server_fail(struct cw_server *server, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Checks and fills in. 0, or CW_EINVAL with the complaint worded. */
+int cw_options_fill(struct cw_server_options *options, struct cw_complaint *complaint);
+
+/* The limits of connections that these options make, for a service. */
+void cw_limits_fill(struct cw_limits *limits, const struct cw_server_options *options,
+                    const struct cw_service_ref *service, bool out_max_given);
+
+/* The loop a connection id or worker number belongs to. 0, CW_ENOTFOUND or CW_ESTOPPED. thread: any */
+int cw_server_loop_of(struct cw_server *server, uint64_t target, struct cw_loop **loop);
+
+/* ---- listener.c ---- */
+
+/* Binds all listeners of the server on all its loops. 0, or the first error, kept. */
+int cw_listeners_open(struct cw_server *server);
+
+/* Starts accepting; on the loop's thread. */
+int cw_listeners_start(struct cw_loop *loop);
+void cw_listeners_close(struct cw_loop *loop);
+
+/* Descriptors or places have become free. */
+void cw_listeners_wake(struct cw_loop *loop);
+
+/* Tells on_listening of every listener. */
+void cw_listeners_tell(struct cw_server *server);
+
+/* ---- middleware.c ---- */
+
+int cw_middleware_accept(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer,
+                         uint64_t *limit);
+void cw_middleware_gone(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer);
+
+/* ---- ends ---- */
+
+/* A connection is gone: give back what it counted for. */
+void cw_conn_ended(struct cw_conn *conn);
+
+#endif
