@@ -367,8 +367,18 @@ static bool goes_on(const struct cw_loop *loop)
     return !cw_loop_is_idle(loop) || loop->timers || loop->watches;
 }
 
+/* Off the rule against global variables because a call that may come from any thread has to know, at no cost,
+ * whether it has come from a loop's own; and it is one for each thread. */
+static _Thread_local struct cw_loop *here;
+
+struct cw_loop *cw_loop_here(void)
+{
+    return here;
+}
+
 int cw_loop_turns(struct cw_loop *loop)
 {
+    struct cw_loop *outer = here;
     sigset_t pipe;
     int error = CW_OK;
 
@@ -377,6 +387,7 @@ int cw_loop_turns(struct cw_loop *loop)
     sigaddset(&pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe, NULL);
 
+    here = loop;
     loop->thread = pthread_self();
     if (loop->phase == CW_LOOP_NEW) {
         loop->phase = CW_LOOP_RUNNING;
@@ -389,6 +400,7 @@ int cw_loop_turns(struct cw_loop *loop)
     if (loop->server) {
         shut(loop);
     }
+    here = outer;
     return error;
 }
 
