@@ -250,6 +250,15 @@ static const struct law_vector vectors[] = {
                  "begin binary 2\nchunk \"ab\"\nend\n",
     },
     {
+        .name = "netstring, in pieces, no comma",
+        .setup = FRAMED(.framing = CW_FRAMING_NETSTRING, .stream_above_bytes = 1),
+        .input = BYTES("5:hello;"),
+        .story = "open\nbegin binary 5\nchunk \"hello\"\n" REFUSED("CW_EPROTO",
+                                                                   "no comma behind a netstring"),
+        .output = BYTES("5:hello"),
+        .refused_at = 8,
+    },
+    {
         .name = "as a client",
         .setup = {.protocol = &cw_framed, .role = CW_CLIENT},
         SAME("\0\0\0\5hello"),
