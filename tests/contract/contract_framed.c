@@ -1,5 +1,7 @@
 #include "contract/laws.h"
 
+#include "conn_impl.h"
+
 #include <causeway/framed.h>
 
 #include <stdlib.h>
@@ -415,6 +417,21 @@ Test(framed, a_source_is_bytes_of_the_body_under_way)
     cr_assert_geq(send_part(rig, CW_CHUNK, "b", 0), 0);
     cr_assert_eq(send_part(rig, CW_END, "", 0), 0);
     expect_output(rig, (struct cw_span)BYTES("\0\0\0\5axxxb"));
+}
+
+Test(framed, an_incomplete_frame_asks_for_all_of_itself_and_no_more)
+{
+    struct rig *rig = open_rig(&(struct cw_framed_options){.framing = CW_FRAMING_NETSTRING});
+
+    rig_feed(rig, "2:ab,10:", 8);
+    cr_assert_eq(rig->messages, 1);
+    cr_assert_not_null(rig->conn->extra);
+    cr_assert_eq(rig->conn->extra->want, 14, "it waits for %zu bytes", rig->conn->extra->want);
+    rig_feed(rig, "0123456789", 10);
+    cr_assert_eq(rig->messages, 1);
+    rig_feed(rig, ",", 1);
+    cr_assert_eq(rig->messages, 2);
+    rig_free(rig);
 }
 
 static uint64_t key_for(const struct cw_framed_options *options)
