@@ -135,7 +135,7 @@ static struct cw_listener *add_listener(struct cw_loop *loop, struct cw_listen_e
 {
     struct cw_listener *listener = cw_alloc_zero(sizeof *listener);
     struct cw_listener **link = &loop->listeners;
-    struct sockaddr_storage system;
+    struct sockaddr_storage system = {0};
     socklen_t len = sizeof system;
 
     if (!listener) {
@@ -352,7 +352,7 @@ static int open_inherited(struct cw_server *server, struct cw_listen_entry *entr
     int listening = 0;
     socklen_t len = sizeof listening;
     int fd = entry->options.fd;
-    struct sockaddr_storage system;
+    struct sockaddr_storage system = {0};
     socklen_t system_len = sizeof system;
 
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0) {
