@@ -104,33 +104,35 @@ struct cw_conn_extra {
 #define CW_TICKS_ORIGIN UINT32_MAX /* as the origin says */
 enum { CW_SOURCES_MAX = 16, CW_CONN_TIMERS_MAX = 16 };
 
+/* What a message touches stands together, in as few cache lines as there can be. */
 struct cw_conn {
-    struct event event; /* first: the fast path reads it */
+    struct event event;
     struct cw_loop *loop;
     struct cw_service_ref *service;
     struct cw_stream *stream;
     struct cw_origin *origin;
-    void *user;
-    struct cw_inbuf *in;
     struct cw_outq *out;
-    struct cw_conn *turn_next;
-    struct cw_conn_extra *extra;
+    struct cw_inbuf *in;
+    uint32_t flags;
+    uint8_t phase;
+    uint8_t turn;
+    uint16_t turn_messages;
+    uint32_t last_in; /* ticks */
+    uint32_t last_out;
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t messages_in;
     uint64_t messages_out;
+    struct cw_conn_extra *extra;
+
+    struct cw_conn *turn_next;
+    void *user;
     struct cw_address peer;
     uint32_t slot;
-    uint32_t last_in; /* ticks */
-    uint32_t last_out;
-    uint32_t connected;
-    uint32_t deadline; /* the protocol's; while draining, the end of that */
-    uint32_t flags;
-    int16_t code; /* why it ends; 0: it does not */
+    uint32_t connected; /* tick */
+    uint32_t deadline;  /* tick: the protocol's; while draining, the end of that */
+    int16_t code;       /* why it ends; 0: it does not */
     int16_t os_errno;
-    uint8_t phase;
-    uint8_t turn;
-    uint16_t turn_messages;
     uint64_t state[]; /* of the protocol */
 };
 

@@ -528,9 +528,10 @@ void cw_loop_set_user(struct cw_loop *loop, void *user)
 
 int cw_loop_main(struct cw_loop *loop)
 {
-    struct cw_signals *signals = cw_signals_start(NULL, loop);
-    int error = cw_loop_run(loop);
+    struct cw_signals *signals = loop ? cw_signals_new() : NULL;
+    int error = signals ? cw_signals_watch(signals, loop) : CW_ENOMEM;
 
-    cw_signals_stop(signals);
+    error = error < 0 ? error : cw_loop_run(loop);
+    cw_signals_free(signals);
     return error;
 }

@@ -457,6 +457,10 @@ static int run_workers(struct cw_server *server)
     if (!threads) {
         return cw_server_fail(server, CW_ENOMEM, "start: %s", cw_strerror(CW_ENOMEM));
     }
+    if (server->signals && cw_signals_watch(server->signals, server->loops[0]) < 0) {
+        cw_release(threads);
+        return cw_server_fail(server, CW_ENOMEM, "start: signals: %s", cw_strerror(CW_ENOMEM));
+    }
     take_stops(server);
     while (started < server->workers &&
            pthread_create(&threads[started], NULL, worker_main, server->loops[started]) == 0) {
@@ -473,6 +477,7 @@ static int run_workers(struct cw_server *server)
     for (unsigned i = started; i < server->workers; i++) {
         cw_listeners_close(server->loops[i]);
     }
+    cw_signals_unwatch(server->signals);
     cw_release(threads);
     return error;
 }
@@ -514,10 +519,17 @@ void cw_server_stop(struct cw_server *server)
 
 int cw_server_main(struct cw_server *server)
 {
-    struct cw_signals *signals = cw_signals_start(server, NULL);
-    int error = cw_server_run(server);
+    struct cw_signals *signals = cw_signals_new();
+    int error = check_new(server, "main");
 
-    cw_signals_stop(signals);
+    if (error == CW_OK && !signals) {
+        error = cw_server_fail(server, CW_EDESCRIPTORS, "main: signals: %s", cw_strerror(CW_EDESCRIPTORS));
+    }
+    if (error == CW_OK) {
+        server->signals = signals;
+        error = run(server);
+    }
+    cw_signals_free(signals);
     if (error < 0) {
         const char *text = cw_server_error(server);
         fprintf(stderr, "%s\n", text[0] ? text : cw_strerror(error));

@@ -47,6 +47,7 @@ struct cw_server {
     atomic_size_t conns_open;
     struct cw_work_pool *work;
     struct cw_room_registry *rooms;
+    struct cw_signals *signals; /* of cw_server_main; NULL: nobody's */
 };
 
 /* Keeps the first error; returns its code. */
