@@ -8,10 +8,10 @@
 enum {
     IOV_MAX_GATHER = 64,
     INBUF_SMALL = 4096,
-    DIRECT_MIN = 16384,        /* a write this large skips the queue when it can */
-    FLUSH_PER_TURN = 1 << 20,  /* bytes of one connection before the others' turn */
-    CONTROL_OVER_MAX = 4096,   /* what control bytes may take above out_max */
-    NODE_CHARGE = 64,          /* what a queued message costs beside its bytes */
+    DIRECT_MIN = 16384,       /* a write this large skips the queue when it can */
+    FLUSH_PER_TURN = 1 << 20, /* bytes of one connection before the others' turn */
+    CONTROL_OVER_MAX = 4096,  /* what control bytes may take above out_max */
+    NODE_CHARGE = 64,         /* what a queued message costs beside its bytes */
 };
 
 /* ---- the turn's list ---- */
@@ -53,7 +53,8 @@ void cw_conn_update_events(struct cw_conn *conn)
         short events = EV_PERSIST;
         events = (short)(events | (want & CW_WATCHED_READ ? EV_READ : 0));
         events = (short)(events | (want & CW_WATCHED_WRITE ? EV_WRITE : 0));
-        event_assign(&conn->event, conn->loop->base, conn->event.ev_fd, events, cw_conn_on_event, conn);
+        event_assign(&conn->event, conn->loop->base, conn->event.ev_fd, events, cw_conn_on_event,
+                     conn);
         if (event_add(&conn->event, NULL) < 0) {
             conn->flags &= ~(uint32_t)(CW_WATCHED_READ | CW_WATCHED_WRITE);
             cw_conn_break_with(conn, CW_ENOMEM, 0, "watch: out of memory");
@@ -198,7 +199,8 @@ static void poison(uint8_t *data, size_t len)
 /* Whether on_bytes may be called: nothing holds it, or the protocol waits for the peer's goodbye. */
 static bool may_feed(const struct cw_conn *conn)
 {
-    return !(conn->flags & CW_STOP_MASK) || (conn->flags & (CW_AWAIT_FINISH | CW_DISCARD)) == CW_AWAIT_FINISH;
+    return !(conn->flags & CW_STOP_MASK) ||
+           (conn->flags & (CW_AWAIT_FINISH | CW_DISCARD)) == CW_AWAIT_FINISH;
 }
 
 /* Whether input still means something, now or later. */
@@ -541,7 +543,8 @@ static ptrdiff_t pull_source(struct cw_conn *conn, struct cw_out_node *source)
     struct cw_loop *loop = conn->loop;
     struct cw_out_node *node;
     uint8_t buffer[CW_OUT_LARGE - 256];
-    size_t cap = source->as.source.left < sizeof buffer ? (size_t)source->as.source.left : sizeof buffer;
+    size_t cap =
+        source->as.source.left < sizeof buffer ? (size_t)source->as.source.left : sizeof buffer;
     ptrdiff_t n = cap > 0 ? source->as.source.pull(buffer, cap, source->as.source.user) : 0;
 
     if (n > 0 && (size_t)n > cap) {
@@ -804,7 +807,8 @@ static int queued(struct cw_conn *conn)
 }
 
 /* Offers a large write to the stream at once. Returns the bytes that are gone. */
-static size_t write_direct(struct cw_conn *conn, const struct cw_span *parts, size_t count, size_t total)
+static size_t write_direct(struct cw_conn *conn, const struct cw_span *parts, size_t count,
+                           size_t total)
 {
     struct iovec iov[8];
     ptrdiff_t n;
@@ -980,8 +984,8 @@ static void source_queued(struct cw_conn *conn)
     cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
 }
 
-int cw_conn_send_source(struct cw_conn *conn, uint64_t len, cw_source_fn pull, cw_source_done_fn done,
-                        void *user)
+int cw_conn_send_source(struct cw_conn *conn, uint64_t len, cw_source_fn pull,
+                        cw_source_done_fn done, void *user)
 {
     struct cw_out_source source = {
         .pull = pull, .done = done, .user = user, .left = len == CW_OFF ? 0 : len};
@@ -1001,7 +1005,8 @@ int cw_conn_send_source(struct cw_conn *conn, uint64_t len, cw_source_fn pull, c
 int cw_conn_send_file(struct cw_conn *conn, int fd, uint64_t offset, uint64_t len,
                       cw_source_done_fn done, void *user)
 {
-    struct cw_out_file file = {.fd = dup(fd), .offset = offset, .len = len, .done = done, .user = user};
+    struct cw_out_file file = {
+        .fd = dup(fd), .offset = offset, .len = len, .done = done, .user = user};
     struct cw_out_node *node = cw_outq_source_node(&conn->loop->out_pool);
     int error = node ? CW_OK : CW_ENOMEM;
 

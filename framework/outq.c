@@ -310,14 +310,16 @@ void cw_outq_unused_node(struct cw_outq_pool *pool, struct cw_out_node *node)
     }
 }
 
-void cw_outq_add_source(struct cw_outq *queue, struct cw_out_node *node, const struct cw_out_source *source)
+void cw_outq_add_source(struct cw_outq *queue, struct cw_out_node *node,
+                        const struct cw_out_source *source)
 {
     node->kind = CW_OUT_SOURCE;
     node->as.source = *source;
     append(queue, node);
 }
 
-void cw_outq_add_file(struct cw_outq *queue, struct cw_out_node *node, const struct cw_out_file *file)
+void cw_outq_add_file(struct cw_outq *queue, struct cw_out_node *node,
+                      const struct cw_out_file *file)
 {
     node->kind = CW_OUT_FILE;
     node->as.file = *file;
@@ -352,7 +354,8 @@ struct cw_out_node *cw_outq_open_head(struct cw_outq *queue, struct cw_outq_pool
     return node;
 }
 
-void cw_outq_filled(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node, size_t len)
+void cw_outq_filled(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node,
+                    size_t len)
 {
     node->len = (uint32_t)len;
     queue->bytes += len;
