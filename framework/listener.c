@@ -206,10 +206,10 @@ static int open_any(struct binding *binding)
     if (probe >= 0) {
         close(probe);
     }
-    if (has_ipv6) {
+    if (has_ipv6 || binding->entry->options.ipv6_only) {
         memcpy(&binding->system, &any6, sizeof any6);
         binding->len = sizeof any6;
-        binding->dual = true;
+        binding->dual = !binding->entry->options.ipv6_only;
     } else {
         memcpy(&binding->system, &any4, sizeof any4);
         binding->len = sizeof any4;
