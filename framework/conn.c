@@ -407,6 +407,7 @@ void cw_conn_do_switch(struct cw_conn *conn)
 {
     struct cw_conn_extra *extra = conn->extra;
     struct cw_service_ref *next = extra->next_service;
+    assert(next);
     size_t size = next->protocol->state_size;
     void *state = cw_alloc_zero(size > 0 ? size : 1);
     void *handover = extra->handover;

@@ -9,6 +9,7 @@
 #include <causeway/conn.h>
 #include <causeway/protocol.h>
 
+#include <assert.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
@@ -170,7 +171,7 @@ void cw_conn_do_switch(struct cw_conn *conn);
 
 struct cw_conn_extra *cw_conn_extra(struct cw_conn *conn); /* NULL: no memory */
 
-/* ---- bytes (conn_io.c) ---- */
+/* ---- bytes (conn_in.c, conn_out.c) ---- */
 
 void cw_conn_on_event(evutil_socket_t fd, short events, void *arg);
 
@@ -228,6 +229,7 @@ static inline bool cw_conn_stopped(const struct cw_conn *conn)
 
 static inline void *cw_conn_state_of(struct cw_conn *conn)
 {
+    assert(conn->extra || !(conn->flags & CW_STATE_OUTSIDE));
     return conn->flags & CW_STATE_OUTSIDE ? conn->extra->state : (void *)conn->state;
 }
 

@@ -376,17 +376,37 @@ struct cw_loop *cw_loop_here(void)
     return here;
 }
 
+/* sendfile has no MSG_NOSIGNAL: to a peer that is gone it would end the process. */
+static void block_pipe(sigset_t *before)
+{
+    sigset_t pipe;
+
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, before);
+}
+
+/* Takes one that waits, or it would come now. */
+static void unblock_pipe(const sigset_t *before)
+{
+    const struct timespec now = {0};
+    sigset_t pipe;
+
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    if (!sigismember(before, SIGPIPE)) {
+        sigtimedwait(&pipe, NULL, &now);
+        pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
+    }
+}
+
 int cw_loop_turns(struct cw_loop *loop)
 {
     struct cw_loop *outer = here;
-    sigset_t pipe;
+    sigset_t before;
     int error = CW_OK;
 
-    /* sendfile to a peer that is gone would end the process. */
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
-
+    block_pipe(&before);
     here = loop;
     loop->thread = pthread_self();
     if (loop->phase == CW_LOOP_NEW) {
@@ -401,6 +421,7 @@ int cw_loop_turns(struct cw_loop *loop)
         shut(loop);
     }
     here = outer;
+    unblock_pipe(&before);
     return error;
 }
 
@@ -414,6 +435,8 @@ int cw_loop_run(struct cw_loop *loop)
     if (loop->server || loop->phase == CW_LOOP_STOPPED) {
         return CW_ESTATE;
     }
+    cw_mailbox_run(&loop->mailbox, loop); /* posts made before are something to wait for */
+    cw_loop_end_turn(loop);
     error = cw_loop_turns(loop);
     if (loop->phase == CW_LOOP_DRAINING) {
         shut(loop);
@@ -425,6 +448,12 @@ int cw_loop_run(struct cw_loop *loop)
 
 static void close_for_stop(struct cw_conn *conn)
 {
+    if (conn->flags & CW_TOLD) {
+        /* Only a socket that waits for the peer's FIN, and it has waited. */
+        conn->flags |= CW_INPUT_ENDED;
+        cw_conn_at_turn_end(conn, CW_TURN_END);
+        return;
+    }
     cw_conn_end_with(conn, CW_BY_STOP);
     if (conn->phase == CW_PHASE_DRAINING) {
         cw_conn_schedule(conn);

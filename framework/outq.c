@@ -226,6 +226,7 @@ bool cw_outq_copy(struct cw_outq *queue, struct cw_outq_pool *pool, const struct
             room -= n;
         }
         if (len > 0) {
+            assert(extra); /* made above for what does not fit the tail */
             fill(extra, data, len);
         }
     }
@@ -438,6 +439,7 @@ void cw_outq_advance(struct cw_outq *queue, struct cw_outq_pool *pool, size_t n)
         cw_outq_pop(queue, pool, CW_OK);
     }
     if (n > 0) {
+        assert(queue->head); /* n was gathered from it */
         queue->head->begun = true;
         queue->head->start += (uint32_t)n;
         queue->head->len -= (uint32_t)n;

@@ -277,7 +277,7 @@ int cw_server_use(struct cw_server *server, struct cw_conn_middleware *middlewar
         error = cw_server_fail(server, CW_ENOMEM,
                                "use: the middleware could not be made (see the log)");
     }
-    if (error < 0) {
+    if (error < 0 || !middleware) {
         if (middleware && middleware->release) {
             middleware->release(middleware);
         }

@@ -147,7 +147,7 @@ Test(line, a_kept_delimiter_is_part_of_the_message)
         .protocol = &cw_line, .options = &(struct cw_line_options){.keep_delimiter = true}});
 
     rig_feed(rig, "hello\r\nworld\n", 13);
-    cr_assert_str_eq(rig_story(rig), "open\ntext \"hello\\x0d\\x0a\"\ntext \"world\\x0a\"\n");
+    cr_assert_str_eq(rig_told(rig), "open\ntext \"hello\\x0d\\x0a\"\ntext \"world\\x0a\"\n");
     rig_free(rig);
 }
 
@@ -171,6 +171,21 @@ Test(line, a_line_of_8192_bytes_passes_by_default_and_one_more_is_refused)
         rig_free(rig);
     }
     free(text);
+}
+
+Test(line, a_trickled_line_is_not_scanned_twice)
+{
+    struct rig *rig = rig_new(&(struct rig_setup){
+        .protocol = &cw_line, .options = &(struct cw_line_options){.delimiter = "--"}});
+    uint64_t state[4] = {0};
+    uint8_t data[] = "abcdef-";
+
+    cr_assert_leq(cw_line.state_size, sizeof state);
+    cr_assert_eq(cw_line.on_bytes(rig->conn, state, data, 7), 0);
+    /* Who looks there again finds a delimiter now. */
+    memcpy(data, "--", 2);
+    cr_assert_eq(cw_line.on_bytes(rig->conn, state, data, 7), 0);
+    rig_free(rig);
 }
 
 Test(line, what_a_line_cannot_carry_is_refused_and_nothing_is_sent)

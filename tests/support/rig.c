@@ -30,6 +30,7 @@ struct rig_inside {
     bool input_ended;
     size_t allowance; /* bytes the peer still takes in this round */
     bool in_body;     /* the story's last line is a body that may go on */
+    bool paused;      /* by the deed: nothing may be delivered */
 };
 
 static uint64_t time_ms = 1000000;
@@ -149,7 +150,7 @@ static void tell_end(struct rig *rig, const char *what, int code, const char *te
     tell(rig, "\n");
 }
 
-const char *rig_story(const struct rig *rig)
+const char *rig_told(const struct rig *rig)
 {
     return rig->story.data != NULL ? (const char *)rig->story.data : "";
 }
@@ -168,6 +169,7 @@ static void do_deed(struct rig *rig, struct cw_conn *conn)
     switch (setup->deed) {
     case RIG_PAUSE:
         cw_conn_pause(conn);
+        rig->inside->paused = true;
         break;
     case RIG_CLOSE:
         cw_conn_close(conn);
@@ -194,6 +196,9 @@ static void on_data(struct cw_conn *conn, const struct cw_message *msg, void *us
     struct rig *rig = user;
 
     rig->messages++;
+    if (rig->inside->paused) {
+        tell(rig, "while paused: ");
+    }
     tell_message(rig, msg);
     if (rig->inside->setup.echo) {
         int result = cw_conn_send(conn, msg);
@@ -401,6 +406,7 @@ void rig_end(struct rig *rig)
 
 void rig_resume(struct rig *rig)
 {
+    rig->inside->paused = false;
     if (rig->conn != NULL) {
         cw_conn_resume(rig->conn);
     }
@@ -507,10 +513,10 @@ struct rig *rig_new(const struct rig_setup *setup)
 
 static void check_end(const struct rig *rig)
 {
-    bool opened = strncmp(rig_story(rig), "open\n", 5) == 0;
+    bool opened = strncmp(rig_told(rig), "open\n", 5) == 0;
 
     if (rig->closes != (opened ? 1u : 0u) || (opened && !rig->stream_closed)) {
-        fprintf(stderr, "rig_free: on_close came %zu times in\n%s", rig->closes, rig_story(rig));
+        fprintf(stderr, "rig_free: on_close came %zu times in\n%s", rig->closes, rig_told(rig));
         abort();
     }
 }

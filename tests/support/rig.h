@@ -14,6 +14,7 @@
  * close CW_ETOOBIG: frame of 70000 bytes, limit 65536
  * ```
  *
+ * A message that comes while the connection is paused is told as `while paused: …`, which no expectation has.
  * Each body is overwritten as soon as it has been written down: whoever kept the span keeps rubbish. */
 #ifndef CAUSEWAY_TESTS_RIG_H
 #define CAUSEWAY_TESTS_RIG_H
@@ -100,6 +101,6 @@ void rig_resume(struct rig *rig);
 void rig_advance(struct rig *rig, uint64_t ms);
 
 /* The story so far, a C string. */
-const char *rig_story(const struct rig *rig);
+const char *rig_told(const struct rig *rig);
 
 #endif

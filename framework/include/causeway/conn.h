@@ -76,13 +76,21 @@ int cw_conn_send_source(struct cw_conn *conn, uint64_t len, cw_source_fn pull,
  * thread   loop thread */
 void cw_conn_source_ready(struct cw_conn *conn);
 
+/* A run of bytes of an open file. */
+struct cw_file_range {
+    int fd;
+    uint64_t offset;
+    uint64_t len;
+};
+
 /* Queues a range of a file, as cw_conn_send_source does with bytes; sent by the kernel (sendfile) where the
  * stream allows it. The descriptor is duplicated, so the caller's may be closed at once; the file must not
  * shrink below offset + len, or the connection is aborted.
  *
+ * range    borrowed for the call
  * returns  as cw_conn_send_source, and CW_EDESCRIPTORS
  * thread   loop thread */
-int cw_conn_send_file(struct cw_conn *conn, int fd, uint64_t offset, uint64_t len,
+int cw_conn_send_file(struct cw_conn *conn, const struct cw_file_range *range,
                       cw_source_done_fn done, void *user);
 
 /* ---- ending ---- */
