@@ -100,9 +100,10 @@ Test(server, options_at_their_limits_are_taken)
                                                                          .out_high_bytes = 1 << 24,
                                                                          .out_low_bytes = 1 << 24}),
                  CW_OK);
-    cr_expect_eq(cw_server_configure(server, &(struct cw_server_options){.workers = CW_PER_CORE,
-                                                                         .out_max_bytes = CW_NO_LIMIT}),
-                 CW_OK);
+    cr_expect_eq(
+        cw_server_configure(server, &(struct cw_server_options){.workers = CW_PER_CORE,
+                                                                .out_max_bytes = CW_NO_LIMIT}),
+        CW_OK);
     cr_expect_str_eq(cw_server_error(server), "");
     cw_server_free(server);
 }
@@ -124,7 +125,8 @@ Test(server, listen_options_that_contradict_each_other_are_refused)
     expect_listen_refused(&(struct cw_listen_options){.host = "::1", .unix_path = "x"}, either);
     expect_listen_refused(&(struct cw_listen_options){.host = "::1", .fd = 3}, either);
     expect_listen_refused(&(struct cw_listen_options){.unix_path = "x", .fd = 3}, either);
-    expect_listen_refused(&(struct cw_listen_options){.unix_path = ""}, "listen: unix_path is empty");
+    expect_listen_refused(&(struct cw_listen_options){.unix_path = ""},
+                          "listen: unix_path is empty");
     expect_listen_refused(&(struct cw_listen_options){.fd = -1}, "listen: fd -1 is no descriptor");
 }
 
@@ -132,24 +134,29 @@ Test(server, a_wrong_option_of_the_protocol_is_refused_by_its_name)
 {
     struct cw_server *server = cw_create_server(&cw_framed);
 
-    cr_expect_eq(cw_framed_configure(server, &(struct cw_framed_options){.length_bytes = 3}), CW_EINVAL);
-    cr_expect_not_null(strstr(cw_server_error(server), "length_bytes"), "%s", cw_server_error(server));
+    cr_expect_eq(cw_framed_configure(server, &(struct cw_framed_options){.length_bytes = 3}),
+                 CW_EINVAL);
+    cr_expect_not_null(strstr(cw_server_error(server), "length_bytes"), "%s",
+                       cw_server_error(server));
     cw_server_free(server);
     server = cw_create_server(&cw_tcp);
     cr_expect_eq(cw_framed_configure(server, &(struct cw_framed_options){0}), CW_EINVAL);
-    cr_expect_not_null(strstr(cw_server_error(server), "the server speaks tcp"), "%s", cw_server_error(server));
+    cr_expect_not_null(strstr(cw_server_error(server), "the server speaks tcp"), "%s",
+                       cw_server_error(server));
     cw_server_free(server);
 }
 
 Test(server, a_wrong_option_of_a_listeners_service_is_refused_by_its_name)
 {
     struct cw_server *server = cw_create_server(&cw_tcp);
-    struct cw_service service = cw_framed_service(&(struct cw_framed_options){.length_bytes = 3}, NULL, NULL);
+    struct cw_service service =
+        cw_framed_service(&(struct cw_framed_options){.length_bytes = 3}, NULL, NULL);
 
     cw_server_listen(server, &(struct cw_listen_options){.host = "127.0.0.1", .service = service});
     cr_expect_eq(cw_server_run(server), CW_EINVAL);
     cr_expect_not_null(strstr(cw_server_error(server), "framed: "), "%s", cw_server_error(server));
-    cr_expect_not_null(strstr(cw_server_error(server), "length_bytes"), "%s", cw_server_error(server));
+    cr_expect_not_null(strstr(cw_server_error(server), "length_bytes"), "%s",
+                       cw_server_error(server));
     cw_server_free(server);
 }
 
@@ -157,11 +164,13 @@ Test(server, the_first_error_is_kept_and_run_refuses_with_it)
 {
     struct cw_server *server = cw_create_server(&cw_tcp);
 
-    cr_expect_eq(cw_server_configure(server, &(struct cw_server_options){.workers = 1000}), CW_EINVAL);
+    cr_expect_eq(cw_server_configure(server, &(struct cw_server_options){.workers = 1000}),
+                 CW_EINVAL);
     cr_expect_eq(cw_server_listen(server, &(struct cw_listen_options){.fd = -1}), CW_EINVAL);
     cr_expect_eq(cw_server_listen(server, &(struct cw_listen_options){.host = "127.0.0.1"}), CW_OK);
     cr_expect_eq(cw_server_run(server), CW_EINVAL);
-    cr_expect_str_eq(cw_server_error(server), "configure: workers: at most 256, or CW_PER_CORE, is allowed");
+    cr_expect_str_eq(cw_server_error(server),
+                     "configure: workers: at most 256, or CW_PER_CORE, is allowed");
     cw_server_free(server);
 }
 
@@ -183,7 +192,8 @@ Test(server, a_server_without_a_listener_does_not_run)
     struct cw_server *server = cw_create_server(&cw_tcp);
 
     cr_expect_eq(cw_server_run(server), CW_EINVAL);
-    cr_expect_str_eq(cw_server_error(server), "run: nothing to listen on; call cw_server_listen first");
+    cr_expect_str_eq(cw_server_error(server),
+                     "run: nothing to listen on; call cw_server_listen first");
     cw_server_free(server);
 }
 
@@ -225,7 +235,8 @@ static void expect_no_run(const struct cw_listen_options *options, int code, con
     struct cw_server *server = cw_create_server(&cw_tcp);
 
     cr_expect_eq(cw_server_listen(server, options), CW_OK);
-    cr_expect_eq(cw_server_run(server), code, "%s: %s", cw_error_name(code), cw_server_error(server));
+    cr_expect_eq(cw_server_run(server), code, "%s: %s", cw_error_name(code),
+                 cw_server_error(server));
     cr_expect_str_eq(cw_server_error(server), text);
     cw_server_free(server);
 }
@@ -245,7 +256,8 @@ Test(server, a_port_that_is_not_permitted_is_said_in_one_line)
 {
     struct rig_child child;
 
-    if (geteuid() != 0 || !rig_enter_own_network()) { /* so that nobody has port 80, or lets everybody have it */
+    if (geteuid() != 0 ||
+        !rig_enter_own_network()) { /* so that nobody has port 80, or lets everybody have it */
         cr_skip_test("only root can give up its rights");
         return;
     }
@@ -261,7 +273,8 @@ Test(server, a_port_in_use_is_refused_with_its_address)
     char text[64];
 
     snprintf(text, sizeof text, "listen 127.0.0.1:%u: bind: the address is in use", port);
-    expect_no_run(&(struct cw_listen_options){.host = "127.0.0.1", .port = port}, CW_EADDRINUSE, text);
+    expect_no_run(&(struct cw_listen_options){.host = "127.0.0.1", .port = port}, CW_EADDRINUSE,
+                  text);
     rig_host_end(host);
 }
 
@@ -336,8 +349,8 @@ Test(server, what_was_bound_before_a_failure_is_closed_again)
     const char *path = in_folder("first");
 
     cw_server_listen(server, &(struct cw_listen_options){.unix_path = path});
-    cw_server_listen(server,
-                     &(struct cw_listen_options){.host = "127.0.0.1", .port = rig_host_port(host, 0)});
+    cw_server_listen(
+        server, &(struct cw_listen_options){.host = "127.0.0.1", .port = rig_host_port(host, 0)});
     cr_expect_eq(cw_server_run(server), CW_EADDRINUSE);
     cw_server_free(server);
     cr_expect_eq(access(path, F_OK), -1);
@@ -350,8 +363,9 @@ static struct cw_server *unix_server(const char *path, uint32_t mode)
 {
     struct cw_server *server = cw_create_server(&cw_tcp);
 
-    cr_assert_eq(cw_server_listen(server, &(struct cw_listen_options){.unix_path = path, .unix_mode = mode}),
-                 CW_OK);
+    cr_assert_eq(
+        cw_server_listen(server, &(struct cw_listen_options){.unix_path = path, .unix_mode = mode}),
+        CW_OK);
     return server;
 }
 
@@ -400,7 +414,8 @@ Test(server, a_missing_directory_is_said)
     char text[128];
     const char *path = in_folder("none/socket");
 
-    snprintf(text, sizeof text, "listen unix:%s: bind: a file or directory of the path does not exist", path);
+    snprintf(text, sizeof text,
+             "listen unix:%s: bind: a file or directory of the path does not exist", path);
     expect_no_run(&(struct cw_listen_options){.unix_path = path}, CW_ENOPATH, text);
 }
 
@@ -647,8 +662,9 @@ Test(server, listeners_have_protocols_hooks_and_users_of_their_own)
     struct rig_peer lines;
     char buffer[16];
 
-    cw_server_listen(server, &(struct cw_listen_options){.host = "127.0.0.1",
-                                                         .service = cw_service(&cw_line, &hooks, "line")});
+    cw_server_listen(server,
+                     &(struct cw_listen_options){.host = "127.0.0.1",
+                                                 .service = cw_service(&cw_line, &hooks, "line")});
     hooks.on_data = NULL; /* they were copied */
     host = rig_host_start(server, &(struct cw_hooks){.on_data = shout}, "framed");
     cr_assert_eq(rig_host_listeners(host), 2);
@@ -700,8 +716,8 @@ Test(server, two_workers_share_the_connections)
                              .on_data = rig_echo,
                              .on_worker_start = on_worker_start,
                              .on_worker_stop = on_worker_stop};
-    struct rig_host *host =
-        rig_host_start(rig_server(&cw_tcp, &(struct cw_server_options){.workers = 2}), &hooks, &workers);
+    struct rig_host *host = rig_host_start(
+        rig_server(&cw_tcp, &(struct cw_server_options){.workers = 2}), &hooks, &workers);
 
     cr_expect_eq(cw_server_workers(rig_host_server(host)), 2);
     cr_expect_eq(rig_host_listeners(host), 1);

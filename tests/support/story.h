@@ -18,7 +18,7 @@ struct rig_story {
     atomic_uint idled;
     atomic_uint closed;
     atomic_uint errors;
-    atomic_size_t bytes; /* of messages */
+    atomic_size_t bytes;           /* of messages */
     atomic_uint_least64_t conn_id; /* the last one opened */
     struct cw_close_reason reason; /* of the last one closed */
     struct cw_error_report report; /* the last error; `conn` is not to be followed, `address` not set */
