@@ -198,8 +198,7 @@ static void closer_on_data(struct cw_conn *conn, const struct cw_message *msg, v
     close_at(conn, closer, AT_DATA);
     if (closer->where == AT_DRAIN) {
         static const uint8_t line[8000];
-        while (cw_conn_send_bytes(conn, line, sizeof line) == 0) {
-        }
+        while (cw_conn_send_bytes(conn, line, sizeof line) == 0) {}
     } else if (closer->where == AT_ERROR || closer->where == AT_CLOSE) {
         cw_conn_close(conn);
     }
