@@ -432,7 +432,6 @@ static void refuse(struct cw_listener *listener, int fd, int code, const struct 
 {
     struct cw_loop_counters *counters = &listener->loop->counters;
 
-    close(fd);
     if (code == CW_ECONNSMAX) {
         cw_count(&counters->refused_conns_max, 1);
     } else if (code == CW_EADDRESSMAX) {
@@ -440,6 +439,7 @@ static void refuse(struct cw_listener *listener, int fd, int code, const struct 
     } else {
         cw_count(&counters->refused_middleware, 1);
     }
+    close(fd); /* behind the count: who sees the end finds it counted */
     cw_report_refused(listener->loop, listener->entry->origin->service, code, peer, limit);
 }
 

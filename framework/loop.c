@@ -436,6 +436,12 @@ int cw_loop_run(struct cw_loop *loop)
 
 static void close_for_stop(struct cw_conn *conn)
 {
+    if (conn->flags & CW_TOLD) {
+        /* Only a socket that waits for the peer's FIN, and it has waited. */
+        conn->flags |= CW_INPUT_ENDED;
+        cw_conn_at_turn_end(conn, CW_TURN_END);
+        return;
+    }
     cw_conn_end_with(conn, CW_BY_STOP);
     if (conn->phase == CW_PHASE_DRAINING) {
         cw_conn_schedule(conn);
