@@ -380,7 +380,7 @@ bool cw_loop_is_idle(const struct cw_loop *loop)
     return loop->slots.used == 0 && !loop->clients && loop->work_pending == 0 && !loop->turn_head;
 }
 
-static bool goes_on(const struct cw_loop *loop)
+static bool goes_on(struct cw_loop *loop)
 {
     if (loop->phase == CW_LOOP_DRAINING) {
         return !cw_loop_is_idle(loop);
@@ -388,7 +388,8 @@ static bool goes_on(const struct cw_loop *loop)
     if (loop->server) {
         return true;
     }
-    return !cw_loop_is_idle(loop) || loop->timers || loop->watches;
+    return !cw_loop_is_idle(loop) || loop->timers || loop->watches ||
+           cw_mailbox_has_mail(&loop->mailbox);
 }
 
 /* Off the rule against global variables because a call that may come from any thread has to know, at no cost,
@@ -459,8 +460,6 @@ int cw_loop_run(struct cw_loop *loop)
     if (loop->server || loop->phase == CW_LOOP_STOPPED) {
         return CW_ESTATE;
     }
-    cw_mailbox_run(&loop->mailbox, loop); /* posts made before are something to wait for */
-    cw_loop_end_turn(loop);
     error = cw_loop_turns(loop);
     if (loop->phase == CW_LOOP_DRAINING) {
         shut(loop);
