@@ -382,6 +382,10 @@ bool cw_loop_is_idle(const struct cw_loop *loop)
 
 static bool goes_on(struct cw_loop *loop)
 {
+    if (loop->drain_over) {
+        return loop->slots.used > 0 ||
+               loop->turn_head; /* work that waits will not run: shut tells it */
+    }
     if (loop->phase == CW_LOOP_DRAINING) {
         return !cw_loop_is_idle(loop);
     }
@@ -483,13 +487,19 @@ static void close_for_stop(struct cw_conn *conn)
     }
 }
 
+static void end_drain(struct cw_loop *loop)
+{
+    loop->drain_over = true;
+    each_slot(loop, abort_conn);
+}
+
 void cw_loop_on_drain_over(evutil_socket_t fd, short events, void *arg)
 {
     struct cw_loop *loop = arg;
 
     (void)fd;
     (void)events;
-    each_slot(loop, abort_conn);
+    end_drain(loop);
 }
 
 void cw_loop_begin_stop(struct cw_loop *loop)
@@ -498,7 +508,7 @@ void cw_loop_begin_stop(struct cw_loop *loop)
 
     loop->stops++;
     if (loop->stops > 1) {
-        each_slot(loop, abort_conn);
+        end_drain(loop);
         return;
     }
     loop->phase = CW_LOOP_DRAINING;
