@@ -300,7 +300,8 @@ static int check_room(struct cw_conn *conn, size_t len, size_t max)
     if (conn->loop->out_pool.bytes > conn->loop->buffered_max - len) {
         /* Its own queue may be empty and never tell: the loop will. */
         conn->flags |= CW_WANT_DRAIN;
-        conn->loop->refused_bytes = len > conn->loop->refused_bytes ? len : conn->loop->refused_bytes;
+        conn->loop->refused_bytes =
+            len > conn->loop->refused_bytes ? len : conn->loop->refused_bytes;
         return CW_EFULL;
     }
     return CW_OK;
