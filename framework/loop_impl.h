@@ -107,6 +107,7 @@ struct cw_loop {
 
     struct event *drain_timer;
     unsigned stops; /* asked for so often */
+    bool drain_over;
     uint64_t drain_ms;
     struct cw_stop_hook *stop_hooks;
     pthread_t thread;
