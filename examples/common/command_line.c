@@ -1,0 +1,434 @@
+#include "command_line.h"
+
+#include "values.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    NAME_MAX_BYTES = 64,
+    WORKERS_MOST = 256,
+    KEEPALIVE_MOST_MS = 32767000, /* the kernel's, as is the next */
+    KEEPALIVE_PROBES_MOST = 127,
+};
+
+/* Far above any use, and below the numbers that stand for CW_OFF and the like. */
+#define MOST ((uint64_t)1 << 62)
+#define YEAR_MS ((uint64_t)365 * 24 * 3600 * 1000)
+
+/* ---- the common options ---- */
+
+static const struct {
+    struct option_entry entry; /* without `into` */
+    size_t offset;
+} common[] = {
+    {{.name = "host",
+      .kind = OPTION_TEXT,
+      .value = "HOST",
+      .standard = "127.0.0.1",
+      .about = "listen on this address or name"},
+     offsetof(struct command_line, listen.host)},
+    {{.name = "port",
+      .kind = OPTION_PORT,
+      .value = "N",
+      .standard = NULL,
+      .about = "listen on this port; 0: any free one"},
+     offsetof(struct command_line, listen.port)},
+    {{.name = "unix",
+      .kind = OPTION_TEXT,
+      .value = "PATH",
+      .about = "listen on a unix socket instead"},
+     offsetof(struct command_line, listen.unix_path)},
+    {{.name = "workers",
+      .kind = OPTION_COUNT,
+      .value = "N|auto",
+      .standard = "1",
+      .about = "threads; auto: one per processor",
+      .most = WORKERS_MOST,
+      .word = "auto",
+      .word_means = CW_PER_CORE},
+     offsetof(struct command_line, server.workers)},
+    {{.name = "max-connections",
+      .kind = OPTION_COUNT,
+      .value = "N|unlimited",
+      .standard = "10000",
+      .about = "connections at once",
+      .word = "unlimited",
+      .word_means = CW_NO_LIMIT},
+     offsetof(struct command_line, server.conns_max)},
+    {{.name = "max-connections-per-ip",
+      .kind = OPTION_COUNT,
+      .value = "N|unlimited",
+      .standard = "a tenth of --max-connections",
+      .about = "of one IPv4 address or IPv6 /64",
+      .word = "unlimited",
+      .word_means = CW_NO_LIMIT},
+     offsetof(struct command_line, server.conns_per_ip_max)},
+    {{.name = "max-frame-size",
+      .kind = OPTION_SIZE,
+      .value = "BYTES",
+      .standard = "65536 bytes; lines: 8192 bytes",
+      .about = "largest frame or line taken; with K, M or G"},
+     offsetof(struct command_line, frame_max_bytes)},
+    {{.name = "idle-timeout",
+      .kind = OPTION_DURATION,
+      .value = "TIME|off",
+      .standard = "5m",
+      .about = "close after so long without a byte",
+      .most = YEAR_MS,
+      .word = "off",
+      .word_means = CW_OFF},
+     offsetof(struct command_line, server.idle_ms)},
+    {{.name = "handshake-timeout",
+      .kind = OPTION_DURATION,
+      .value = "TIME|off",
+      .standard = "10s",
+      .about = "from accept until the connection is open",
+      .most = YEAR_MS,
+      .word = "off",
+      .word_means = CW_OFF},
+     offsetof(struct command_line, server.handshake_ms)},
+    {{.name = "drain-timeout",
+      .kind = OPTION_DURATION,
+      .value = "TIME",
+      .standard = "5s",
+      .about = "for the last bytes, at a close and at the end",
+      .most = YEAR_MS},
+     offsetof(struct command_line, server.drain_ms)},
+    {{.name = "keepalive",
+      .kind = OPTION_DURATION,
+      .value = "TIME|off",
+      .standard = "5m",
+      .about = "silence before the first TCP keep-alive probe",
+      .most = KEEPALIVE_MOST_MS,
+      .word = "off",
+      .word_means = CW_OFF},
+     offsetof(struct command_line, listen.tcp.keepalive_ms)},
+    {{.name = "keepalive-interval",
+      .kind = OPTION_DURATION,
+      .value = "TIME",
+      .standard = "30s",
+      .about = "between two probes",
+      .most = KEEPALIVE_MOST_MS},
+     offsetof(struct command_line, listen.tcp.keepalive_interval_ms)},
+    {{.name = "keepalive-probes",
+      .kind = OPTION_COUNT,
+      .value = "N",
+      .standard = "4",
+      .about = "unanswered probes that end a connection",
+      .most = KEEPALIVE_PROBES_MOST},
+     offsetof(struct command_line, listen.tcp.keepalive_probes)},
+    {{.name = "nagle",
+      .kind = OPTION_SWITCH,
+      .about = "gather small packets in the kernel (Nagle's algorithm)"},
+     offsetof(struct command_line, listen.tcp.delay)},
+    {{.name = "half-open",
+      .kind = OPTION_SWITCH,
+      .about = "a peer that has ended its sending may still be sent to"},
+     offsetof(struct command_line, server.half_open)},
+    {{.name = "quiet", .kind = OPTION_SWITCH, .about = "log errors only"},
+     offsetof(struct command_line, quiet)},
+};
+
+enum {
+    COMMON_COUNT = sizeof common / sizeof common[0]
+};
+
+struct reader {
+    const struct program *program;
+    struct option_entry common[COMMON_COUNT];
+    char port[8];      /* the default, for --help */
+    bool host_or_port; /* was given */
+    FILE *err;
+};
+
+static void aim_common(struct reader *reader, struct command_line *line)
+{
+    for (size_t i = 0; i < COMMON_COUNT; i++) {
+        reader->common[i] = common[i].entry;
+        reader->common[i].into = (char *)line + common[i].offset;
+        if (reader->common[i].kind == OPTION_PORT) {
+            reader->common[i].standard = reader->port;
+        }
+    }
+}
+
+/* The common options first, then the program's own; NULL behind the last. */
+static const struct option_entry *entry_at(const struct reader *reader, size_t index)
+{
+    if (index < COMMON_COUNT) {
+        return &reader->common[index];
+    }
+    index -= COMMON_COUNT;
+    return index < reader->program->own_count ? &reader->program->own[index] : NULL;
+}
+
+/* ---- what is wrong ---- */
+
+__attribute__((format(printf, 2, 3))) static enum command_line_outcome wrong(
+    const struct reader *reader, const char *format, ...)
+{
+    va_list args;
+
+    fprintf(reader->err, "%s: ", reader->program->name);
+    va_start(args, format);
+    vfprintf(reader->err, format, args);
+    va_end(args);
+    fputc('\n', reader->err);
+    return COMMAND_LINE_WRONG;
+}
+
+/* How many letters have to be put in, taken out or changed (Levenshtein). */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[NAME_MAX_BYTES];
+    size_t b_len = strlen(b);
+
+    for (size_t j = 0; j <= b_len; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; a[i - 1] != '\0'; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_len; j++) {
+            size_t changed = diagonal + (a[i - 1] != b[j - 1]);
+            size_t shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            diagonal = row[j];
+            row[j] = changed < shorter ? changed : shorter;
+        }
+    }
+    return row[b_len];
+}
+
+/* A name cut short is nearer than any misspelling. */
+static const char *closest(const struct reader *reader, const char *name)
+{
+    const char *best = "help";
+    size_t best_distance = distance(name, best);
+    const struct option_entry *entry;
+
+    for (size_t i = 0; (entry = entry_at(reader, i)) != NULL; i++) {
+        bool cut_short = name[0] != '\0' && strncmp(entry->name, name, strlen(name)) == 0;
+        size_t far = cut_short ? 0 : distance(name, entry->name);
+        if (far < best_distance) {
+            best = entry->name;
+            best_distance = far;
+        }
+    }
+    return best;
+}
+
+/* ---- values ---- */
+
+static enum command_line_outcome set_text(const struct reader *reader,
+                                          const struct option_entry *entry, const char *text)
+{
+    if (text[0] == '\0') {
+        return wrong(reader, "--%s: the value is empty", entry->name);
+    }
+    *(const char **)entry->into = text;
+    return COMMAND_LINE_RUN;
+}
+
+static enum command_line_outcome set_choice(const struct reader *reader,
+                                            const struct option_entry *entry, const char *text)
+{
+    for (size_t i = 0; entry->choices[i] != NULL; i++) {
+        if (strcmp(entry->choices[i], text) == 0) {
+            *(size_t *)entry->into = i;
+            return COMMAND_LINE_RUN;
+        }
+    }
+    return wrong(reader, "--%s %s: expected %s", entry->name, text, entry->value);
+}
+
+static enum command_line_outcome set_port(const struct reader *reader,
+                                          const struct option_entry *entry, const char *text)
+{
+    uint64_t number;
+
+    if (!read_count(text, &number) || number > UINT16_MAX) {
+        return wrong(reader, "--%s %s: expected a port from 0 to 65535", entry->name, text);
+    }
+    *(uint16_t *)entry->into = (uint16_t)number;
+    return COMMAND_LINE_RUN;
+}
+
+static bool read_number(enum option_kind kind, const char *text, uint64_t *number)
+{
+    switch (kind) {
+    case OPTION_SIZE:
+        return read_size(text, number);
+    case OPTION_DURATION:
+        return read_duration(text, number);
+    default:
+        return read_count(text, number);
+    }
+}
+
+static const char *expected(enum option_kind kind)
+{
+    switch (kind) {
+    case OPTION_SIZE:
+        return "bytes, such as 65536, 64K or 1M,";
+    case OPTION_DURATION:
+        return "a time, such as 500ms, 30s, 5m or 2h (a bare number is seconds),";
+    default:
+        return "a number";
+    }
+}
+
+static enum command_line_outcome set_number(const struct reader *reader,
+                                            const struct option_entry *entry, const char *text)
+{
+    uint64_t most = entry->most == 0 ? MOST : entry->most;
+    uint64_t number;
+    char longest[24];
+
+    if (entry->word != NULL && strcmp(text, entry->word) == 0) {
+        *(uint64_t *)entry->into = entry->word_means;
+        return COMMAND_LINE_RUN;
+    }
+    if (!read_number(entry->kind, text, &number) || number == 0 || number > most) {
+        snprintf(longest, sizeof longest, "%llu", (unsigned long long)most);
+        return wrong(reader, "--%s %s: expected %s from %s to %s%s%s", entry->name, text,
+                     expected(entry->kind), entry->kind == OPTION_DURATION ? "1ms" : "1",
+                     entry->kind == OPTION_DURATION ? print_duration(most, longest) : longest,
+                     entry->word == NULL ? "" : ", or ", entry->word == NULL ? "" : entry->word);
+    }
+    *(uint64_t *)entry->into = number;
+    return COMMAND_LINE_RUN;
+}
+
+static enum command_line_outcome set_value(const struct reader *reader,
+                                           const struct option_entry *entry, const char *text)
+{
+    switch (entry->kind) {
+    case OPTION_SWITCH:
+        *(bool *)entry->into = true;
+        return COMMAND_LINE_RUN;
+    case OPTION_TEXT:
+        return set_text(reader, entry, text);
+    case OPTION_CHOICE:
+        return set_choice(reader, entry, text);
+    case OPTION_PORT:
+        return set_port(reader, entry, text);
+    default:
+        return set_number(reader, entry, text);
+    }
+}
+
+/* ---- reading ---- */
+
+static const struct option_entry *find(const struct reader *reader, const char *name)
+{
+    const struct option_entry *entry;
+
+    for (size_t i = 0; (entry = entry_at(reader, i)) != NULL; i++) {
+        if (strcmp(entry->name, name) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+/* Reads `--name value` or `--name=value` and moves *argv behind it. */
+static enum command_line_outcome read_option(struct reader *reader, char *const **argv)
+{
+    const char *start = **argv + 2;
+    const char *equals = strchr(start, '=');
+    size_t len = equals == NULL ? strlen(start) : (size_t)(equals - start);
+    char name[NAME_MAX_BYTES];
+
+    snprintf(name, sizeof name, "%.*s", (int)(len < sizeof name ? len : sizeof name), start);
+    const struct option_entry *entry = find(reader, name);
+    if (entry == NULL) {
+        return wrong(reader, "unknown option --%s; the closest is --%s (--help lists them all)",
+                     name, closest(reader, name));
+    }
+    if (entry->kind == OPTION_SWITCH && equals != NULL) {
+        return wrong(reader, "--%s takes no value", name);
+    }
+    const char *text = equals == NULL ? NULL : equals + 1;
+    if (entry->kind != OPTION_SWITCH && text == NULL) {
+        (*argv)++;
+        text = **argv;
+    }
+    if (entry->kind != OPTION_SWITCH && text == NULL) {
+        return wrong(reader, "--%s needs a value: %s", name, entry->value);
+    }
+    (*argv) += **argv != NULL;
+    reader->host_or_port =
+        reader->host_or_port || strcmp(name, "host") == 0 || strcmp(name, "port") == 0;
+    return set_value(reader, entry, text);
+}
+
+static void print_entry(FILE *out, const struct option_entry *entry)
+{
+    char left[NAME_MAX_BYTES * 2];
+
+    snprintf(left, sizeof left, "--%s%s%s", entry->name, entry->value == NULL ? "" : " ",
+             entry->value == NULL ? "" : entry->value);
+    fprintf(out, "  %-36s  %s", left, entry->about);
+    if (entry->standard != NULL) {
+        fprintf(out, " (default: %s)", entry->standard);
+    }
+    fputc('\n', out);
+}
+
+static void print_help(const struct reader *reader, FILE *out)
+{
+    const struct program *program = reader->program;
+
+    fprintf(out, "Usage: %s [options]\n\n%s\n\n", program->name, program->about);
+    for (size_t i = 0; i < program->own_count; i++) {
+        print_entry(out, &program->own[i]);
+    }
+    for (size_t i = 0; i < COMMON_COUNT; i++) {
+        print_entry(out, &reader->common[i]);
+    }
+    fprintf(out, "  %-36s  %s\n", "--help", "print this and exit");
+    fprintf(out, "\nTimes take a unit: 500ms, 30s, 5m, 2h; a bare number is seconds.\n");
+}
+
+static enum command_line_outcome read_all(struct reader *reader, char *const *argv, FILE *out)
+{
+    while (*argv != NULL) {
+        if (strcmp(*argv, "--help") == 0 || strcmp(*argv, "-h") == 0) {
+            print_help(reader, out);
+            return COMMAND_LINE_HELP;
+        }
+        if (strncmp(*argv, "--", 2) != 0 || (*argv)[2] == '\0') {
+            return wrong(reader, "unexpected argument: %s (--help lists the options)", *argv);
+        }
+        enum command_line_outcome outcome = read_option(reader, &argv);
+        if (outcome != COMMAND_LINE_RUN) {
+            return outcome;
+        }
+    }
+    return COMMAND_LINE_RUN;
+}
+
+enum command_line_outcome command_line_read(struct command_line *line,
+                                            const struct program *program, char *const *argv,
+                                            FILE *out, FILE *err)
+{
+    struct reader reader = {.program = program, .err = err};
+
+    memset(line, 0, sizeof *line);
+    line->listen.host = "127.0.0.1";
+    line->listen.port = program->port;
+    snprintf(reader.port, sizeof reader.port, "%u", program->port);
+    aim_common(&reader, line);
+    enum command_line_outcome outcome = read_all(&reader, *argv == NULL ? argv : argv + 1, out);
+    if (outcome != COMMAND_LINE_RUN || line->listen.unix_path == NULL) {
+        return outcome;
+    }
+    if (reader.host_or_port) {
+        return wrong(&reader, "--unix stands instead of --host and --port, not beside them");
+    }
+    line->listen.host = NULL;
+    line->listen.port = 0;
+    return COMMAND_LINE_RUN;
+}

@@ -1,0 +1,64 @@
+/* The command line that the example programs share.
+ *
+ * A program names itself, adds the options that are its own, and gets two filled structs back, ready for
+ * cw_server_configure and cw_server_listen. */
+#ifndef EXAMPLES_COMMON_COMMAND_LINE_H
+#define EXAMPLES_COMMON_COMMAND_LINE_H
+
+#include <causeway/server.h>
+#include <stdio.h>
+
+/* What an option takes, and so what `into` points to. */
+enum option_kind {
+    OPTION_SWITCH,   /* nothing; bool, set to true */
+    OPTION_TEXT,     /* anything but an empty text; const char * into argv */
+    OPTION_CHOICE,   /* one of `choices`; size_t, its index */
+    OPTION_PORT,     /* 0 to 65535; uint16_t */
+    OPTION_COUNT,    /* a number; uint64_t, as the next two */
+    OPTION_SIZE,     /* bytes, with K, M or G */
+    OPTION_DURATION, /* milliseconds, with ms, s, m or h; a bare number is seconds */
+};
+
+/* One option. */
+struct option_entry {
+    const char *name; /* without its dashes */
+    enum option_kind kind;
+    void *into;
+    const char *value;    /* what --help calls the value; NULL for a switch */
+    const char *standard; /* the default, with its unit, as --help prints it; NULL: there is none */
+    const char *about;
+    uint64_t most;    /* of COUNT, SIZE and DURATION, which are at least 1. 0: 2^62 */
+    const char *word; /* may stand in place of such a number: `off`, `auto`. NULL: none */
+    uint64_t word_means;
+    const char *const *choices; /* NULL at the end */
+};
+
+/* A program, and the options it adds to the common ones. */
+struct program {
+    const char *name;
+    const char *about; /* a sentence for --help */
+    uint16_t port;     /* the default of --port */
+    const struct option_entry *own;
+    size_t own_count;
+};
+
+/* What the common options fill in. */
+struct command_line {
+    struct cw_server_options server;
+    struct cw_listen_options listen;
+    uint64_t frame_max_bytes; /* 0: the protocol's default */
+    bool quiet;
+};
+
+enum command_line_outcome {
+    COMMAND_LINE_RUN,  /* go on */
+    COMMAND_LINE_HELP, /* --help was asked for and printed on out: exit 0 */
+    COMMAND_LINE_WRONG /* one line on err says what is wrong: exit 1 */
+};
+
+/* Reads the command line. Texts are borrowed from argv. */
+enum command_line_outcome command_line_read(struct command_line *line,
+                                            const struct program *program, char *const *argv,
+                                            FILE *out, FILE *err);
+
+#endif

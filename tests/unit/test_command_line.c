@@ -1,0 +1,278 @@
+#include "command_line.h"
+#include "support/leak.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(command_line, .fini = rig_expect_no_leak, .timeout = 30);
+
+enum { WORDS_MAX = 16 };
+
+static struct command_line line;
+static size_t protocol;
+static const char *nickname;
+static bool loud;
+static char out[8000];
+static char err[1000];
+
+static const char *const protocols[] = {"tcp", "framed", "line", NULL};
+static const struct option_entry own[] = {
+    {.name = "protocol",
+     .kind = OPTION_CHOICE,
+     .into = &protocol,
+     .value = "tcp|framed|line",
+     .standard = "tcp",
+     .about = "what to speak",
+     .choices = protocols},
+    {.name = "nickname", .kind = OPTION_TEXT, .into = &nickname, .value = "NAME", .about = "yours"},
+    {.name = "loud", .kind = OPTION_SWITCH, .into = &loud, .about = "be heard"},
+};
+static const struct program program = {"echo", "Sends back what it receives.", 7000, own, 3};
+
+static void keep(FILE *stream, char **written, char *text, size_t cap)
+{
+    fclose(stream);
+    snprintf(text, cap, "%s", *written);
+    free(*written);
+}
+
+/* Reads a command line, given as words with a space between them. */
+static enum command_line_outcome outcome_of(const char *words)
+{
+    static char copy[1000];
+    char *argv[WORDS_MAX] = {(char[]){"echo"}};
+    char *written[2];
+    size_t lens[2];
+    size_t count = 1;
+    char *rest = copy;
+
+    snprintf(copy, sizeof copy, "%s", words);
+    for (char *word; (word = strsep(&rest, " ")) != NULL;) {
+        if (word[0] != '\0') {
+            argv[count++] = word;
+        }
+    }
+    FILE *to_out = open_memstream(&written[0], &lens[0]);
+    FILE *to_err = open_memstream(&written[1], &lens[1]);
+    cr_assert(to_out != NULL && to_err != NULL);
+    enum command_line_outcome outcome = command_line_read(&line, &program, argv, to_out, to_err);
+    keep(to_out, &written[0], out, sizeof out);
+    keep(to_err, &written[1], err, sizeof err);
+    return outcome;
+}
+
+static void read_line(const char *words)
+{
+    cr_assert_eq(outcome_of(words), COMMAND_LINE_RUN, "%s", err);
+    cr_expect_str_empty(out);
+    cr_expect_str_empty(err);
+}
+
+static void expect_wrong(const char *words, const char *sentence)
+{
+    cr_expect_eq(outcome_of(words), COMMAND_LINE_WRONG, "%s", words);
+    cr_expect_str_eq(err, sentence);
+    cr_expect_str_empty(out);
+}
+
+Test(command_line, without_options_only_the_address_is_set)
+{
+    const struct cw_server_options none = {0};
+
+    read_line("");
+    cr_expect_str_eq(line.listen.host, "127.0.0.1");
+    cr_expect_eq(line.listen.port, 7000);
+    cr_expect_null(line.listen.unix_path);
+    cr_expect_arr_eq(&line.server, &none, sizeof none);
+    cr_expect_eq(line.frame_max_bytes, 0);
+    cr_expect_not(line.quiet);
+}
+
+Test(command_line, every_common_option_reaches_its_member)
+{
+    read_line("--host ::1 --port 80 --workers 4 --max-connections 5 --max-connections-per-ip 6 "
+              "--max-frame-size 64K");
+    cr_expect_str_eq(line.listen.host, "::1");
+    cr_expect_eq(line.listen.port, 80);
+    cr_expect_eq(line.server.workers, 4);
+    cr_expect_eq(line.server.conns_max, 5);
+    cr_expect_eq(line.server.conns_per_ip_max, 6);
+    cr_expect_eq(line.frame_max_bytes, 65536);
+    read_line("--idle-timeout 1m --handshake-timeout 2s --drain-timeout 300ms --keepalive 4 "
+              "--keepalive-interval 5s --keepalive-probes 6");
+    cr_expect_eq(line.server.idle_ms, 60000);
+    cr_expect_eq(line.server.handshake_ms, 2000);
+    cr_expect_eq(line.server.drain_ms, 300);
+    cr_expect_eq(line.listen.tcp.keepalive_ms, 4000);
+    cr_expect_eq(line.listen.tcp.keepalive_interval_ms, 5000);
+    cr_expect_eq(line.listen.tcp.keepalive_probes, 6);
+    read_line("--nagle --half-open --quiet");
+    cr_expect(line.listen.tcp.delay);
+    cr_expect(line.server.half_open);
+    cr_expect(line.quiet);
+}
+
+Test(command_line, words_stand_for_numbers_where_they_make_sense)
+{
+    read_line("--workers auto --max-connections unlimited --max-connections-per-ip unlimited "
+              "--idle-timeout off --handshake-timeout off --keepalive off");
+    cr_expect_eq(line.server.workers, CW_PER_CORE);
+    cr_expect_eq(line.server.conns_max, CW_NO_LIMIT);
+    cr_expect_eq(line.server.conns_per_ip_max, CW_NO_LIMIT);
+    cr_expect_eq(line.server.idle_ms, CW_OFF);
+    cr_expect_eq(line.server.handshake_ms, CW_OFF);
+    cr_expect_eq(line.listen.tcp.keepalive_ms, CW_OFF);
+    cr_expect_eq(outcome_of("--drain-timeout off"), COMMAND_LINE_WRONG);
+    cr_expect_eq(outcome_of("--workers unlimited"), COMMAND_LINE_WRONG);
+}
+
+Test(command_line, an_equals_sign_joins_a_value_too)
+{
+    read_line("--port=81 --host=a=b --protocol=line");
+    cr_expect_eq(line.listen.port, 81);
+    cr_expect_str_eq(line.listen.host, "a=b");
+    cr_expect_eq(protocol, 2);
+}
+
+Test(command_line, the_last_of_two_counts)
+{
+    read_line("--port 1 --port 2");
+    cr_expect_eq(line.listen.port, 2);
+}
+
+Test(command_line, a_unix_socket_stands_instead_of_host_and_port)
+{
+    read_line("--unix /run/echo.sock");
+    cr_expect_str_eq(line.listen.unix_path, "/run/echo.sock");
+    cr_expect_null(line.listen.host);
+    cr_expect_eq(line.listen.port, 0);
+    expect_wrong("--port 1 --unix x",
+                 "echo: --unix stands instead of --host and --port, not beside them\n");
+    expect_wrong("--unix x --host y",
+                 "echo: --unix stands instead of --host and --port, not beside them\n");
+}
+
+Test(command_line, a_program_adds_options_of_its_own)
+{
+    read_line("--protocol framed --nickname --loud --loud");
+    cr_expect_eq(protocol, 1);
+    cr_expect_str_eq(nickname, "--loud"); /* a value, whatever it looks like */
+    cr_expect(loud);
+}
+
+Test(command_line, a_value_out_of_range_names_option_and_range)
+{
+    expect_wrong("--port 65536", "echo: --port 65536: expected a port from 0 to 65535\n");
+    expect_wrong("--port -1", "echo: --port -1: expected a port from 0 to 65535\n");
+    expect_wrong("--workers 257", "echo: --workers 257: expected a number from 1 to 256, or auto\n");
+    expect_wrong("--workers 0", "echo: --workers 0: expected a number from 1 to 256, or auto\n");
+    expect_wrong("--max-connections 18446744073709551615",
+                 "echo: --max-connections 18446744073709551615: expected a number from 1 to "
+                 "4611686018427387904, or unlimited\n");
+    expect_wrong("--keepalive-probes 128",
+                 "echo: --keepalive-probes 128: expected a number from 1 to 127\n");
+    expect_wrong("--max-frame-size 0", "echo: --max-frame-size 0: expected bytes, such as 65536, "
+                                       "64K or 1M, from 1 to 4611686018427387904\n");
+}
+
+Test(command_line, a_time_that_is_none_or_out_of_range_names_the_units)
+{
+    expect_wrong("--idle-timeout 5x",
+                 "echo: --idle-timeout 5x: expected a time, such as 500ms, 30s, 5m or 2h (a bare "
+                 "number is seconds), from 1ms to 8760h, or off\n");
+    expect_wrong("--idle-timeout 0",
+                 "echo: --idle-timeout 0: expected a time, such as 500ms, 30s, 5m or 2h (a bare "
+                 "number is seconds), from 1ms to 8760h, or off\n");
+    expect_wrong("--keepalive-interval 32768",
+                 "echo: --keepalive-interval 32768: expected a time, such as 500ms, 30s, 5m or 2h "
+                 "(a bare number is seconds), from 1ms to 32767s\n");
+    read_line("--keepalive-interval 32767 --idle-timeout 8760h");
+    cr_expect_eq(outcome_of("--idle-timeout 8761h"), COMMAND_LINE_WRONG);
+}
+
+Test(command_line, a_choice_is_one_of_those_listed)
+{
+    expect_wrong("--protocol udp", "echo: --protocol udp: expected tcp|framed|line\n");
+    expect_wrong("--protocol tc", "echo: --protocol tc: expected tcp|framed|line\n");
+}
+
+Test(command_line, a_missing_value_and_one_too_many_are_told)
+{
+    expect_wrong("--port", "echo: --port needs a value: N\n");
+    expect_wrong("--host=", "echo: --host: the value is empty\n");
+    expect_wrong("--quiet=yes", "echo: --quiet takes no value\n");
+    expect_wrong("7000", "echo: unexpected argument: 7000 (--help lists the options)\n");
+    expect_wrong("-p 7000", "echo: unexpected argument: -p (--help lists the options)\n");
+    expect_wrong("--", "echo: unexpected argument: -- (--help lists the options)\n");
+}
+
+Test(command_line, an_unknown_option_names_the_closest)
+{
+    expect_wrong("--prot", "echo: unknown option --prot; the closest is --protocol (--help lists "
+                           "them all)\n");
+    expect_wrong("--idle", "echo: unknown option --idle; the closest is --idle-timeout (--help "
+                           "lists them all)\n");
+    expect_wrong("--maxconnections=5", "echo: unknown option --maxconnections; the closest is "
+                                       "--max-connections (--help lists them all)\n");
+    expect_wrong("--hots x", "echo: unknown option --hots; the closest is --host (--help lists "
+                             "them all)\n");
+    expect_wrong("--hepl", "echo: unknown option --hepl; the closest is --help (--help lists them "
+                           "all)\n");
+    cr_expect_eq(outcome_of("--=x"), COMMAND_LINE_WRONG);
+}
+
+Test(command_line, an_option_of_any_length_is_only_unknown)
+{
+    char words[900];
+
+    memset(words, 'x', sizeof words - 1);
+    words[sizeof words - 1] = '\0';
+    memcpy(words, "--", 2);
+    cr_expect_eq(outcome_of(words), COMMAND_LINE_WRONG);
+}
+
+Test(command_line, options_of_parts_that_do_not_exist_are_unknown)
+{
+    static const char *const later[] = {"--config", "--tls-cert", "--max-body", "--static"};
+
+    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
+        cr_expect_eq(outcome_of(later[i]), COMMAND_LINE_WRONG);
+        cr_expect_not_null(strstr(err, "unknown option"), "%s", err);
+    }
+}
+
+Test(command_line, help_prints_every_option_with_its_default)
+{
+    static const char *const parts[] = {
+        "Usage: echo [options]\n",
+        "Sends back what it receives.\n",
+        "--protocol tcp|framed|line ",
+        "(default: tcp)",
+        "--port N ",
+        "(default: 7000)",
+        "(default: 127.0.0.1)",
+        "--max-frame-size BYTES",
+        "(default: 65536 bytes; lines: 8192 bytes)",
+        "--idle-timeout TIME|off ",
+        "(default: 5m)",
+        "--drain-timeout TIME ",
+        "(default: 5s)",
+        "--keepalive-probes N ",
+        "--help ",
+    };
+
+    cr_expect_eq(outcome_of("--port 1 --help --nonsense"), COMMAND_LINE_HELP);
+    cr_expect_str_empty(err);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        cr_expect_not_null(strstr(out, parts[i]), "%s is missing in:\n%s", parts[i], out);
+    }
+    cr_expect_eq(outcome_of("-h"), COMMAND_LINE_HELP);
+}
+
+Test(command_line, a_program_may_be_started_without_its_name)
+{
+    char *const nothing[] = {NULL};
+
+    cr_expect_eq(command_line_read(&line, &program, nothing, stdout, stderr), COMMAND_LINE_RUN);
+}
