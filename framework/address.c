@@ -7,13 +7,8 @@
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-enum {
-    IPV4_BYTES = 4,
-    IPV6_BYTES = 16,
-    MAPPED_BITS = 96
-};
+enum { IPV4_BYTES = 4, IPV6_BYTES = 16, MAPPED_BITS = 96 };
 
 static const uint8_t mapped_prefix[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -361,8 +356,7 @@ __attribute__((format(printf, 2, 3))) static int complain(struct cw_complaint *c
     return CW_EINVAL;
 }
 
-static int parse_unix(const char *path, struct cw_endpoint *endpoint,
-                      struct cw_complaint *complaint)
+static int parse_unix(const char *path, struct cw_endpoint *endpoint, struct cw_complaint *complaint)
 {
     size_t len = strlen(path);
 
@@ -412,8 +406,7 @@ static int parse_host(const char *text, size_t len, struct cw_endpoint *endpoint
     return CW_OK;
 }
 
-int cw_endpoint_parse(const char *text, struct cw_endpoint *endpoint,
-                      struct cw_complaint *complaint)
+int cw_endpoint_parse(const char *text, struct cw_endpoint *endpoint, struct cw_complaint *complaint)
 {
     memset(endpoint, 0, sizeof *endpoint);
     if (strncmp(text, "unix:", 5) == 0) {

@@ -8,10 +8,7 @@
 #include <causeway/log.h>
 #include <pthread.h>
 
-enum {
-    PLACES_MIN = 16,
-    PLACE_BYTES = sizeof(uint64_t) + sizeof(uint32_t)
-};
+enum { PLACES_MIN = 16, PLACE_BYTES = sizeof(uint64_t) + sizeof(uint32_t) };
 
 struct cw_ip_table {
     pthread_mutex_t lock;

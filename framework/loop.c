@@ -484,7 +484,8 @@ int cw_loop_put_post(struct cw_loop *loop, uint64_t conn_id, cw_post_fn fn, void
     struct cw_mail mail = {.fn = run_post, .conn_id = conn_id, .arg = arg};
     struct call call = {fn};
 
-    _Static_assert(sizeof mail.call == sizeof call, "a function's address is as large as an object's");
+    _Static_assert(sizeof mail.call == sizeof call,
+                   "a function's address is as large as an object's");
     memcpy(&mail.call, &call, sizeof call);
     return cw_mailbox_put(&loop->mailbox, &mail, CW_MAIL_BOUNDED);
 }
@@ -528,9 +529,10 @@ void cw_loop_set_user(struct cw_loop *loop, void *user)
 
 int cw_loop_main(struct cw_loop *loop)
 {
-    struct cw_signals *signals = cw_signals_start(NULL, loop);
-    int error = cw_loop_run(loop);
+    struct cw_signals *signals = loop ? cw_signals_new() : NULL;
+    int error = signals ? cw_signals_watch(signals, loop) : CW_ENOMEM;
 
-    cw_signals_stop(signals);
+    error = error < 0 ? error : cw_loop_run(loop);
+    cw_signals_free(signals);
     return error;
 }

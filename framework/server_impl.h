@@ -25,7 +25,7 @@ struct cw_server {
     const struct cw_protocol *protocol;
     struct cw_hooks hooks;
     void *user;
-    void *protocol_options; /* NULL: the defaults */
+    void *protocol_options;           /* NULL: the defaults */
     struct cw_server_options options; /* defaults filled in */
     struct cw_limits limits;
     bool out_max_given;
@@ -47,6 +47,7 @@ struct cw_server {
     atomic_size_t conns_open;
     struct cw_work_pool *work;
     struct cw_room_registry *rooms;
+    struct cw_signals *signals; /* of cw_server_main; NULL: nobody's */
 };
 
 /* Keeps the first error; returns its code. */
@@ -80,9 +81,10 @@ void cw_listeners_tell(struct cw_server *server);
 
 /* ---- middleware.c ---- */
 
-int cw_middleware_accept(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer,
-                         uint64_t *limit);
-void cw_middleware_gone(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer);
+int cw_middleware_accept(struct cw_server *server, struct cw_loop *loop,
+                         const struct cw_address *peer, uint64_t *limit);
+void cw_middleware_gone(struct cw_server *server, struct cw_loop *loop,
+                        const struct cw_address *peer);
 
 /* ---- ends ---- */
 

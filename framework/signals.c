@@ -1,97 +1,109 @@
-/* SIGINT and SIGTERM. */
+/* SIGINT and SIGTERM, through one signalfd. Never libevent's signal events: with two bases they lose signals. */
 #include "signals.h"
 
-#include <causeway/log.h>
-#include <causeway/loop.h>
-#include <causeway/server.h>
+#include "loop_impl.h"
 
-#include <poll.h>
-#include <pthread.h>
+#include <causeway/log.h>
+
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 struct cw_signals {
     int fd;
-    int end_fd;
-    unsigned count;
+    bool seen;
+    sigset_t set;
     sigset_t before;
-    struct cw_server *server;
+    struct sigaction old[2];
+    struct event *event;
     struct cw_loop *loop;
-    pthread_t thread;
 };
 
-static void on_signal(struct cw_signals *signals)
+static const int numbers[2] = {SIGINT, SIGTERM};
+
+static void end_process(int number)
 {
-    if (++signals->count > 1) {
-        _exit(1);
-    }
-    cw_server_stop(signals->server);
-    cw_loop_stop(signals->loop);
+    (void)number;
+    _exit(1);
 }
 
-static void *wait_for_them(void *arg)
+/* From the second signal on no loop is asked: it may be stuck in a hook. */
+static void arm_second(struct cw_signals *signals)
+{
+    struct sigaction action = {.sa_handler = end_process};
+
+    for (int i = 0; i < 2; i++) {
+        sigaction(numbers[i], &action, &signals->old[i]);
+    }
+    signals->seen = true;
+    pthread_sigmask(SIG_UNBLOCK, &signals->set, NULL);
+}
+
+static void on_signal(evutil_socket_t fd, short events, void *arg)
 {
     struct cw_signals *signals = arg;
-    struct pollfd fds[2] = {{.fd = signals->fd, .events = POLLIN},
-                            {.fd = signals->end_fd, .events = POLLIN}};
+    struct signalfd_siginfo info;
 
-    for (;;) {
-        struct signalfd_siginfo info;
-
-        if (poll(fds, 2, -1) < 0) {
-            continue;
-        }
-        if (fds[1].revents) {
-            return NULL;
-        }
-        if (read(signals->fd, &info, sizeof info) == (ssize_t)sizeof info) {
-            on_signal(signals);
-        }
+    (void)events;
+    if (read((int)fd, &info, sizeof info) != (ssize_t)sizeof info) {
+        return;
+    }
+    event_del(signals->event);
+    arm_second(signals);
+    if (signals->loop->server) {
+        cw_server_stop(signals->loop->server);
+    } else {
+        cw_loop_stop(signals->loop);
     }
 }
 
-struct cw_signals *cw_signals_start(struct cw_server *server, struct cw_loop *loop)
+struct cw_signals *cw_signals_new(void)
 {
     struct cw_signals *signals = cw_alloc_zero(sizeof *signals);
-    sigset_t set;
 
     if (!signals) {
         return NULL;
     }
-    signals->server = server;
-    signals->loop = loop;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set, &signals->before);
-    signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    signals->end_fd = eventfd(0, EFD_CLOEXEC);
-    if (signals->fd < 0 || signals->end_fd < 0 ||
-        pthread_create(&signals->thread, NULL, wait_for_them, signals) != 0) {
+    sigemptyset(&signals->set);
+    sigaddset(&signals->set, SIGINT);
+    sigaddset(&signals->set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals->set, &signals->before);
+    signals->fd = signalfd(-1, &signals->set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signals->fd < 0) {
         pthread_sigmask(SIG_SETMASK, &signals->before, NULL);
-        close(signals->fd);
-        close(signals->end_fd);
         cw_release(signals);
         return NULL;
     }
     return signals;
 }
 
-void cw_signals_stop(struct cw_signals *signals)
+int cw_signals_watch(struct cw_signals *signals, struct cw_loop *loop)
 {
-    uint64_t one = 1;
-    ssize_t written;
+    signals->loop = loop;
+    signals->event = event_new(loop->base, signals->fd, EV_READ | EV_PERSIST, on_signal, signals);
+    return signals->event && event_add(signals->event, NULL) == 0 ? 0 : CW_ENOMEM;
+}
 
+void cw_signals_unwatch(struct cw_signals *signals)
+{
+    if (signals && signals->event) {
+        event_free(signals->event);
+        signals->event = NULL;
+    }
+}
+
+void cw_signals_free(struct cw_signals *signals)
+{
     if (!signals) {
         return;
     }
-    written = write(signals->end_fd, &one, sizeof one);
-    (void)written;
-    pthread_join(signals->thread, NULL);
+    cw_signals_unwatch(signals);
     close(signals->fd);
-    close(signals->end_fd);
+    if (signals->seen) {
+        for (int i = 0; i < 2; i++) {
+            sigaction(numbers[i], &signals->old[i], NULL);
+        }
+    }
     pthread_sigmask(SIG_SETMASK, &signals->before, NULL);
     cw_release(signals);
 }

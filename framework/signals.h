@@ -1,4 +1,6 @@
-/* SIGINT and SIGTERM: the first drains, the second ends the process. */
+/* SIGINT and SIGTERM: the first drains, the second ends the process.
+ *
+ * No thread of its own: a process with one thread makes cheaper system calls. */
 #ifndef CW_SIGNALS_H
 #define CW_SIGNALS_H
 
@@ -6,11 +8,17 @@
 
 struct cw_signals;
 
-/* Blocks the two signals and waits for them on a thread of its own, so that a loop that a hook blocks can still be
- * ended from the keyboard. One of server and loop is NULL. NULL: they could not be had; the defaults stay. */
-struct cw_signals *cw_signals_start(struct cw_server *server, struct cw_loop *loop);
+/* Blocks the two signals, so that threads started later leave them to the loop that watches. NULL: they could not be
+ * had; the defaults stay. */
+struct cw_signals *cw_signals_new(void);
+
+/* Has the loop stop its server, or itself, at the first signal. 0 or CW_ENOMEM. */
+int cw_signals_watch(struct cw_signals *signals, struct cw_loop *loop);
+
+/* The loop goes: watch no longer. */
+void cw_signals_unwatch(struct cw_signals *signals);
 
 /* Back to what was before. NULL is allowed. */
-void cw_signals_stop(struct cw_signals *signals);
+void cw_signals_free(struct cw_signals *signals);
 
 #endif

@@ -4,9 +4,7 @@
 #include <causeway/hash.h>
 #include <causeway/log.h>
 
-enum {
-    ENTRIES_FIRST = 64
-};
+enum { ENTRIES_FIRST = 64 };
 #define NONE UINT32_MAX
 #define ENTRIES_MOST 0x40000000U
 

@@ -6,10 +6,7 @@
 #include <causeway/middleware/ip_limit.h>
 #include <pthread.h>
 
-enum {
-    PER_MS_DEFAULT = 1000,
-    ADDRESSES_MAX_DEFAULT = 65536
-};
+enum { PER_MS_DEFAULT = 1000, ADDRESSES_MAX_DEFAULT = 65536 };
 
 struct prefixes {
     struct cw_cidr *cidrs; /* NULL: there is no list */
@@ -58,8 +55,7 @@ static int on_accept(struct cw_conn_middleware *self, struct cw_loop *loop,
     if (peer->family == CW_UNIX) {
         return CW_OK;
     }
-    if (listed(&limit->deny, peer) ||
-        (limit->allow.cidrs != NULL && !listed(&limit->allow, peer))) {
+    if (listed(&limit->deny, peer) || (limit->allow.cidrs != NULL && !listed(&limit->allow, peer))) {
         return CW_EDENIED;
     }
     if (limit->buckets == NULL || !cw_address_limit_key(peer, &key)) {

@@ -5,9 +5,7 @@
 #include <causeway/loop.h>
 #include <causeway/middleware/rate_limit.h>
 
-enum {
-    SECOND_MS = 1000
-};
+enum { SECOND_MS = 1000 };
 
 struct rate_limit {
     struct cw_conn_middleware table; /* first: self is both */
@@ -54,8 +52,7 @@ static void spend_both(struct rate_limit *limit, struct pace *pace, struct cost 
 }
 
 /* Both or none: a message that its bytes keep out has not used up the turn of another. */
-static bool take_both(struct rate_limit *limit, struct pace *pace, struct cost cost,
-                      uint64_t now_ms)
+static bool take_both(struct rate_limit *limit, struct pace *pace, struct cost cost, uint64_t now_ms)
 {
     if (!has(&pace->messages, &limit->messages, cost.messages, now_ms) ||
         !has(&pace->bytes, &limit->bytes, cost.bytes, now_ms)) {

@@ -33,8 +33,7 @@ static uint64_t missing(const struct cw_bucket *bucket, const struct cw_rate *ra
     return bucket->used > most - cost ? bucket->used - (most - cost) : 0;
 }
 
-bool cw_bucket_has(struct cw_bucket *bucket, const struct cw_rate *rate, uint64_t n,
-                   uint64_t now_ms)
+bool cw_bucket_has(struct cw_bucket *bucket, const struct cw_rate *rate, uint64_t n, uint64_t now_ms)
 {
     refill(bucket, rate, now_ms);
     return missing(bucket, rate, n) == 0;

@@ -13,8 +13,7 @@ struct cw_rate {
 };
 
 struct cw_bucket {
-    uint64_t
-        used; /* below full, in units of 1/per_ms: exact, without fractions. May be more than burst */
+    uint64_t used; /* below full, in units of 1/per_ms: exact, without fractions. May be more than burst */
     uint64_t at_ms;
 };
 

@@ -2,8 +2,6 @@
 
 #include "values.h"
 
-#include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -170,17 +168,11 @@ static const struct option_entry *entry_at(const struct reader *reader, size_t i
 
 /* ---- what is wrong ---- */
 
-__attribute__((format(printf, 2, 3))) static enum command_line_outcome wrong(
-    const struct reader *reader, const char *format, ...)
+/* Begins the line that says what is wrong. */
+static FILE *begin_complaint(const struct reader *reader)
 {
-    va_list args;
-
     fprintf(reader->err, "%s: ", reader->program->name);
-    va_start(args, format);
-    vfprintf(reader->err, format, args);
-    va_end(args);
-    fputc('\n', reader->err);
-    return COMMAND_LINE_WRONG;
+    return reader->err;
 }
 
 /* How many letters have to be put in, taken out or changed (Levenshtein). */
@@ -229,7 +221,8 @@ static enum command_line_outcome set_text(const struct reader *reader,
                                           const struct option_entry *entry, const char *text)
 {
     if (text[0] == '\0') {
-        return wrong(reader, "--%s: the value is empty", entry->name);
+        fprintf(begin_complaint(reader), "--%s: the value is empty\n", entry->name);
+        return COMMAND_LINE_WRONG;
     }
     *(const char **)entry->into = text;
     return COMMAND_LINE_RUN;
@@ -244,7 +237,8 @@ static enum command_line_outcome set_choice(const struct reader *reader,
             return COMMAND_LINE_RUN;
         }
     }
-    return wrong(reader, "--%s %s: expected %s", entry->name, text, entry->value);
+    fprintf(begin_complaint(reader), "--%s %s: expected %s\n", entry->name, text, entry->value);
+    return COMMAND_LINE_WRONG;
 }
 
 static enum command_line_outcome set_port(const struct reader *reader,
@@ -253,7 +247,9 @@ static enum command_line_outcome set_port(const struct reader *reader,
     uint64_t number;
 
     if (!read_count(text, &number) || number > UINT16_MAX) {
-        return wrong(reader, "--%s %s: expected a port from 0 to 65535", entry->name, text);
+        fprintf(begin_complaint(reader), "--%s %s: expected a port from 0 to 65535\n", entry->name,
+                text);
+        return COMMAND_LINE_WRONG;
     }
     *(uint16_t *)entry->into = (uint16_t)number;
     return COMMAND_LINE_RUN;
@@ -296,10 +292,11 @@ static enum command_line_outcome set_number(const struct reader *reader,
     }
     if (!read_number(entry->kind, text, &number) || number == 0 || number > most) {
         snprintf(longest, sizeof longest, "%llu", (unsigned long long)most);
-        return wrong(reader, "--%s %s: expected %s from %s to %s%s%s", entry->name, text,
-                     expected(entry->kind), entry->kind == OPTION_DURATION ? "1ms" : "1",
-                     entry->kind == OPTION_DURATION ? print_duration(most, longest) : longest,
-                     entry->word == NULL ? "" : ", or ", entry->word == NULL ? "" : entry->word);
+        fprintf(begin_complaint(reader), "--%s %s: expected %s from %s to %s%s%s\n", entry->name,
+                text, expected(entry->kind), entry->kind == OPTION_DURATION ? "1ms" : "1",
+                entry->kind == OPTION_DURATION ? print_duration(most, longest) : longest,
+                entry->word == NULL ? "" : ", or ", entry->word == NULL ? "" : entry->word);
+        return COMMAND_LINE_WRONG;
     }
     *(uint64_t *)entry->into = number;
     return COMMAND_LINE_RUN;
@@ -345,14 +342,17 @@ static enum command_line_outcome read_option(struct reader *reader, char *const 
     size_t len = equals == NULL ? strlen(start) : (size_t)(equals - start);
     char name[NAME_MAX_BYTES];
 
-    snprintf(name, sizeof name, "%.*s", (int)(len < sizeof name ? len : sizeof name), start);
+    snprintf(name, sizeof name, "%.*s", (int)len, start);
     const struct option_entry *entry = find(reader, name);
     if (entry == NULL) {
-        return wrong(reader, "unknown option --%s; the closest is --%s (--help lists them all)",
-                     name, closest(reader, name));
+        fprintf(begin_complaint(reader),
+                "unknown option --%s; the closest is --%s (--help lists them all)\n", name,
+                closest(reader, name));
+        return COMMAND_LINE_WRONG;
     }
     if (entry->kind == OPTION_SWITCH && equals != NULL) {
-        return wrong(reader, "--%s takes no value", name);
+        fprintf(begin_complaint(reader), "--%s takes no value\n", name);
+        return COMMAND_LINE_WRONG;
     }
     const char *text = equals == NULL ? NULL : equals + 1;
     if (entry->kind != OPTION_SWITCH && text == NULL) {
@@ -360,7 +360,8 @@ static enum command_line_outcome read_option(struct reader *reader, char *const 
         text = **argv;
     }
     if (entry->kind != OPTION_SWITCH && text == NULL) {
-        return wrong(reader, "--%s needs a value: %s", name, entry->value);
+        fprintf(begin_complaint(reader), "--%s needs a value: %s\n", name, entry->value);
+        return COMMAND_LINE_WRONG;
     }
     (*argv) += **argv != NULL;
     reader->host_or_port = reader->host_or_port || entry->into == &reader->line->listen.host ||
@@ -406,7 +407,9 @@ static enum command_line_outcome read_all(struct reader *reader, char *const *ar
             return COMMAND_LINE_HELP;
         }
         if (strncmp(*argv, "--", 2) != 0 || (*argv)[2] == '\0') {
-            return wrong(reader, "unexpected argument: %s (--help lists the options)", *argv);
+            fprintf(begin_complaint(reader), "unexpected argument: %s (--help lists the options)\n",
+                    *argv);
+            return COMMAND_LINE_WRONG;
         }
         enum command_line_outcome outcome = read_option(reader, &argv);
         if (outcome != COMMAND_LINE_RUN) {
@@ -431,8 +434,10 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
         return outcome;
     }
     if (reader.host_or_port) {
-        return wrong(&reader, "--unix stands instead of --host and --%s, not beside them",
-                     program->port_name == NULL ? "port" : program->port_name);
+        fprintf(begin_complaint(&reader),
+                "--unix stands instead of --host and --%s, not beside them\n",
+                program->port_name == NULL ? "port" : program->port_name);
+        return COMMAND_LINE_WRONG;
     }
     line->listen.host = NULL;
     line->listen.port = 0;

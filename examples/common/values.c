@@ -23,8 +23,7 @@ static bool times(uint64_t *value, uint64_t factor)
     return true;
 }
 
-static bool read_with_unit(const char *text, const struct unit *units, size_t count,
-                           uint64_t *value)
+static bool read_with_unit(const char *text, const struct unit *units, size_t count, uint64_t *value)
 {
     size_t digits = strspn(text, "0123456789");
     uint64_t number = 0;

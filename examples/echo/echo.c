@@ -20,11 +20,7 @@ static void print_listening(struct cw_server *server, const struct cw_address *a
 static const struct cw_hooks hooks = {.on_data = echo, .on_listening = print_listening};
 
 /* In the order of their names for --protocol. */
-enum {
-    TCP,
-    FRAMED,
-    LINE
-};
+enum { TCP, FRAMED, LINE };
 static const char *const names[] = {"tcp", "framed", "line", NULL};
 static const struct cw_protocol *const protocols[] = {&cw_tcp, &cw_framed, &cw_line};
 

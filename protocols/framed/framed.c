@@ -436,8 +436,7 @@ static int send_plain(struct cw_conn *conn, const struct cw_framed_options *opti
     return cw_conn_write(conn, parts, 2);
 }
 
-static int send_begin(struct cw_conn *conn, struct framed_state *state,
-                      const struct cw_message *msg)
+static int send_begin(struct cw_conn *conn, struct framed_state *state, const struct cw_message *msg)
 {
     const struct cw_framed_options *options = cw_conn_options(conn);
     uint8_t header[CW_FRAME_HEADER_MAX] = {0};
@@ -461,8 +460,7 @@ static int send_begin(struct cw_conn *conn, struct framed_state *state,
     return result;
 }
 
-static int send_chunk(struct cw_conn *conn, struct framed_state *state,
-                      const struct cw_message *msg)
+static int send_chunk(struct cw_conn *conn, struct framed_state *state, const struct cw_message *msg)
 {
     if (msg->body.len > state->out_left) {
         return CW_ETOOBIG;

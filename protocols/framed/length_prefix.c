@@ -82,9 +82,7 @@ static int write_fixed(const struct cw_framed_options *options, uint64_t body_le
 
 /* ---- varint ---- */
 
-enum {
-    VARINT_MAX = 10
-};
+enum { VARINT_MAX = 10 };
 
 static int parse_varint(const uint8_t *data, size_t len, struct cw_frame_head *head)
 {
@@ -140,8 +138,7 @@ static int add_digit(uint64_t max, uint8_t byte, uint64_t *value)
     return *value > max ? CW_ETOOBIG : CW_OK;
 }
 
-static int parse_netstring(uint64_t max, const uint8_t *data, size_t len,
-                           struct cw_frame_head *head)
+static int parse_netstring(uint64_t max, const uint8_t *data, size_t len, struct cw_frame_head *head)
 {
     head->body_len = 0;
     for (size_t i = 0; i < len; i++) {

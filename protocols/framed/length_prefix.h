@@ -26,10 +26,7 @@ struct cw_frame_head {
  *          CW_FRAME_MORE: the header is not complete
  *          CW_ETOOBIG: the body is over the limit; said as soon as it is certain
  *          CW_EPROTO: head->wrong names the rule */
-enum {
-    CW_FRAME_MORE = 0,
-    CW_FRAME_READ = 1
-};
+enum { CW_FRAME_MORE = 0, CW_FRAME_READ = 1 };
 int cw_frame_parse(const struct cw_framed_options *options, const uint8_t *data, size_t len,
                    struct cw_frame_head *head);
 

@@ -71,8 +71,7 @@ Test(address, a_unix_socket_and_no_address_have_a_word_each)
     char text[CW_ADDRESS_TEXT_MAX];
 
     cr_expect_str_eq(cw_address_print(&(struct cw_address){.family = CW_UNIX}, text), "unix");
-    cr_expect_str_eq(cw_address_print(&(struct cw_address){.family = CW_FAMILY_NONE}, text),
-                     "none");
+    cr_expect_str_eq(cw_address_print(&(struct cw_address){.family = CW_FAMILY_NONE}, text), "none");
 }
 
 Test(address, a_text_without_a_port_has_port_0)

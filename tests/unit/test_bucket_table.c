@@ -86,10 +86,7 @@ Test(bucket_table, a_table_for_one_key_remembers_the_last)
 /* The same moves on a list that is searched from end to end. */
 Test(bucket_table, thousands_of_random_moves_agree_with_a_plain_list)
 {
-    enum {
-        KEYS_MAX = 100,
-        MOVES = 100000
-    };
+    enum { KEYS_MAX = 100, MOVES = 100000 };
     struct cw_bucket_table *table = cw_bucket_table_new(KEYS_MAX);
     uint64_t ages[300] = {0}; /* the move in which a key was last asked for; 0: not known */
     unsigned random = 1;

@@ -205,11 +205,7 @@ Test(ip_limit, a_time_without_a_number_is_refused)
     cr_expect_null(cw_ip_limit(&(struct cw_ip_limit_options){.addresses_max = 5}));
 }
 
-enum {
-    THREADS = 4,
-    TRIES = 5000,
-    ACCEPTS = 1000
-};
+enum { THREADS = 4, TRIES = 5000, ACCEPTS = 1000 };
 
 static void *connect_often(void *limit)
 {

@@ -123,12 +123,7 @@ Test(ip_table, an_address_takes_at_most_40_bytes_growing_and_shrinking)
  * leaving, so that the table grows and shrinks. */
 Test(ip_table, thousands_of_random_moves_agree_with_plain_counters)
 {
-    enum {
-        ADDRESSES = 300,
-        MOVES = 200000,
-        STRETCH = 5000,
-        MAX = 3
-    };
+    enum { ADDRESSES = 300, MOVES = 200000, STRETCH = 5000, MAX = 3 };
     unsigned counts[ADDRESSES] = {0};
     unsigned random = 1;
     size_t with_connections = 0;
@@ -155,11 +150,7 @@ Test(ip_table, thousands_of_random_moves_agree_with_plain_counters)
     }
 }
 
-enum {
-    THREADS = 4,
-    ROUNDS = 20000,
-    SHARED_MAX = 2
-};
+enum { THREADS = 4, ROUNDS = 20000, SHARED_MAX = 2 };
 
 /* inside counts those that have entered: never more than the table has let in. */
 static pthread_mutex_t inside_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -254,8 +254,7 @@ Test(json, levels_that_are_open_remember_what_they_are)
 Test(json, brackets_inside_strings_are_not_depth)
 {
     cr_expect_eq(
-        parse(cw_span_text("[\"[[[[[\\\"[[[[\"]"), &(struct cw_json_limits){.depth_max = 1}),
-        CW_OK);
+        parse(cw_span_text("[\"[[[[[\\\"[[[[\"]"), &(struct cw_json_limits){.depth_max = 1}), CW_OK);
 }
 
 Test(json, the_size_passes_and_one_byte_more_is_refused)
@@ -279,8 +278,7 @@ Test(json, one_mebibyte_is_the_standard_size)
     text[1048576] = ' ';
     cr_expect_eq(parse(cw_span_of(text, 1048577), NULL), CW_ETOOBIG);
     cr_expect_eq(
-        parse(cw_span_of(text, 1048577), &(struct cw_json_limits){.bytes_max = CW_NO_LIMIT}),
-        CW_OK);
+        parse(cw_span_of(text, 1048577), &(struct cw_json_limits){.bytes_max = CW_NO_LIMIT}), CW_OK);
     free(text);
 }
 

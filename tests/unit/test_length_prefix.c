@@ -124,11 +124,8 @@ Test(length_prefix, adjustment_and_header_are_taken_together)
 Test(length_prefix, the_largest_numbers_do_not_overflow)
 {
     static const uint8_t ones[8] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-    struct cw_framed_options options =
-        settled((struct cw_framed_options){.length_bytes = 8,
-                                           .adjustment = 1,
-                                           .frame_max_bytes = CW_NO_LIMIT,
-                                           .stream_above_bytes = 1});
+    struct cw_framed_options options = settled((struct cw_framed_options){
+        .length_bytes = 8, .adjustment = 1, .frame_max_bytes = CW_NO_LIMIT, .stream_above_bytes = 1});
 
     expect_refused(&options, ones, 8, CW_ETOOBIG);
     options = settled((struct cw_framed_options){.length_bytes = 8,
@@ -165,9 +162,7 @@ static const struct cw_framed_options shapes[] = {
     {.framing = CW_FRAMING_NETSTRING},
 };
 
-enum {
-    SHAPES = sizeof shapes / sizeof shapes[0]
-};
+enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
 Test(length_prefix, the_limit_passes_and_one_more_is_refused)
 {

@@ -204,7 +204,6 @@ Test(rate_limit, options_without_sense_are_refused_by_name)
     cr_expect_str_eq(logged, "rate_limit: messages_burst needs messages_per_s");
     cr_expect_null(cw_rate_limit(&(struct cw_rate_limit_options){.bytes_burst = 1}));
     cr_expect_str_eq(logged, "rate_limit: bytes_burst needs bytes_per_s");
-    cr_expect_null(
-        cw_rate_limit(&(struct cw_rate_limit_options){.action = (enum cw_rate_action)3}));
+    cr_expect_null(cw_rate_limit(&(struct cw_rate_limit_options){.action = (enum cw_rate_action)3}));
     cr_expect_str_eq(logged, "rate_limit: there is no action 3");
 }
