@@ -1,0 +1,211 @@
+/* The first programs of the documentation, built as a user would build them, driven over real sockets. */
+#include "support/child.h"
+#include "support/leak.h"
+#include "support/network.h"
+#include "support/peer.h"
+#include "support/wait.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PORT = 7000 }; /* as written in the programs; nobody else is in this network */
+
+/* No test body runs where a network of one's own is not permitted. */
+static bool may_run(void)
+{
+    if (!rig_enter_own_network()) {
+        cr_skip_test("no network of its own is permitted here");
+        return false;
+    }
+    return true;
+}
+
+TestSuite(programs, .fini = rig_expect_no_leak, .timeout = 120);
+
+static void start(struct rig_child *child, const char *name)
+{
+    char path[512];
+    char *arguments[] = {path, NULL};
+
+    snprintf(path, sizeof path, "%s/tests/programs/program_%s", CW_BUILD_DIR, name);
+    rig_child_start(child, path, arguments);
+}
+
+static void start_listening(struct rig_child *child, const char *name)
+{
+    start(child, name);
+    rig_child_await_text(child, "listening on tcp://[::]:7000");
+}
+
+static void expect_echo(struct rig_peer *peer, const void *data, size_t len)
+{
+    static char back[65536];
+
+    rig_peer_send_frame(peer, data, len);
+    cr_assert_eq(rig_peer_receive_frame(peer, back, sizeof back), len);
+    cr_assert_eq(memcmp(back, data, len), 0);
+}
+
+static bool is_code(const char *line)
+{
+    line += strspn(line, " \t\r\n");
+    return *line != '\0' && strncmp(line, "/*", 2) != 0 && strncmp(line, "//", 2) != 0;
+}
+
+Test(programs, the_echo_has_at_most_twelve_lines_of_code)
+{
+    FILE *file = fopen(CW_SOURCE_DIR "/tests/programs/echo.c", "r");
+    char line[512];
+    int count = 0;
+
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof line, file)) {
+        count += is_code(line);
+    }
+    fclose(file);
+    cr_expect_leq(count, 12, "%d lines", count);
+}
+
+Test(programs, the_echo_echoes_and_a_signal_drains_it_with_status_0)
+{
+    static char large[65536];
+    struct rig_child child;
+    struct rig_peer peer;
+    struct rig_peer other;
+
+    if (!may_run()) {
+        return;
+    }
+    memset(large, 'x', sizeof large);
+    start_listening(&child, "echo");
+    peer = rig_peer_tcp(PORT);
+    other = rig_peer_tcp_from(NULL, "::1", PORT, 0);
+    expect_echo(&peer, "hello", 5);
+    expect_echo(&peer, "", 0);
+    expect_echo(&peer, large, sizeof large);
+    expect_echo(&other, "over IPv6", 9);
+    rig_child_signal(&child, SIGTERM);
+    rig_peer_expect_end(&peer);
+    rig_peer_expect_end(&other);
+    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
+    rig_peer_close(&peer);
+    rig_peer_close(&other);
+}
+
+Test(programs, an_interrupt_drains_too)
+{
+    struct rig_child child;
+
+    if (!may_run()) {
+        return;
+    }
+    start_listening(&child, "echo");
+    rig_child_signal(&child, SIGINT);
+    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
+}
+
+/* Sends until the server, whose answers nobody reads, reads no more. */
+static void stuff(struct rig_peer *peer)
+{
+    static char frame[65536 + 4] = {0, 1, 0, 0};
+    size_t at = 0;
+    uint64_t quiet_since = rig_now_ms();
+
+    while (rig_now_ms() - quiet_since < 300) {
+        ptrdiff_t n = rig_peer_try_send(peer, frame + at, sizeof frame - at);
+        cr_assert_geq(n, 0);
+        if (n > 0) {
+            at = (at + (size_t)n) % sizeof frame;
+            quiet_since = rig_now_ms();
+        } else {
+            rig_rest(0);
+        }
+    }
+}
+
+Test(programs, a_second_signal_ends_the_process_with_status_1)
+{
+    struct rig_child child;
+    struct rig_peer peer;
+
+    if (!may_run()) {
+        return;
+    }
+    start_listening(&child, "echo");
+    peer = rig_peer_tcp(PORT);
+    stuff(&peer);
+    rig_child_signal(&child, SIGTERM);
+    rig_await(!rig_port_is_open(PORT)); /* it drains, and cannot end: the peer does not read */
+    rig_child_signal(&child, SIGTERM);
+    cr_expect_eq(rig_child_join(&child), 1, "%s", child.text);
+    rig_peer_close(&peer);
+}
+
+Test(programs, a_drain_sends_what_was_accepted)
+{
+    struct rig_child child;
+    struct rig_peer peer;
+    size_t got;
+
+    if (!may_run()) {
+        return;
+    }
+    start_listening(&child, "echo");
+    peer = rig_peer_tcp(PORT);
+    stuff(&peer);
+    rig_child_signal(&child, SIGTERM);
+    rig_await(!rig_port_is_open(PORT));
+    got = rig_peer_receive_all(&peer);
+    cr_expect_gt(got, 0);
+    cr_expect_eq(got % (65536 + 4), 0, "whole frames: %zu", got);
+    rig_peer_close(&peer);
+    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
+}
+
+Test(programs, the_echo_with_limits_echoes)
+{
+    struct rig_child child;
+    struct rig_peer peer[8];
+
+    if (!may_run()) {
+        return;
+    }
+    start_listening(&child, "echo_limits");
+    for (int i = 0; i < 8; i++) {
+        peer[i] = rig_peer_tcp(PORT);
+        expect_echo(&peer[i], "hello", 5);
+    }
+    rig_child_signal(&child, SIGTERM);
+    for (int i = 0; i < 8; i++) {
+        rig_peer_expect_end(&peer[i]);
+        rig_peer_close(&peer[i]);
+    }
+    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
+}
+
+Test(programs, a_port_in_use_is_said_in_one_line_and_the_status_is_1)
+{
+    struct rig_child first;
+    struct rig_child second;
+
+    if (!may_run()) {
+        return;
+    }
+    start_listening(&first, "echo");
+    start(&second, "echo");
+    cr_expect_eq(rig_child_join(&second), 1);
+    cr_expect_str_eq(second.text, "listen [::]:7000: bind: the address is in use\n");
+    rig_child_signal(&first, SIGTERM);
+    cr_expect_eq(rig_child_join(&first), 0);
+}
+
+Test(programs, the_first_error_of_set_up_is_said_and_the_status_is_1)
+{
+    struct rig_child child;
+
+    start(&child, "bad_option");
+    cr_expect_eq(rig_child_join(&child), 1);
+    cr_expect_str_eq(child.text, "configure: out_high_bytes is above out_max_bytes\n");
+}
