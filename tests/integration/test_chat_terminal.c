@@ -126,6 +126,7 @@ Test(chat_terminal, every_command_does_what_help_says)
     rig_child_await_text(&bob, "! not sent, you are in no room: /join ROOM");
     rig_child_type(&bob, "/join tea");
     rig_child_await_text(&bob, "* you are in tea, 2 here");
+    rig_child_await_text(&alice, " joined\n");
 
     rig_child_type(&alice, "/who");
     snprintf(line, sizeof line, " bob (%s)\n", id);

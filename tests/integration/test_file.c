@@ -499,6 +499,6 @@ Test(file, a_receiver_that_answers_out_of_turn_is_told_off)
         rig_peer_close(&peer);
     }
     close(listener);
-    expect_refusal(&place, "x", "refused");
+    expect_refusal(&place, "x", "nobody listens at that address");
     close_place(&place);
 }
