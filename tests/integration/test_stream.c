@@ -263,6 +263,7 @@ Test(stream, packets_without_an_acknowledgement_are_lost)
 
 Test(stream, a_server_that_goes_away_ends_the_sender_with_status_1)
 {
+    uint8_t packet[400];
     struct rig_child sender;
     uint16_t port;
     int listener = rig_listen(&port);
@@ -271,6 +272,7 @@ Test(stream, a_server_that_goes_away_ends_the_sender_with_status_1)
         return;
     }
     struct rig_peer peer = rig_accept(listener);
+    rig_peer_receive_frame(&peer, packet, sizeof packet); /* it knows that it is connected */
     rig_peer_reset(&peer);
     rig_program_expect_status(&sender, 1);
     cr_expect_not_null(strstr(sender.text, "connection lost"), "%s", sender.text);
