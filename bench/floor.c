@@ -15,12 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum {
-    FDS_MAX = 1 << 20,
-    EVENTS_MAX = 1024,
-    ACCEPTS_PER_TURN = 64,
-    SCRATCH_BYTES = 65536 + 64
-};
+enum { FDS_MAX = 1 << 20, EVENTS_MAX = 1024, ACCEPTS_PER_TURN = 64, SCRATCH_BYTES = 65536 + 64 };
 
 struct rest {
     size_t at;

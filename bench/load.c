@@ -15,12 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum {
-    SPARE_FDS = 32,
-    SIZE_MAX_BYTES = 64 << 20,
-    SECONDS_MAX = 600,
-    OVERTIME_SECONDS = 120
-};
+enum { SPARE_FDS = 32, SIZE_MAX_BYTES = 64 << 20, SECONDS_MAX = 600, OVERTIME_SECONDS = 120 };
 
 static const char usage[] =
     "usage: load --port N [options]\n"

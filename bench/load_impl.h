@@ -10,17 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum load_mode {
-    LOAD_FRAMED,
-    LOAD_RAW,
-    LOAD_ROOMS,
-    LOAD_ACCEPTS,
-    LOAD_IDLE
-};
+enum load_mode { LOAD_FRAMED, LOAD_RAW, LOAD_ROOMS, LOAD_ACCEPTS, LOAD_IDLE };
 
-enum {
-    HEAD_MAX = 12
-};
+enum { HEAD_MAX = 12 };
 
 struct load_options {
     enum load_mode mode;
@@ -48,12 +40,7 @@ struct shape {
     uint32_t out_messages;
 };
 
-enum conn_phase {
-    CONN_CLOSED,
-    CONN_CONNECTING,
-    CONN_GREETING,
-    CONN_OPEN
-};
+enum conn_phase { CONN_CLOSED, CONN_CONNECTING, CONN_GREETING, CONN_OPEN };
 
 struct conn {
     int fd;

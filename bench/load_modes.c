@@ -7,10 +7,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum {
-    EVENTS_MAX = 1024,
-    PRIMING_ROUNDS = 50
-};
+enum { EVENTS_MAX = 1024, PRIMING_ROUNDS = 50 };
 
 static const uint64_t second_ns = 1000000000u;
 static const uint64_t stall_ns = 5 * 1000000000ull;

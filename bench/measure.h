@@ -5,10 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum {
-    HISTOGRAM_STEPS = 64,
-    HISTOGRAM_BUCKETS = 60 * HISTOGRAM_STEPS
-};
+enum { HISTOGRAM_STEPS = 64, HISTOGRAM_BUCKETS = 60 * HISTOGRAM_STEPS };
 
 /* Times in nanoseconds, each kept to within 1/64 of its value. {0} is an empty one. */
 struct histogram {

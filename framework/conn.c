@@ -81,7 +81,8 @@ static uint32_t due_write(const struct cw_conn *conn)
 {
     uint32_t write = conn->origin->limits.write;
 
-    return write > 0 && conn->out && (conn->flags & CW_BLOCKED) ? not_zero(conn->out->since + write) : 0;
+    return write > 0 && conn->out && (conn->flags & CW_BLOCKED) ? not_zero(conn->out->since + write)
+                                                                : 0;
 }
 
 static uint32_t due_at(const struct cw_conn *conn)
@@ -143,7 +144,8 @@ static void on_protocol_deadline(struct cw_conn *conn)
     int error;
 
     conn->flags &= ~(uint32_t)CW_HAS_DEADLINE;
-    error = protocol->on_deadline ? protocol->on_deadline(conn, cw_conn_state_of(conn)) : CW_EDEADLINE;
+    error =
+        protocol->on_deadline ? protocol->on_deadline(conn, cw_conn_state_of(conn)) : CW_EDEADLINE;
     if (error < 0) {
         cw_conn_break(conn, error);
     } else if (conn->flags & CW_SWITCHING) {
@@ -250,8 +252,8 @@ struct cw_conn_extra *cw_conn_extra(struct cw_conn *conn)
     return conn->extra;
 }
 
-struct cw_conn *cw_conn_new(struct cw_loop *loop, struct cw_origin *origin, struct cw_stream *stream,
-                            int fd, const struct cw_address *peer)
+struct cw_conn *cw_conn_new(struct cw_loop *loop, struct cw_origin *origin,
+                            struct cw_stream *stream, int fd, const struct cw_address *peer)
 {
     size_t state_size = origin->service->protocol->state_size;
     struct cw_conn *conn = cw_alloc(sizeof *conn + state_size);
@@ -404,6 +406,7 @@ void cw_conn_do_switch(struct cw_conn *conn)
 {
     struct cw_conn_extra *extra = conn->extra;
     struct cw_service_ref *next = extra->next_service;
+    assert(next);
     size_t size = next->protocol->state_size;
     void *state = cw_alloc_zero(size > 0 ? size : 1);
     void *handover = extra->handover;
@@ -566,7 +569,8 @@ void cw_conn_finish(struct cw_conn *conn, uint32_t peer_code, struct cw_span tex
         memcpy(conn->extra->text, text.data ? text.data : (const uint8_t *)"", len);
         conn->extra->text[len] = '\0';
     }
-    begin_closing(conn, peer_code != 0 || (conn->flags & CW_INPUT_ENDED) ? CW_BY_PEER : CW_BY_PROTOCOL);
+    begin_closing(conn,
+                  peer_code != 0 || (conn->flags & CW_INPUT_ENDED) ? CW_BY_PEER : CW_BY_PROTOCOL);
     conn->flags |= CW_DISCARD | CW_SHUTDOWN_DONE;
     conn->flags &= ~(uint32_t)CW_AWAIT_FINISH;
 }

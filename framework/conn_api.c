@@ -258,7 +258,8 @@ static void on_conn_timer(evutil_socket_t fd, short events, void *arg)
     }
 }
 
-int cw_conn_after(struct cw_conn *conn, uint64_t after_ms, uint64_t every_ms, cw_conn_fn fn, void *user)
+int cw_conn_after(struct cw_conn *conn, uint64_t after_ms, uint64_t every_ms, cw_conn_fn fn,
+                  void *user)
 {
     struct timeval after = cw_timeval(after_ms);
     struct cw_conn_timer *timer;

@@ -9,6 +9,7 @@
 #include <causeway/conn.h>
 #include <causeway/protocol.h>
 
+#include <assert.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
@@ -31,15 +32,15 @@ enum cw_conn_flags {
     CW_CLOSING = 1 << 6,       /* nothing is delivered any more */
     CW_STOP_MASK = (1 << 7) - 1,
 
-    CW_OPENED = 1 << 7,        /* on_connection has run, so on_close will */
-    CW_PROTOCOL_OPEN = 1 << 8, /* the protocol's open has succeeded */
-    CW_INPUT_ENDED = 1 << 9,   /* the peer has sent its FIN */
-    CW_OUTPUT_ENDED = 1 << 10, /* we have sent ours */
-    CW_BLOCKED = 1 << 11,      /* the stream took less than was offered */
-    CW_WANT_DRAIN = 1 << 12,   /* a sender was told to wait */
-    CW_MESSAGE_OPEN = 1 << 13, /* half a message is in the queue */
+    CW_OPENED = 1 << 7,         /* on_connection has run, so on_close will */
+    CW_PROTOCOL_OPEN = 1 << 8,  /* the protocol's open has succeeded */
+    CW_INPUT_ENDED = 1 << 9,    /* the peer has sent its FIN */
+    CW_OUTPUT_ENDED = 1 << 10,  /* we have sent ours */
+    CW_BLOCKED = 1 << 11,       /* the stream took less than was offered */
+    CW_WANT_DRAIN = 1 << 12,    /* a sender was told to wait */
+    CW_MESSAGE_OPEN = 1 << 13,  /* half a message is in the queue */
     CW_SHUTDOWN_DONE = 1 << 14, /* on_shutdown has run */
-    CW_AWAIT_FINISH = 1 << 15, /* the protocol waits for the peer's goodbye */
+    CW_AWAIT_FINISH = 1 << 15,  /* the protocol waits for the peer's goodbye */
     CW_HAS_DEADLINE = 1 << 16,
     CW_STATE_OUTSIDE = 1 << 17, /* after a switch the state is not behind the struct */
     CW_HAS_MIDDLEWARE = 1 << 18,
@@ -51,8 +52,8 @@ enum cw_conn_flags {
     CW_SOURCE_ENDED = 1 << 24, /* tell the protocol (on_writable) */
     CW_WATCHED_READ = 1 << 25, /* what the event is registered for */
     CW_WATCHED_WRITE = 1 << 26,
-    CW_ENDING = 1 << 27,       /* its end is being told: nothing may start that again */
-    CW_TOLD = 1 << 28,         /* its end has been told; only a lingering socket is left */
+    CW_ENDING = 1 << 27, /* its end is being told: nothing may start that again */
+    CW_TOLD = 1 << 28,   /* its end has been told; only a lingering socket is left */
 };
 
 enum cw_turn_flags {
@@ -141,8 +142,8 @@ struct cw_conn {
 /* Makes a connection over a stream. fd may be -1 (memory). Takes a hold of the origin.
  *
  * returns NULL: no memory, no slot, or the descriptor cannot be watched; the descriptor stays the caller's */
-struct cw_conn *cw_conn_new(struct cw_loop *loop, struct cw_origin *origin, struct cw_stream *stream,
-                            int fd, const struct cw_address *peer);
+struct cw_conn *cw_conn_new(struct cw_loop *loop, struct cw_origin *origin,
+                            struct cw_stream *stream, int fd, const struct cw_address *peer);
 
 /* Goes on with the stream's handshake. */
 void cw_conn_handshake(struct cw_conn *conn);
@@ -170,7 +171,7 @@ void cw_conn_do_switch(struct cw_conn *conn);
 
 struct cw_conn_extra *cw_conn_extra(struct cw_conn *conn); /* NULL: no memory */
 
-/* ---- bytes (conn_io.c) ---- */
+/* ---- bytes (conn_in.c, conn_out.c) ---- */
 
 void cw_conn_on_event(evutil_socket_t fd, short events, void *arg);
 
@@ -221,6 +222,7 @@ static inline bool cw_conn_stopped(const struct cw_conn *conn)
 
 static inline void *cw_conn_state_of(struct cw_conn *conn)
 {
+    assert(conn->extra || !(conn->flags & CW_STATE_OUTSIDE));
     return conn->flags & CW_STATE_OUTSIDE ? conn->extra->state : (void *)conn->state;
 }
 

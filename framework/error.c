@@ -12,8 +12,7 @@ struct row {
 #define ROW(name, number, text) {number, #name, text},
 static const struct row rows[] = {
     {CW_OK, "CW_OK", "no error"},
-    CW_ERRORS(ROW)
-    {CW_BY_PEER, "CW_BY_PEER", "closed by the peer"},
+    CW_ERRORS(ROW){CW_BY_PEER, "CW_BY_PEER", "closed by the peer"},
     {CW_BY_APP, "CW_BY_APP", "closed by the application"},
     {CW_BY_ABORT, "CW_BY_ABORT", "aborted by the application"},
     {CW_BY_STOP, "CW_BY_STOP", "the server is stopping"},
@@ -51,17 +50,28 @@ int cw_error_from_errno(int os_errno)
         int os_errno;
         int code;
     } pairs[] = {
-        {ECONNRESET, CW_ERESET},         {ECONNABORTED, CW_ERESET},
-        {EPIPE, CW_EPIPE},               {ETIMEDOUT, CW_ETIMEDOUT},
-        {ECONNREFUSED, CW_EREFUSED},     {EHOSTUNREACH, CW_EUNREACHABLE},
-        {ENETUNREACH, CW_EUNREACHABLE},  {ENETDOWN, CW_EUNREACHABLE},
-        {EHOSTDOWN, CW_EUNREACHABLE},    {EADDRINUSE, CW_EADDRINUSE},
-        {EADDRNOTAVAIL, CW_EADDRNOTAVAIL}, {EACCES, CW_EACCESS},
-        {EPERM, CW_EACCESS},             {EROFS, CW_EACCESS},
-        {ENOENT, CW_ENOPATH},            {ENOTDIR, CW_ENOPATH},
-        {EMFILE, CW_EDESCRIPTORS},       {ENFILE, CW_EDESCRIPTORS},
-        {ENOMEM, CW_ENOMEM},             {ENOBUFS, CW_ENOMEM},
-        {EINVAL, CW_EINVAL},             {ENAMETOOLONG, CW_EINVAL},
+        {ECONNRESET, CW_ERESET},
+        {ECONNABORTED, CW_ERESET},
+        {EPIPE, CW_EPIPE},
+        {ETIMEDOUT, CW_ETIMEDOUT},
+        {ECONNREFUSED, CW_EREFUSED},
+        {EHOSTUNREACH, CW_EUNREACHABLE},
+        {ENETUNREACH, CW_EUNREACHABLE},
+        {ENETDOWN, CW_EUNREACHABLE},
+        {EHOSTDOWN, CW_EUNREACHABLE},
+        {EADDRINUSE, CW_EADDRINUSE},
+        {EADDRNOTAVAIL, CW_EADDRNOTAVAIL},
+        {EACCES, CW_EACCESS},
+        {EPERM, CW_EACCESS},
+        {EROFS, CW_EACCESS},
+        {ENOENT, CW_ENOPATH},
+        {ENOTDIR, CW_ENOPATH},
+        {EMFILE, CW_EDESCRIPTORS},
+        {ENFILE, CW_EDESCRIPTORS},
+        {ENOMEM, CW_ENOMEM},
+        {ENOBUFS, CW_ENOMEM},
+        {EINVAL, CW_EINVAL},
+        {ENAMETOOLONG, CW_EINVAL},
     };
 
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {

@@ -1,7 +1,7 @@
 /* Listeners: bind, accept with a budget per turn, rest when descriptors run out. */
+#include "address_impl.h"
 #include "conn_impl.h"
 #include "ip_table.h"
-#include "address_impl.h"
 #include "report.h"
 #include "server_impl.h"
 #include "tcp_options.h"
@@ -61,7 +61,8 @@ static int fail(struct cw_server *server, const struct cw_listen_entry *entry,
 
     print_where(&entry->options, address, where, sizeof where);
     return cw_server_fail(server, code, "listen %s: %s: %s", where, step,
-                          code == CW_EOS || code == CW_EINVAL ? strerror(os_errno) : cw_strerror(code));
+                          code == CW_EOS || code == CW_EINVAL ? strerror(os_errno)
+                                                              : cw_strerror(code));
 }
 
 /* ---- sockets ---- */
@@ -74,9 +75,11 @@ struct binding {
     bool dual; /* IPv6 that takes IPv4 too */
 };
 
-static const struct cw_address *binding_address(const struct binding *binding, struct cw_address *address)
+static const struct cw_address *binding_address(const struct binding *binding,
+                                                struct cw_address *address)
 {
-    return cw_address_from_sockaddr((const struct sockaddr *)&binding->system, binding->len, address) == 0
+    return cw_address_from_sockaddr((const struct sockaddr *)&binding->system, binding->len,
+                                    address) == 0
                ? address
                : NULL;
 }
@@ -132,7 +135,7 @@ static struct cw_listener *add_listener(struct cw_loop *loop, struct cw_listen_e
 {
     struct cw_listener *listener = cw_alloc_zero(sizeof *listener);
     struct cw_listener **link = &loop->listeners;
-    struct sockaddr_storage system;
+    struct sockaddr_storage system = {0};
     socklen_t len = sizeof system;
 
     if (!listener) {
@@ -192,11 +195,13 @@ static int open_any(struct binding *binding)
 {
     struct sockaddr_in6 any6 = {.sin6_family = AF_INET6,
                                 .sin6_port = htons(binding->entry->options.port)};
-    struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(binding->entry->options.port)};
+    struct sockaddr_in any4 = {.sin_family = AF_INET,
+                               .sin_port = htons(binding->entry->options.port)};
     int probe = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
     uint16_t port;
-    bool has_ipv6 = probe >= 0 && bind(probe, (struct sockaddr *)&(struct sockaddr_in6){.sin6_family = AF_INET6},
-                                       sizeof any6) == 0;
+    bool has_ipv6 = probe >= 0 &&
+                    bind(probe, (struct sockaddr *)&(struct sockaddr_in6){.sin6_family = AF_INET6},
+                         sizeof any6) == 0;
 
     if (probe >= 0) {
         close(probe);
@@ -231,8 +236,9 @@ static int open_host(struct binding *binding)
     for (struct addrinfo *each = found; each && error == CW_OK; each = each->ai_next) {
         memcpy(&binding->system, each->ai_addr, each->ai_addrlen);
         binding->len = each->ai_addrlen;
-        binding->dual = each->ai_family == AF_INET6 && !options->ipv6_only &&
-                        IN6_IS_ADDR_UNSPECIFIED(&((struct sockaddr_in6 *)&binding->system)->sin6_addr);
+        binding->dual =
+            each->ai_family == AF_INET6 && !options->ipv6_only &&
+            IN6_IS_ADDR_UNSPECIFIED(&((struct sockaddr_in6 *)&binding->system)->sin6_addr);
         if (options->port == 0 && each != found) {
             keep_port(binding, &(struct cw_listener){.address = {.port = port}});
         }
@@ -243,7 +249,8 @@ static int open_host(struct binding *binding)
 }
 
 /* A socket that nobody listens on any more is in the way; anything else at that path is left alone. */
-static int clear_path(struct cw_server *server, struct cw_listen_entry *entry, const struct sockaddr_un *path)
+static int clear_path(struct cw_server *server, struct cw_listen_entry *entry,
+                      const struct sockaddr_un *path)
 {
     struct stat info;
     int probe;
@@ -253,7 +260,8 @@ static int clear_path(struct cw_server *server, struct cw_listen_entry *entry, c
         return CW_OK;
     }
     if (!S_ISSOCK(info.st_mode)) {
-        return cw_server_fail(server, CW_EADDRINUSE, "listen unix:%s: bind: the path exists and is no socket",
+        return cw_server_fail(server, CW_EADDRINUSE,
+                              "listen unix:%s: bind: the path exists and is no socket",
                               path->sun_path);
     }
     probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -344,14 +352,15 @@ static int open_inherited(struct cw_server *server, struct cw_listen_entry *entr
     int listening = 0;
     socklen_t len = sizeof listening;
     int fd = entry->options.fd;
-    struct sockaddr_storage system;
+    struct sockaddr_storage system = {0};
     socklen_t system_len = sizeof system;
 
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0) {
         return fail(server, entry, NULL, "descriptor", errno);
     }
     if (!listening) {
-        return cw_server_fail(server, CW_EINVAL, "listen descriptor %d: it is not a listening socket", fd);
+        return cw_server_fail(server, CW_EINVAL,
+                              "listen descriptor %d: it is not a listening socket", fd);
     }
     if (getsockname(fd, (struct sockaddr *)&system, &system_len) == 0) {
         int error = cw_tcp_options_apply(fd, &entry->options.tcp, system.ss_family != AF_UNIX);
@@ -395,8 +404,9 @@ void cw_listeners_tell(struct cw_server *server)
 {
     for (struct cw_listener *l = server->loops[0]->listeners; l; l = l->next) {
         const struct cw_protocol *protocol = l->entry->origin->service->protocol;
-        const char *scheme = protocol->scheme ? protocol->scheme
-                             : protocol->transport == CW_DATAGRAM ? "udp" : "tcp";
+        const char *scheme = protocol->scheme                     ? protocol->scheme
+                             : protocol->transport == CW_DATAGRAM ? "udp"
+                                                                  : "tcp";
         char text[sizeof(struct sockaddr_un) + 32];
         char where[sizeof(struct sockaddr_un) + 16];
 
@@ -531,7 +541,8 @@ static void on_accept(evutil_socket_t ignored, short events, void *arg)
         struct sockaddr_storage system;
         socklen_t len = sizeof system;
         struct cw_address peer;
-        int fd = accept4(listener->fd, (struct sockaddr *)&system, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd =
+            accept4(listener->fd, (struct sockaddr *)&system, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

@@ -484,7 +484,8 @@ int cw_loop_put_post(struct cw_loop *loop, uint64_t conn_id, cw_post_fn fn, void
     struct cw_mail mail = {.fn = run_post, .conn_id = conn_id, .arg = arg};
     struct call call = {fn};
 
-    _Static_assert(sizeof mail.call == sizeof call, "a function's address is as large as an object's");
+    _Static_assert(sizeof mail.call == sizeof call,
+                   "a function's address is as large as an object's");
     memcpy(&mail.call, &call, sizeof call);
     return cw_mailbox_put(&loop->mailbox, &mail, CW_MAIL_BOUNDED);
 }

@@ -82,7 +82,7 @@ struct cw_loop {
 
     struct cw_slots slots;
     struct event *sweep;
-    uint32_t sweep_at; /* tick it is set for; 0: not set */
+    uint32_t sweep_at;         /* tick it is set for; 0: not set */
     struct cw_conn *turn_head; /* connections with something left to do in this turn */
     struct cw_conn **turn_tail;
     struct cw_conn *current; /* the one whose read is under way: it flushes by itself */

@@ -57,7 +57,9 @@ static int put_locked(struct cw_mailbox *box, const struct cw_mail *mail, enum c
         return CW_ESTOPPED;
     }
     if (how == CW_MAIL_BOUNDED &&
-        (box->count >= box->max || mail->bytes > box->max_bytes - (box->bytes < box->max_bytes ? box->bytes : box->max_bytes))) {
+        (box->count >= box->max ||
+         mail->bytes >
+             box->max_bytes - (box->bytes < box->max_bytes ? box->bytes : box->max_bytes))) {
         return CW_EFULL;
     }
     error = make_room(box);

@@ -20,8 +20,8 @@ static uint8_t *slots_of(const struct cw_conn *conn)
 }
 
 /* Undoes accept for those before `end`. */
-static void gone_until(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer,
-                       const struct cw_conn_middleware *end)
+static void gone_until(struct cw_server *server, struct cw_loop *loop,
+                       const struct cw_address *peer, const struct cw_conn_middleware *end)
 {
     for (struct cw_conn_middleware *m = server->middleware; m != end; m = m->next) {
         if (m->on_gone) {
@@ -30,8 +30,8 @@ static void gone_until(struct cw_server *server, struct cw_loop *loop, const str
     }
 }
 
-int cw_middleware_accept(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer,
-                         uint64_t *limit)
+int cw_middleware_accept(struct cw_server *server, struct cw_loop *loop,
+                         const struct cw_address *peer, uint64_t *limit)
 {
     for (struct cw_conn_middleware *m = server->middleware; m; m = m->next) {
         int error = m->on_accept ? m->on_accept(m, loop, peer, limit) : CW_OK;
@@ -44,7 +44,8 @@ int cw_middleware_accept(struct cw_server *server, struct cw_loop *loop, const s
     return CW_OK;
 }
 
-void cw_middleware_gone(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer)
+void cw_middleware_gone(struct cw_server *server, struct cw_loop *loop,
+                        const struct cw_address *peer)
 {
     gone_until(server, loop, peer, NULL);
 }

@@ -25,7 +25,9 @@ struct rule {
 };
 
 #define RULE(member, standard, max, flags)                                                         \
-    {#member, offsetof(struct cw_server_options, member), standard, max, flags}
+    {                                                                                              \
+#member, offsetof(struct cw_server_options, member), standard, max, flags                  \
+    }
 
 static const struct rule rules[] = {
     RULE(workers, 1, 256, MAY_PER_CORE),
@@ -72,8 +74,8 @@ static bool is_allowed(const struct rule *rule, uint64_t value)
 
 static void word_range(const struct rule *rule, struct cw_complaint *complaint)
 {
-    snprintf(complaint->text, sizeof complaint->text, "%s: at most %llu%s%s%s is allowed", rule->name,
-             (unsigned long long)(rule->flags & IS_DURATION ? duration_max : rule->max),
+    snprintf(complaint->text, sizeof complaint->text, "%s: at most %llu%s%s%s is allowed",
+             rule->name, (unsigned long long)(rule->flags & IS_DURATION ? duration_max : rule->max),
              rule->flags & MAY_OFF ? ", or CW_OFF," : "",
              rule->flags & MAY_NO_LIMIT ? ", or CW_NO_LIMIT," : "",
              rule->flags & MAY_PER_CORE ? ", or CW_PER_CORE," : "");

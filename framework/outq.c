@@ -225,6 +225,7 @@ bool cw_outq_copy(struct cw_outq *queue, struct cw_outq_pool *pool, const struct
             room -= n;
         }
         if (len > 0) {
+            assert(extra); /* made above for what does not fit the tail */
             fill(extra, data, len);
         }
     }
@@ -310,14 +311,16 @@ void cw_outq_unused_node(struct cw_outq_pool *pool, struct cw_out_node *node)
     }
 }
 
-void cw_outq_add_source(struct cw_outq *queue, struct cw_out_node *node, const struct cw_out_source *source)
+void cw_outq_add_source(struct cw_outq *queue, struct cw_out_node *node,
+                        const struct cw_out_source *source)
 {
     node->kind = CW_OUT_SOURCE;
     node->as.source = *source;
     append(queue, node);
 }
 
-void cw_outq_add_file(struct cw_outq *queue, struct cw_out_node *node, const struct cw_out_file *file)
+void cw_outq_add_file(struct cw_outq *queue, struct cw_out_node *node,
+                      const struct cw_out_file *file)
 {
     node->kind = CW_OUT_FILE;
     node->as.file = *file;
@@ -352,7 +355,8 @@ struct cw_out_node *cw_outq_open_head(struct cw_outq *queue, struct cw_outq_pool
     return node;
 }
 
-void cw_outq_filled(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node, size_t len)
+void cw_outq_filled(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node,
+                    size_t len)
 {
     node->len = (uint32_t)len;
     queue->bytes += len;
@@ -404,6 +408,7 @@ void cw_outq_advance(struct cw_outq *queue, struct cw_outq_pool *pool, size_t n)
         cw_outq_pop(queue, pool, CW_OK);
     }
     if (n > 0) {
+        assert(queue->head); /* n was gathered from it */
         queue->head->begun = true;
         queue->head->start += (uint32_t)n;
         queue->head->len -= (uint32_t)n;

@@ -53,7 +53,7 @@ struct cw_out_node {
 struct cw_outq {
     struct cw_out_node *head;
     struct cw_out_node *tail;
-    size_t bytes;   /* copied and shared; sources and files do not count */
+    size_t bytes; /* copied and shared; sources and files do not count */
     size_t shared_bytes;
     size_t shared_count;
     uint32_t since; /* tick of the last progress, or of the first byte queued */
@@ -94,8 +94,10 @@ bool cw_outq_share2(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_
 /* A node for a source or a file, to be queued with the next two or given back. NULL: no memory. */
 struct cw_out_node *cw_outq_source_node(struct cw_outq_pool *pool);
 void cw_outq_unused_node(struct cw_outq_pool *pool, struct cw_out_node *node);
-void cw_outq_add_source(struct cw_outq *queue, struct cw_out_node *node, const struct cw_out_source *source);
-void cw_outq_add_file(struct cw_outq *queue, struct cw_out_node *node, const struct cw_out_file *file);
+void cw_outq_add_source(struct cw_outq *queue, struct cw_out_node *node,
+                        const struct cw_out_source *source);
+void cw_outq_add_file(struct cw_outq *queue, struct cw_out_node *node,
+                      const struct cw_out_file *file);
 
 /* Sources that had nothing are asked again. Returns whether there are any. */
 bool cw_outq_wake_sources(struct cw_outq *queue);
@@ -103,7 +105,8 @@ bool cw_outq_wake_sources(struct cw_outq *queue);
 /* Puts room for up to CW_OUT_LARGE - 256 bytes before the head (a source's), to be filled with `len` bytes by the
  * caller. NULL: no memory. */
 struct cw_out_node *cw_outq_open_head(struct cw_outq *queue, struct cw_outq_pool *pool);
-void cw_outq_filled(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node, size_t len);
+void cw_outq_filled(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node,
+                    size_t len);
 
 /* Points iovecs at the bytes at the head, up to the first source. Returns how many iovecs. */
 int cw_outq_gather(const struct cw_outq *queue, struct iovec *iov, int max, size_t *total);

@@ -39,7 +39,10 @@ void cw_report(struct cw_loop *loop, const struct cw_service_ref *service,
 /* Whether this one still goes into the log; counts those that do not. */
 static bool may_log(struct cw_loop *loop, int code, uint64_t *left_out)
 {
-    size_t kind = code == CW_ECONNSMAX ? 0 : code == CW_EADDRESSMAX ? 1 : code == CW_EDESCRIPTORS ? 2 : 3;
+    size_t kind = code == CW_ECONNSMAX      ? 0
+                  : code == CW_EADDRESSMAX  ? 1
+                  : code == CW_EDESCRIPTORS ? 2
+                                            : 3;
     uint64_t second = loop->now_ms / 1000;
 
     if (loop->log_quota[kind].second != second) {
@@ -75,8 +78,10 @@ void cw_report_refused(struct cw_loop *loop, const struct cw_service_ref *servic
 
 static void say_why(const struct cw_conn *conn, char *text, size_t cap)
 {
-    const char *step = conn->phase == CW_PHASE_HANDSHAKING ? "handshake" : conn->service->protocol->name;
-    const char *what = conn->extra && conn->extra->text[0] ? conn->extra->text : cw_strerror(conn->code);
+    const char *step =
+        conn->phase == CW_PHASE_HANDSHAKING ? "handshake" : conn->service->protocol->name;
+    const char *what =
+        conn->extra && conn->extra->text[0] ? conn->extra->text : cw_strerror(conn->code);
 
     snprintf(text, cap, "%s: %s", step, what);
 }

@@ -182,19 +182,21 @@ int cw_server_set_protocol_options(struct cw_server *server, const struct cw_pro
         return error;
     }
     if (server->protocol != protocol) {
-        return cw_server_fail(server, CW_EINVAL, "options of %s: the server speaks %s", protocol->name,
-                              server->protocol->name);
+        return cw_server_fail(server, CW_EINVAL, "options of %s: the server speaks %s",
+                              protocol->name, server->protocol->name);
     }
     tried = cw_service_new(&service, &complaint);
     if (!tried) {
-        return cw_server_fail(server, CW_EINVAL, "options of %s: %s", protocol->name, complaint.text);
+        return cw_server_fail(server, CW_EINVAL, "options of %s: %s", protocol->name,
+                              complaint.text);
     }
     cw_service_drop(tried);
     if (!server->protocol_options) {
         server->protocol_options = cw_alloc(protocol->options_size);
     }
     if (!server->protocol_options) {
-        return cw_server_fail(server, CW_ENOMEM, "options of %s: %s", protocol->name, cw_strerror(CW_ENOMEM));
+        return cw_server_fail(server, CW_ENOMEM, "options of %s: %s", protocol->name,
+                              cw_strerror(CW_ENOMEM));
     }
     memcpy(server->protocol_options, options, protocol->options_size);
     return CW_OK;
@@ -215,7 +217,8 @@ static void *copy(const void *memory, size_t size, bool *failed)
 
 static int check_listen(struct cw_server *server, const struct cw_listen_options *options)
 {
-    int given = (options->host || options->port != 0) + (options->unix_path != NULL) + (options->fd != 0);
+    int given =
+        (options->host || options->port != 0) + (options->unix_path != NULL) + (options->fd != 0);
 
     if (given > 1) {
         return cw_server_fail(server, CW_EINVAL,
@@ -249,7 +252,8 @@ int cw_server_listen(struct cw_server *server, const struct cw_listen_options *o
         return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
     }
     entry->options = *options;
-    entry->options.host = copy(options->host, options->host ? strlen(options->host) + 1 : 0, &failed);
+    entry->options.host =
+        copy(options->host, options->host ? strlen(options->host) + 1 : 0, &failed);
     entry->options.unix_path =
         copy(options->unix_path, options->unix_path ? strlen(options->unix_path) + 1 : 0, &failed);
     entry->options.service.options =
@@ -270,9 +274,10 @@ int cw_server_use(struct cw_server *server, struct cw_conn_middleware *middlewar
     int error = check_new(server, "use");
 
     if (error == CW_OK && !middleware) {
-        error = cw_server_fail(server, CW_ENOMEM, "use: the middleware could not be made (see the log)");
+        error = cw_server_fail(server, CW_ENOMEM,
+                               "use: the middleware could not be made (see the log)");
     }
-    if (error < 0) {
+    if (error < 0 || !middleware) {
         if (middleware && middleware->release) {
             middleware->release(middleware);
         }
@@ -296,8 +301,8 @@ static int make_origin(struct cw_server *server, struct cw_listen_entry *entry)
     if (given->protocol) {
         service = cw_service_new(given, &complaint);
         if (!service) {
-            return cw_server_fail(server, CW_EINVAL, "listen: service %s: %s", given->protocol->name,
-                                  complaint.text);
+            return cw_server_fail(server, CW_EINVAL, "listen: service %s: %s",
+                                  given->protocol->name, complaint.text);
         }
     } else {
         service = cw_service_hold(server->service);
@@ -351,7 +356,8 @@ static int make_loops(struct cw_server *server)
         .drain_ms = server->options.drain_ms,
     };
 
-    server->work = cw_work_pool_new((size_t)server->options.work_threads, (size_t)server->options.work_max);
+    server->work =
+        cw_work_pool_new((size_t)server->options.work_threads, (size_t)server->options.work_max);
     server->loops = cw_alloc_zero((size_t)workers * sizeof(struct cw_loop *));
     if (!server->work || !server->loops) {
         return cw_server_fail(server, CW_ENOMEM, "start: %s", cw_strerror(CW_ENOMEM));
@@ -362,7 +368,8 @@ static int make_loops(struct cw_server *server)
         setup.worker = i;
         server->loops[i] = cw_loop_create(&setup);
         if (!server->loops[i]) {
-            return cw_server_fail(server, CW_ENOMEM, "start: worker %u: out of memory or descriptors", i);
+            return cw_server_fail(server, CW_ENOMEM,
+                                  "start: worker %u: out of memory or descriptors", i);
         }
         if (cw_rooms_loop_init(server->loops[i]) < 0) {
             return cw_server_fail(server, CW_ENOMEM, "start: %s", cw_strerror(CW_ENOMEM));
@@ -382,11 +389,12 @@ static void raise_descriptors(const struct cw_server *server)
     }
     limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < need) {
-        cw_log(CW_LOG_WARNING, 0,
-               "the limit on descriptors is %llu; conns_max (%llu) needs %llu: raise it (ulimit -n) or lower "
-               "conns_max",
-               (unsigned long long)limit.rlim_cur, (unsigned long long)server->options.conns_max,
-               (unsigned long long)need);
+        cw_log(
+            CW_LOG_WARNING, 0,
+            "the limit on descriptors is %llu; conns_max (%llu) needs %llu: raise it (ulimit -n) or lower "
+            "conns_max",
+            (unsigned long long)limit.rlim_cur, (unsigned long long)server->options.conns_max,
+            (unsigned long long)need);
     }
 }
 
@@ -398,7 +406,8 @@ static int prepare(struct cw_server *server)
         return server->first_error;
     }
     if (!server->listens) {
-        return cw_server_fail(server, CW_EINVAL, "run: nothing to listen on; call cw_server_listen first");
+        return cw_server_fail(server, CW_EINVAL,
+                              "run: nothing to listen on; call cw_server_listen first");
     }
     error = make_services(server);
     error = error < 0 ? error : make_loops(server);
@@ -523,7 +532,8 @@ int cw_server_main(struct cw_server *server)
     int error = check_new(server, "main");
 
     if (error == CW_OK && !signals) {
-        error = cw_server_fail(server, CW_EDESCRIPTORS, "main: signals: %s", cw_strerror(CW_EDESCRIPTORS));
+        error = cw_server_fail(server, CW_EDESCRIPTORS, "main: signals: %s",
+                               cw_strerror(CW_EDESCRIPTORS));
     }
     if (error == CW_OK) {
         server->signals = signals;
@@ -685,7 +695,8 @@ static void walk_loop(struct cw_loop *loop, struct cw_conn *conn, void *arg)
     leave_walk(walk);
 }
 
-int cw_server_each_conn(struct cw_server *server, cw_conn_fn fn, void (*done)(void *user), void *user)
+int cw_server_each_conn(struct cw_server *server, cw_conn_fn fn, void (*done)(void *user),
+                        void *user)
 {
     struct cw_loop *first;
     struct walk *walk;

@@ -25,7 +25,7 @@ struct cw_server {
     const struct cw_protocol *protocol;
     struct cw_hooks hooks;
     void *user;
-    void *protocol_options; /* NULL: the defaults */
+    void *protocol_options;           /* NULL: the defaults */
     struct cw_server_options options; /* defaults filled in */
     struct cw_limits limits;
     bool out_max_given;
@@ -81,9 +81,10 @@ void cw_listeners_tell(struct cw_server *server);
 
 /* ---- middleware.c ---- */
 
-int cw_middleware_accept(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer,
-                         uint64_t *limit);
-void cw_middleware_gone(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer);
+int cw_middleware_accept(struct cw_server *server, struct cw_loop *loop,
+                         const struct cw_address *peer, uint64_t *limit);
+void cw_middleware_gone(struct cw_server *server, struct cw_loop *loop,
+                        const struct cw_address *peer);
 
 /* ---- ends ---- */
 

@@ -23,7 +23,8 @@ static int configure(struct cw_service_ref *ref, const struct cw_service *servic
     return protocol->configure ? protocol->configure(ref->options, complaint) : CW_OK;
 }
 
-struct cw_service_ref *cw_service_new(const struct cw_service *service, struct cw_complaint *complaint)
+struct cw_service_ref *cw_service_new(const struct cw_service *service,
+                                      struct cw_complaint *complaint)
 {
     struct cw_complaint ignored;
     struct cw_service_ref *ref;

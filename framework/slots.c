@@ -22,7 +22,8 @@ static bool add_block(struct cw_slots *slots)
     }
     if (slots->block_count == slots->block_cap) {
         uint32_t cap = slots->block_cap ? slots->block_cap * 2 : 16;
-        struct cw_slot_block **grown = cw_resize(slots->blocks, cap * sizeof(struct cw_slot_block *));
+        struct cw_slot_block **grown =
+            cw_resize(slots->blocks, cap * sizeof(struct cw_slot_block *));
         if (!grown) {
             return false;
         }

@@ -15,7 +15,8 @@ static int set(int fd, int level, int name, uint64_t value)
 {
     int number = value > INT_MAX ? INT_MAX : (int)value;
 
-    return setsockopt(fd, level, name, &number, sizeof number) == 0 ? CW_OK : cw_error_from_errno(errno);
+    return setsockopt(fd, level, name, &number, sizeof number) == 0 ? CW_OK
+                                                                    : cw_error_from_errno(errno);
 }
 
 /* The kernel counts these in whole seconds, and takes 1 to 32767. */
@@ -35,9 +36,12 @@ static int set_keepalive(int fd, const struct cw_tcp_options *options)
         return set(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
     }
     error = set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    error = error < 0 ? error : set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds(options->keepalive_ms, KEEPALIVE_MS));
+    error = error < 0
+                ? error
+                : set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds(options->keepalive_ms, KEEPALIVE_MS));
     error = error < 0 ? error
-                      : set(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds(options->keepalive_interval_ms, INTERVAL_MS));
+                      : set(fd, IPPROTO_TCP, TCP_KEEPINTVL,
+                            seconds(options->keepalive_interval_ms, INTERVAL_MS));
     return error < 0 ? error : set(fd, IPPROTO_TCP, TCP_KEEPCNT, probes > 127 ? 127 : probes);
 }
 

@@ -65,8 +65,8 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
     }
 }
 
-struct cw_timer *cw_timer_start(struct cw_loop *loop, uint64_t after_ms, uint64_t every_ms, cw_timer_fn fn,
-                                void *user)
+struct cw_timer *cw_timer_start(struct cw_loop *loop, uint64_t after_ms, uint64_t every_ms,
+                                cw_timer_fn fn, void *user)
 {
     struct timeval after = cw_timeval(after_ms);
     struct cw_timer *timer = cw_alloc_zero(sizeof *timer);
@@ -127,7 +127,8 @@ static void free_watch(struct cw_watch *watch)
     cw_release(watch);
 }
 
-struct cw_watch *cw_loop_watch(struct cw_loop *loop, int fd, unsigned events, cw_watch_fn fn, void *user)
+struct cw_watch *cw_loop_watch(struct cw_loop *loop, int fd, unsigned events, cw_watch_fn fn,
+                               void *user)
 {
     struct cw_watch *watch = cw_alloc_zero(sizeof *watch);
     short what = EV_PERSIST;
@@ -136,7 +137,8 @@ struct cw_watch *cw_loop_watch(struct cw_loop *loop, int fd, unsigned events, cw
     if (!watch) {
         return NULL;
     }
-    what = (short)(what | (events & CW_READABLE ? EV_READ : 0) | (events & CW_WRITABLE ? EV_WRITE : 0));
+    what = (short)(what | (events & CW_READABLE ? EV_READ : 0) |
+                   (events & CW_WRITABLE ? EV_WRITE : 0));
     watch->loop = loop;
     watch->fn = fn;
     watch->user = user;

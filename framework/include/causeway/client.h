@@ -62,11 +62,11 @@ struct cw_pool;
 
 /* Bounds of a pool. Zero means the default in every member. */
 struct cw_pool_options {
-    uint64_t conns_max;     /* 0: 8 */
-    uint64_t waiting_max;   /* callers waiting for one. 0: 1024 */
-    uint64_t waiting_ms;    /* longest wait. 0: 5000 */
-    uint64_t idle_ms;       /* an unused connection is closed after this. 0: 60000; CW_OFF */
-    uint64_t use_max;       /* uses before a connection is replaced. 0: no end */
+    uint64_t conns_max;   /* 0: 8 */
+    uint64_t waiting_max; /* callers waiting for one. 0: 1024 */
+    uint64_t waiting_ms;  /* longest wait. 0: 5000 */
+    uint64_t idle_ms;     /* an unused connection is closed after this. 0: 60000; CW_OFF */
+    uint64_t use_max;     /* uses before a connection is replaced. 0: no end */
     struct cw_connect_options connect; /* reconnect is not looked at: the pool does that */
 };
 

@@ -76,13 +76,21 @@ int cw_conn_send_source(struct cw_conn *conn, uint64_t len, cw_source_fn pull,
  * thread   loop thread */
 void cw_conn_source_ready(struct cw_conn *conn);
 
+/* A run of bytes of an open file. */
+struct cw_file_range {
+    int fd;
+    uint64_t offset;
+    uint64_t len;
+};
+
 /* Queues a range of a file, as cw_conn_send_source does with bytes; sent by the kernel (sendfile) where the
  * stream allows it. The descriptor is duplicated, so the caller's may be closed at once; the file must not
  * shrink below offset + len, or the connection is aborted.
  *
+ * range    borrowed for the call
  * returns  as cw_conn_send_source, and CW_EDESCRIPTORS
  * thread   loop thread */
-int cw_conn_send_file(struct cw_conn *conn, int fd, uint64_t offset, uint64_t len,
+int cw_conn_send_file(struct cw_conn *conn, const struct cw_file_range *range,
                       cw_source_done_fn done, void *user);
 
 /* ---- ending ---- */
@@ -188,13 +196,13 @@ void cw_conn_set_read(struct cw_conn *conn, uint64_t read_ms);
 
 /* TCP's own knobs. For a listener, an outgoing connection, or one open connection. */
 struct cw_tcp_options {
-    bool delay;                     /* Nagle's algorithm on. false: TCP_NODELAY */
-    uint64_t keepalive_ms;          /* silence before the first probe. 0: 300000; CW_OFF: no probes */
+    bool delay;            /* Nagle's algorithm on. false: TCP_NODELAY */
+    uint64_t keepalive_ms; /* silence before the first probe. 0: 300000; CW_OFF: no probes */
     uint64_t keepalive_interval_ms; /* between probes. 0: 30000 */
     uint64_t keepalive_probes;      /* unanswered probes that end it. 0: 4 */
-    uint64_t user_timeout_ms;       /* unacknowledged data may wait. 0: 30000; CW_OFF: the system's */
-    uint64_t send_buffer_bytes;     /* SO_SNDBUF. 0: the system's */
-    uint64_t receive_buffer_bytes;  /* SO_RCVBUF. 0: the system's */
+    uint64_t user_timeout_ms;   /* unacknowledged data may wait. 0: 30000; CW_OFF: the system's */
+    uint64_t send_buffer_bytes; /* SO_SNDBUF. 0: the system's */
+    uint64_t receive_buffer_bytes; /* SO_RCVBUF. 0: the system's */
 };
 
 /* Applies TCP options to an open connection; on a unix socket only the buffer sizes count.
@@ -208,15 +216,15 @@ int cw_conn_set_tcp(struct cw_conn *conn, const struct cw_tcp_options *options);
 
 /* What a connection has done so far. */
 struct cw_conn_stats {
-    uint64_t connected_at_ms; /* milliseconds since 1970 */
-    uint64_t idle_ms;         /* since the last byte in either direction */
-    uint64_t silent_ms;       /* since the last byte from the peer */
-    uint64_t bytes_in;        /* as the protocol saw them: plaintext */
-    uint64_t bytes_out;       /* taken by the stream, plaintext */
-    uint64_t messages_in;     /* handed to on_data */
-    uint64_t messages_out;    /* accepted from the application and from rooms */
+    uint64_t connected_at_ms;  /* milliseconds since 1970 */
+    uint64_t idle_ms;          /* since the last byte in either direction */
+    uint64_t silent_ms;        /* since the last byte from the peer */
+    uint64_t bytes_in;         /* as the protocol saw them: plaintext */
+    uint64_t bytes_out;        /* taken by the stream, plaintext */
+    uint64_t messages_in;      /* handed to on_data */
+    uint64_t messages_out;     /* accepted from the application and from rooms */
     uint64_t messages_dropped; /* by slow-receiver policies and rate limits */
-    uint64_t queued_bytes;    /* waiting in the output queue */
+    uint64_t queued_bytes;     /* waiting in the output queue */
 };
 
 /* Fills in the figures of one connection.

@@ -63,11 +63,11 @@ enum cw_error {
 
 /* How a connection ended when nothing went wrong; stands where an enum cw_error stands otherwise. */
 enum cw_close_code {
-    CW_BY_PEER = 1,  /* the peer ended it in good order */
-    CW_BY_APP = 2,   /* cw_conn_close or cw_close_id */
-    CW_BY_ABORT = 3, /* cw_conn_abort or cw_abort_id */
-    CW_BY_STOP = 4,  /* the server or loop is stopping */
-    CW_SWITCHED = 5, /* another service has taken over; the connection lives on */
+    CW_BY_PEER = 1,     /* the peer ended it in good order */
+    CW_BY_APP = 2,      /* cw_conn_close or cw_close_id */
+    CW_BY_ABORT = 3,    /* cw_conn_abort or cw_abort_id */
+    CW_BY_STOP = 4,     /* the server or loop is stopping */
+    CW_SWITCHED = 5,    /* another service has taken over; the connection lives on */
     CW_BY_PROTOCOL = 6, /* the protocol was done with it */
 };
 
@@ -108,9 +108,9 @@ struct cw_error_report {
 
 /* Why a connection ended. Handed to on_close and good until it returns. */
 struct cw_close_reason {
-    int code;           /* enum cw_close_code, or a negative enum cw_error */
-    int os_errno;       /* 0: not from the operating system */
-    uint32_t peer_code; /* the close code of the protocol (WebSocket); 0: it has none */
+    int code;                      /* enum cw_close_code, or a negative enum cw_error */
+    int os_errno;                  /* 0: not from the operating system */
+    uint32_t peer_code;            /* the close code of the protocol (WebSocket); 0: it has none */
     char text[CW_REASON_TEXT_MAX]; /* never empty */
 };
 

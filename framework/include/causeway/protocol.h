@@ -39,7 +39,7 @@ struct cw_complaint {
 
 /* A protocol: a constant table. Absent functions mean "not interested". */
 struct cw_protocol {
-    const char *name; /* lower case, as on the command line */
+    const char *name;   /* lower case, as on the command line */
     const char *scheme; /* of its addresses. NULL: tcp, or udp of a datagram protocol */
     enum cw_transport transport;
     size_t state_size;   /* bytes per connection; a pointer's worth is best: see cw_conn_state */
@@ -218,7 +218,8 @@ int cw_conn_switch(struct cw_conn *conn, struct cw_service_ref *service, void *h
  *
  * returns  yours, NULL: memory ran out or options are not allowed (complaint says which; may be NULL)
  * thread   any */
-struct cw_service_ref *cw_service_new(const struct cw_service *service, struct cw_complaint *complaint);
+struct cw_service_ref *cw_service_new(const struct cw_service *service,
+                                      struct cw_complaint *complaint);
 void cw_service_free(struct cw_service_ref *service);
 
 /* The state of the protocol in charge.

@@ -16,8 +16,9 @@ extern "C" {
 enum cw_slow_policy {
     CW_SLOW_DROP_NEWEST = 0, /* this message is dropped for that member */
     CW_SLOW_DROP_OLDEST = 1, /* room messages that wait in its queue make way, oldest first */
-    CW_SLOW_KEEP_LATEST = 2, /* all of this room's messages that wait make way: a ticker, a position */
-    CW_SLOW_CLOSE = 3,       /* the member is closed with CW_ESLOW */
+    CW_SLOW_KEEP_LATEST =
+        2,             /* all of this room's messages that wait make way: a ticker, a position */
+    CW_SLOW_CLOSE = 3, /* the member is closed with CW_ESLOW */
 };
 
 /* Rules of one room. Zero means the default in every member. */
@@ -129,11 +130,11 @@ void cw_room_list_free(struct cw_room_list *list);
 
 /* What has become of a room's messages. */
 struct cw_room_stats {
-    uint64_t sent;            /* calls of cw_room_send */
-    uint64_t delivered;       /* queued for a member */
-    uint64_t dropped_slow;    /* by the policy */
-    uint64_t dropped_kind;    /* the member's protocol could not carry it */
-    uint64_t closed_slow;     /* members closed by the policy */
+    uint64_t sent;         /* calls of cw_room_send */
+    uint64_t delivered;    /* queued for a member */
+    uint64_t dropped_slow; /* by the policy */
+    uint64_t dropped_kind; /* the member's protocol could not carry it */
+    uint64_t closed_slow;  /* members closed by the policy */
 };
 
 /* Figures of a room since somebody came into it.

@@ -50,8 +50,8 @@ struct cw_hooks {
     /* A listener is ready, at this real address; once per listener, on the thread of cw_server_run,
      * before any connection is accepted. `text` is its address as on the command line
      * (`tcp://127.0.0.1:7000`, `unix:/run/x`). */
-    void (*on_listening)(struct cw_server *server, const struct cw_address *address, const char *text,
-                         void *user);
+    void (*on_listening)(struct cw_server *server, const struct cw_address *address,
+                         const char *text, void *user);
 
     /* All loops have ended; nothing follows. On the thread of cw_server_run. */
     void (*on_stop)(struct cw_server *server, void *user);
@@ -90,29 +90,29 @@ struct cw_server_options {
     uint64_t idle_ms;          /* no byte in either direction. 0: 300000; CW_OFF */
     uint64_t read_ms;          /* no byte from the peer. 0: off */
     uint64_t write_ms;         /* bytes queued and none taken. 0: 30000; CW_OFF */
-    uint64_t handshake_ms;     /* from accept to on_connection. 0: 10000; CW_OFF */
-    uint64_t drain_ms;         /* after close: the peer takes no byte; at stop: in all. 0: 5000 */
-    uint64_t in_max_bytes;     /* input a protocol leaves unused. 0: 65536 */
-    uint64_t out_high_bytes;   /* send reports 1 above this, and reading stops. 0: 65536 */
-    uint64_t out_low_bytes;    /* on_drain at or under this. 0: half of out_high */
-    uint64_t out_max_bytes;    /* send refuses above this. 0: 1048576, or twice the service's largest
+    uint64_t handshake_ms;   /* from accept to on_connection. 0: 10000; CW_OFF */
+    uint64_t drain_ms;       /* after close: the peer takes no byte; at stop: in all. 0: 5000 */
+    uint64_t in_max_bytes;   /* input a protocol leaves unused. 0: 65536 */
+    uint64_t out_high_bytes; /* send reports 1 above this, and reading stops. 0: 65536 */
+    uint64_t out_low_bytes;  /* on_drain at or under this. 0: half of out_high */
+    uint64_t out_max_bytes;  /* send refuses above this. 0: 1048576, or twice the service's largest
                                   message where that is more */
-    uint64_t buffered_max_bytes; /* queued on all connections of one loop. 0: 1073741824 */
-    uint64_t accepts_per_turn; /* new connections between two looks at the others. 0: 64 */
-    uint64_t reads_per_turn_bytes; /* from one connection, before the others' turn. 0: 262144 */
-    uint64_t messages_per_turn; /* of one connection, before the others' turn. 0: 1024 */
-    uint64_t mailbox_max;      /* posts waiting for one loop. 0: 65536 */
-    uint64_t mailbox_max_bytes; /* messages waiting for one loop. 0: 67108864 */
-    uint64_t work_threads;     /* helper threads for cw_work, per server. 0: 4; at most 64 */
-    uint64_t work_max;         /* work waiting for them. 0: 1024 */
-    uint64_t rooms_max;        /* rooms at once. 0: 10000 */
-    uint64_t room_members_max; /* members of one room. 0: conns_max */
-    uint64_t rooms_per_conn_max;    /* rooms one connection may be in. 0: 64 */
-    uint64_t room_name_max_bytes;   /* 0: 128 */
+    uint64_t buffered_max_bytes;      /* queued on all connections of one loop. 0: 1073741824 */
+    uint64_t accepts_per_turn;        /* new connections between two looks at the others. 0: 64 */
+    uint64_t reads_per_turn_bytes;    /* from one connection, before the others' turn. 0: 262144 */
+    uint64_t messages_per_turn;       /* of one connection, before the others' turn. 0: 1024 */
+    uint64_t mailbox_max;             /* posts waiting for one loop. 0: 65536 */
+    uint64_t mailbox_max_bytes;       /* messages waiting for one loop. 0: 67108864 */
+    uint64_t work_threads;            /* helper threads for cw_work, per server. 0: 4; at most 64 */
+    uint64_t work_max;                /* work waiting for them. 0: 1024 */
+    uint64_t rooms_max;               /* rooms at once. 0: 10000 */
+    uint64_t room_members_max;        /* members of one room. 0: conns_max */
+    uint64_t rooms_per_conn_max;      /* rooms one connection may be in. 0: 64 */
+    uint64_t room_name_max_bytes;     /* 0: 128 */
     uint64_t room_presence_max_bytes; /* 0: 512 */
-    uint64_t keepalive_ms;     /* as in struct cw_tcp_options; a listener's own tcp.keepalive_ms wins */
-    bool half_open;            /* a peer that ended its input may still be sent to; on_end is told */
-    bool read_while_full;      /* go on reading from a connection whose own queue is above out_high */
+    uint64_t keepalive_ms; /* as in struct cw_tcp_options; a listener's own tcp.keepalive_ms wins */
+    bool half_open;        /* a peer that ended its input may still be sent to; on_end is told */
+    bool read_while_full;  /* go on reading from a connection whose own queue is above out_high */
 };
 
 /* Where to listen, and what is spoken there. */
@@ -262,12 +262,12 @@ int cw_server_each_conn(struct cw_server *server, cw_conn_fn fn, void (*done)(vo
 /* What a server has done so far, all workers together. */
 struct cw_server_stats {
     uint64_t conns_open;
-    uint64_t conns_total;           /* accepted and not refused */
-    uint64_t refused_conns_max;     /* each refusal is counted, whatever the log leaves out */
+    uint64_t conns_total;       /* accepted and not refused */
+    uint64_t refused_conns_max; /* each refusal is counted, whatever the log leaves out */
     uint64_t refused_conns_per_ip;
     uint64_t refused_middleware;
-    uint64_t refused_descriptors;   /* times accepting rested because descriptors ran out */
-    uint64_t closed_by_error;       /* connections that ended with an enum cw_error */
+    uint64_t refused_descriptors; /* times accepting rested because descriptors ran out */
+    uint64_t closed_by_error;     /* connections that ended with an enum cw_error */
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t messages_in;

@@ -23,22 +23,22 @@ enum cw_framing {
 /* Shape and limits of frames. Zero means the default in every member. */
 struct cw_framed_options {
     enum cw_framing framing;
-    uint64_t length_bytes;    /* 1, 2, 4 or 8. 0: 4. Fixed framing only, as all down to `keep_header` */
-    bool little_endian;       /* byte order of the length. false: big-endian, network order */
-    uint64_t length_offset;   /* bytes of the header before the length: skipped when they come, sent as zeros unless
+    uint64_t length_bytes; /* 1, 2, 4 or 8. 0: 4. Fixed framing only, as all down to `keep_header` */
+    bool little_endian;    /* byte order of the length. false: big-endian, network order */
+    uint64_t length_offset; /* bytes of the header before the length: skipped when they come, sent as zeros unless
                                  keep_header is set. 0: none; at most 64 */
-    bool length_with_header;  /* the length counts the header too */
-    int64_t adjustment;       /* body bytes = length on the wire + adjustment (- header); fits 32 bits */
-    bool keep_header;         /* the header is part of what on_data gets and of what is sent: the
+    bool length_with_header; /* the length counts the header too */
+    int64_t adjustment; /* body bytes = length on the wire + adjustment (- header); fits 32 bits */
+    bool keep_header;   /* the header is part of what on_data gets and of what is sent: the
                                  application fills in the bytes before the length, we the length. Whole
                                  frames only */
     uint64_t frame_max_bytes; /* the body, in both directions; one more is refused. 0: 65536, or what the length can
                                  say where that is less */
-    bool refuse_empty;        /* a body of 0 bytes is CW_EPROTO when it comes, CW_EKIND when it is sent */
+    bool refuse_empty; /* a body of 0 bytes is CW_EPROTO when it comes, CW_EKIND when it is sent */
     uint64_t stream_above_bytes; /* frames longer than this come in pieces: CW_BEGIN with `total`, CW_CHUNK …, CW_END.
                                  They need no memory, so frame_max_bytes then defaults to 4294967295. 0: never.
                                  Sending in pieces is always possible: exactly `total` bytes, nothing in between */
-    enum cw_kind kind;        /* what its messages are called, for receivers that tell kinds apart */
+    enum cw_kind kind; /* what its messages are called, for receivers that tell kinds apart */
 };
 
 /* Sets the options of a server made with cw_create_server(&cw_framed).

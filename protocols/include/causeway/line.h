@@ -16,12 +16,12 @@ extern const struct cw_protocol cw_line;
 
 /* Shape and limits of lines. Zero means the default in every member. */
 struct cw_line_options {
-    const char *delimiter;     /* 1 to 16 bytes, a C string. NULL: "\n", and on receipt a "\r" before it is
+    const char *delimiter; /* 1 to 16 bytes, a C string. NULL: "\n", and on receipt a "\r" before it is
                                   taken off too. Copied */
-    uint64_t line_max_bytes;   /* without the delimiter, in both directions; one more is refused. 0: 8192 */
-    bool keep_delimiter;       /* on_data gets it too; sending always adds it */
-    bool last_line_open;       /* input that ends without a delimiter is a last line, not CW_ETRUNCATED */
-    bool binary;               /* messages are CW_BINARY. false: CW_TEXT */
+    uint64_t line_max_bytes; /* without the delimiter, in both directions; one more is refused. 0: 8192 */
+    bool keep_delimiter; /* on_data gets it too; sending always adds it */
+    bool last_line_open; /* input that ends without a delimiter is a last line, not CW_ETRUNCATED */
+    bool binary;         /* messages are CW_BINARY. false: CW_TEXT */
 };
 
 /* Sets the options of a server made with cw_create_server(&cw_line).

@@ -10,12 +10,12 @@ extern "C" {
 
 /* Rules about addresses. Zero means the default in every member. */
 struct cw_ip_limit_options {
-    const char *const *allow;  /* CIDR texts, NULL at the end. NULL: everyone; an empty list: nobody. Unix
+    const char *const *allow; /* CIDR texts, NULL at the end. NULL: everyone; an empty list: nobody. Unix
                                   sockets always pass */
-    const char *const *deny;   /* the same; wins over allow. NULL: nobody */
-    uint64_t accepts;          /* new connections of one IPv4 address or IPv6 /64 … 0: no limit */
-    uint64_t per_ms;           /* … in this time, refilled evenly. 0: 1000 */
-    uint64_t addresses_max;    /* addresses remembered; the longest silent goes first. 0: 65536 */
+    const char *const *deny; /* the same; wins over allow. NULL: nobody */
+    uint64_t accepts;        /* new connections of one IPv4 address or IPv6 /64 … 0: no limit */
+    uint64_t per_ms;         /* … in this time, refilled evenly. 0: 1000 */
+    uint64_t addresses_max;  /* addresses remembered; the longest silent goes first. 0: 65536 */
 };
 
 /* Makes the middleware, for cw_server_use, which takes it over. A refused peer is CW_EDENIED (lists) or CW_ERATE.

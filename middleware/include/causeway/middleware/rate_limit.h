@@ -19,10 +19,10 @@ enum cw_rate_action {
  * larger than bytes_burst never passes. With CW_RATE_DROP a message in pieces is judged when it begins, by its
  * total. */
 struct cw_rate_limit_options {
-    uint64_t messages_per_s;   /* 0: no limit */
-    uint64_t messages_burst;   /* at once after a rest. 0: one second's worth */
-    uint64_t bytes_per_s;      /* bodies of messages. 0: no limit */
-    uint64_t bytes_burst;      /* 0: one second's worth */
+    uint64_t messages_per_s; /* 0: no limit */
+    uint64_t messages_burst; /* at once after a rest. 0: one second's worth */
+    uint64_t bytes_per_s;    /* bodies of messages. 0: no limit */
+    uint64_t bytes_burst;    /* 0: one second's worth */
     enum cw_rate_action action;
 };
 
