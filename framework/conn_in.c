@@ -6,8 +6,10 @@
 #include <assert.h>
 
 enum {
+    INBUF_TINY = 512,
     INBUF_SMALL = 4096,
     INBUF_MEDIUM = 16384,
+    DIRECT_GROWTH = 4, /* a direct read makes room for so many times what has arrived */
 };
 
 /* ---- the turn's list ---- */
@@ -101,12 +103,26 @@ void cw_conn_inbuf_free(struct cw_conn *conn)
     }
 }
 
+/* Few sizes, so that unused buffers fit the next need. */
+static size_t inbuf_cap(size_t need)
+{
+    static const size_t caps[] = {INBUF_TINY, INBUF_SMALL, INBUF_MEDIUM, CW_SCRATCH_BYTES,
+                                  2 * CW_SCRATCH_BYTES};
+
+    for (size_t i = 0; i < sizeof caps / sizeof caps[0]; i++) {
+        if (need <= caps[i]) {
+            return caps[i];
+        }
+    }
+    return need;
+}
+
 /* Makes room for `extra` bytes behind what waits. */
 static bool inbuf_reserve(struct cw_conn *conn, size_t extra)
 {
     struct cw_inbuf *in = conn->in;
     size_t need = extra + (in ? in->len : 0);
-    size_t cap = need <= INBUF_SMALL ? INBUF_SMALL : need <= INBUF_MEDIUM ? INBUF_MEDIUM : need;
+    size_t cap = inbuf_cap(need);
     struct cw_inbuf *grown;
 
     if (in && in->cap - in->start - in->len >= extra) {
@@ -117,10 +133,8 @@ static bool inbuf_reserve(struct cw_conn *conn, size_t extra)
         in->start = 0;
         return true;
     }
-    if (need > INBUF_MEDIUM && need <= 2 * CW_SCRATCH_BYTES) {
-        cap = need <= CW_SCRATCH_BYTES ? CW_SCRATCH_BYTES : 2 * CW_SCRATCH_BYTES;
-    } else if (in && need > INBUF_MEDIUM && cap < in->cap * 2) {
-        cap = in->cap * 2;
+    if (in && need > 2 * (size_t)CW_SCRATCH_BYTES && cap < in->cap * 2) {
+        cap = in->cap * 2; /* or a trickle would copy it all each time */
     }
     grown = inbuf_new(conn->loop, cap);
     if (!grown) {
@@ -351,10 +365,11 @@ static ptrdiff_t read_once(struct cw_conn *conn, size_t *fresh, size_t *asked)
     size_t direct = 0;
     ptrdiff_t n;
 
-    if (conn->in && want > conn->in->len && !(conn->flags & CW_DISCARD)) {
+    if (conn->in && conn->in->len >= INBUF_MEDIUM && want > conn->in->len &&
+        !(conn->flags & CW_DISCARD)) {
         /* Towards one message in one piece. Memory follows what has arrived, not what was announced. */
         size_t missing = want - conn->in->len;
-        size_t most = conn->in->len < CW_SCRATCH_BYTES ? CW_SCRATCH_BYTES : conn->in->len;
+        size_t most = conn->in->len * DIRECT_GROWTH;
 
         direct = missing < most ? missing : most;
         if (!inbuf_reserve(conn, direct)) {

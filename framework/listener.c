@@ -206,10 +206,10 @@ static int open_any(struct binding *binding)
     if (probe >= 0) {
         close(probe);
     }
-    if (has_ipv6) {
+    if (has_ipv6 || binding->entry->options.ipv6_only) {
         memcpy(&binding->system, &any6, sizeof any6);
         binding->len = sizeof any6;
-        binding->dual = true;
+        binding->dual = !binding->entry->options.ipv6_only;
     } else {
         memcpy(&binding->system, &any4, sizeof any4);
         binding->len = sizeof any4;
@@ -299,9 +299,13 @@ static int bind_unix(struct cw_server *server, struct cw_listen_entry *entry, in
 {
     mode_t mode = entry->options.unix_mode ? (mode_t)entry->options.unix_mode : 0600;
 
-    /* Before bind, so that the path never has wider permissions than it should. */
+    /* Before bind, so that the path never has wider permissions than it should; and behind it, for what the
+     * umask has taken away. */
     if (fchmod(fd, mode) < 0 || bind(fd, (const struct sockaddr *)path, sizeof *path) < 0) {
         return fail(server, entry, NULL, "bind", errno);
+    }
+    if (chmod(path->sun_path, mode) < 0) {
+        return fail(server, entry, NULL, "permissions", errno);
     }
     if (listen(fd, entry->options.backlog ? (int)entry->options.backlog : BACKLOG) < 0) {
         return fail(server, entry, NULL, "listen", errno);
@@ -428,7 +432,6 @@ static void refuse(struct cw_listener *listener, int fd, int code, const struct 
 {
     struct cw_loop_counters *counters = &listener->loop->counters;
 
-    close(fd);
     if (code == CW_ECONNSMAX) {
         cw_count(&counters->refused_conns_max, 1);
     } else if (code == CW_EADDRESSMAX) {
@@ -436,6 +439,7 @@ static void refuse(struct cw_listener *listener, int fd, int code, const struct 
     } else {
         cw_count(&counters->refused_middleware, 1);
     }
+    close(fd); /* behind the count: who sees the end finds it counted */
     cw_report_refused(listener->loop, listener->entry->origin->service, code, peer, limit);
 }
 

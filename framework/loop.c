@@ -367,16 +367,36 @@ static bool goes_on(const struct cw_loop *loop)
     return !cw_loop_is_idle(loop) || loop->timers || loop->watches;
 }
 
-int cw_loop_turns(struct cw_loop *loop)
+/* sendfile has no MSG_NOSIGNAL: to a peer that is gone it would end the process. */
+static void block_pipe(sigset_t *before)
 {
     sigset_t pipe;
-    int error = CW_OK;
 
-    /* sendfile to a peer that is gone would end the process. */
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
+    pthread_sigmask(SIG_BLOCK, &pipe, before);
+}
 
+/* Takes one that waits, or it would come now. */
+static void unblock_pipe(const sigset_t *before)
+{
+    const struct timespec now = {0};
+    sigset_t pipe;
+
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    if (!sigismember(before, SIGPIPE)) {
+        sigtimedwait(&pipe, NULL, &now);
+        pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
+    }
+}
+
+int cw_loop_turns(struct cw_loop *loop)
+{
+    sigset_t before;
+    int error = CW_OK;
+
+    block_pipe(&before);
     loop->thread = pthread_self();
     if (loop->phase == CW_LOOP_NEW) {
         loop->phase = CW_LOOP_RUNNING;
@@ -389,6 +409,7 @@ int cw_loop_turns(struct cw_loop *loop)
     if (loop->server) {
         shut(loop);
     }
+    unblock_pipe(&before);
     return error;
 }
 
@@ -402,6 +423,8 @@ int cw_loop_run(struct cw_loop *loop)
     if (loop->server || loop->phase == CW_LOOP_STOPPED) {
         return CW_ESTATE;
     }
+    cw_mailbox_run(&loop->mailbox, loop); /* posts made before are something to wait for */
+    cw_loop_end_turn(loop);
     error = cw_loop_turns(loop);
     if (loop->phase == CW_LOOP_DRAINING) {
         shut(loop);
@@ -413,6 +436,12 @@ int cw_loop_run(struct cw_loop *loop)
 
 static void close_for_stop(struct cw_conn *conn)
 {
+    if (conn->flags & CW_TOLD) {
+        /* Only a socket that waits for the peer's FIN, and it has waited. */
+        conn->flags |= CW_INPUT_ENDED;
+        cw_conn_at_turn_end(conn, CW_TURN_END);
+        return;
+    }
     cw_conn_end_with(conn, CW_BY_STOP);
     if (conn->phase == CW_PHASE_DRAINING) {
         cw_conn_schedule(conn);

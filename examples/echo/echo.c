@@ -9,12 +9,6 @@ static void echo(struct cw_conn *conn, const struct cw_message *msg, void *user)
     cw_conn_send(conn, msg);
 }
 
-/* With --half-open: what has come is on its way back, and that was all. */
-static void finish(struct cw_conn *conn, void *user)
-{
-    cw_conn_close(conn);
-}
-
 /* Whoever started this program waits for the line, so it must not stay in a buffer. */
 static void print_listening(struct cw_server *server, const struct cw_address *address,
                             const char *text, void *user)
@@ -23,8 +17,7 @@ static void print_listening(struct cw_server *server, const struct cw_address *a
     fflush(stdout);
 }
 
-static const struct cw_hooks hooks = {
-    .on_data = echo, .on_end = finish, .on_listening = print_listening};
+static const struct cw_hooks hooks = {.on_data = echo, .on_listening = print_listening};
 
 /* In the order of their names for --protocol. */
 enum { TCP, FRAMED, LINE };

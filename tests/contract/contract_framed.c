@@ -1,5 +1,7 @@
 #include "contract/laws.h"
 
+#include "conn_impl.h"
+
 #include <causeway/framed.h>
 
 #include <stdlib.h>
@@ -250,6 +252,15 @@ static const struct law_vector vectors[] = {
                  "begin binary 2\nchunk \"ab\"\nend\n",
     },
     {
+        .name = "netstring, in pieces, no comma",
+        .setup = FRAMED(.framing = CW_FRAMING_NETSTRING, .stream_above_bytes = 1),
+        .input = BYTES("5:hello;"),
+        .story = "open\nbegin binary 5\nchunk \"hello\"\n" REFUSED("CW_EPROTO",
+                                                                   "no comma behind a netstring"),
+        .output = BYTES("5:hello"),
+        .refused_at = 8,
+    },
+    {
         .name = "as a client",
         .setup = {.protocol = &cw_framed, .role = CW_CLIENT},
         SAME("\0\0\0\5hello"),
@@ -406,6 +417,21 @@ Test(framed, a_source_is_bytes_of_the_body_under_way)
     cr_assert_geq(send_part(rig, CW_CHUNK, "b", 0), 0);
     cr_assert_eq(send_part(rig, CW_END, "", 0), 0);
     expect_output(rig, (struct cw_span)BYTES("\0\0\0\5axxxb"));
+}
+
+Test(framed, an_incomplete_frame_asks_for_all_of_itself_and_no_more)
+{
+    struct rig *rig = open_rig(&(struct cw_framed_options){.framing = CW_FRAMING_NETSTRING});
+
+    rig_feed(rig, "2:ab,10:", 8);
+    cr_assert_eq(rig->messages, 1);
+    cr_assert_not_null(rig->conn->extra);
+    cr_assert_eq(rig->conn->extra->want, 14, "it waits for %zu bytes", rig->conn->extra->want);
+    rig_feed(rig, "0123456789", 10);
+    cr_assert_eq(rig->messages, 1);
+    rig_feed(rig, ",", 1);
+    cr_assert_eq(rig->messages, 2);
+    rig_free(rig);
 }
 
 static uint64_t key_for(const struct cw_framed_options *options)

@@ -173,6 +173,21 @@ Test(line, a_line_of_8192_bytes_passes_by_default_and_one_more_is_refused)
     free(text);
 }
 
+Test(line, a_trickled_line_is_not_scanned_twice)
+{
+    struct rig *rig = rig_new(&(struct rig_setup){
+        .protocol = &cw_line, .options = &(struct cw_line_options){.delimiter = "--"}});
+    uint64_t state[4] = {0};
+    uint8_t data[] = "abcdef-";
+
+    cr_assert_leq(cw_line.state_size, sizeof state);
+    cr_assert_eq(cw_line.on_bytes(rig->conn, state, data, 7), 0);
+    /* Who looks there again finds a delimiter now. */
+    memcpy(data, "--", 2);
+    cr_assert_eq(cw_line.on_bytes(rig->conn, state, data, 7), 0);
+    rig_free(rig);
+}
+
 Test(line, what_a_line_cannot_carry_is_refused_and_nothing_is_sent)
 {
     struct rig *rig = rig_new(&(struct rig_setup){.protocol = &cw_line});

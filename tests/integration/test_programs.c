@@ -160,8 +160,8 @@ Test(programs, a_drain_sends_what_was_accepted)
     got = rig_peer_receive_all(&peer);
     cr_expect_gt(got, 0);
     cr_expect_eq(got % (65536 + 4), 0, "whole frames: %zu", got);
-    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
     rig_peer_close(&peer);
+    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
 }
 
 Test(programs, the_echo_with_limits_echoes)

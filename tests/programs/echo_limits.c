@@ -10,7 +10,10 @@ int main(void)
     struct cw_server *server = cw_create_server(&cw_framed);
     cw_server_set_hooks(server, &(struct cw_hooks){.on_data = echo}, NULL);
     cw_server_listen(server, &(struct cw_listen_options){.port = 7000});
-    cw_server_configure(server, &(struct cw_server_options){
-        .workers = CW_PER_CORE, .idle_ms = 300000, .keepalive_ms = 300000, .conns_max = 10000, .conns_per_ip_max = 100});
+    cw_server_configure(server, &(struct cw_server_options){.workers = CW_PER_CORE,
+                                                            .idle_ms = 300000,
+                                                            .keepalive_ms = 300000,
+                                                            .conns_max = 10000,
+                                                            .conns_per_ip_max = 100});
     return cw_server_main(server);
 }

@@ -83,7 +83,8 @@ void rig_child_await_text(struct rig_child *child, const char *text)
             return;
         }
         if (!read_more(child, deadline)) {
-            rig_fail(__FILE__, __LINE__, "the child has ended without \"%s\": %s", text, child->text);
+            rig_fail(__FILE__, __LINE__, "the child has ended without \"%s\": %s", text,
+                     child->text);
         }
     }
 }
@@ -98,8 +99,7 @@ int rig_child_join(struct rig_child *child)
     uint64_t deadline = rig_now_ms() + RIG_DEADLINE_MS;
     int status = 0;
 
-    while (read_more(child, deadline)) {
-    }
+    while (read_more(child, deadline)) {}
     close(child->out);
     rig_check(waitpid(child->pid, &status, 0) == child->pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
@@ -121,6 +121,7 @@ long rig_child_cpu_ms(const struct rig_child *child)
     fclose(file);
     at = strrchr(text, ')'); /* the name may hold anything */
     rig_check(at);
-    rig_check(sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2);
+    rig_check(sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                     &system) == 2);
     return (long)((user + system) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
 }

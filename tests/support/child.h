@@ -9,7 +9,7 @@
 
 struct rig_child {
     pid_t pid;
-    int out; /* what it prints */
+    int out;         /* what it prints */
     char text[8192]; /* … so far, with a terminator */
     size_t len;
 };

@@ -30,6 +30,7 @@ struct rig_inside {
     bool input_ended;
     size_t allowance; /* bytes the peer still takes in this round */
     bool in_body;     /* the story's last line is a body that may go on */
+    bool paused;      /* by the deed: nothing may be delivered */
 };
 
 static uint64_t time_ms = 1000000;
@@ -168,6 +169,7 @@ static void do_deed(struct rig *rig, struct cw_conn *conn)
     switch (setup->deed) {
     case RIG_PAUSE:
         cw_conn_pause(conn);
+        rig->inside->paused = true;
         break;
     case RIG_CLOSE:
         cw_conn_close(conn);
@@ -194,6 +196,9 @@ static void on_data(struct cw_conn *conn, const struct cw_message *msg, void *us
     struct rig *rig = user;
 
     rig->messages++;
+    if (rig->inside->paused) {
+        tell(rig, "while paused: ");
+    }
     tell_message(rig, msg);
     if (rig->inside->setup.echo) {
         int result = cw_conn_send(conn, msg);
@@ -401,6 +406,7 @@ void rig_end(struct rig *rig)
 
 void rig_resume(struct rig *rig)
 {
+    rig->inside->paused = false;
     if (rig->conn != NULL) {
         cw_conn_resume(rig->conn);
     }

@@ -14,6 +14,7 @@
  * close CW_ETOOBIG: frame of 70000 bytes, limit 65536
  * ```
  *
+ * A message that comes while the connection is paused is told as `while paused: …`, which no expectation has.
  * Each body is overwritten as soon as it has been written down: whoever kept the span keeps rubbish. */
 #ifndef CAUSEWAY_TESTS_RIG_H
 #define CAUSEWAY_TESTS_RIG_H

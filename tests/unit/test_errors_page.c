@@ -57,3 +57,11 @@ Test(errors_page, every_code_has_one_row_with_its_number)
         cr_expect_eq(rows[i], 1, "%s", codes[i].name);
     }
 }
+
+Test(errors_page, every_code_has_its_name_and_a_sentence)
+{
+    for (size_t i = 0; i < CODES; i++) {
+        cr_expect_str_eq(cw_error_name(codes[i].number), codes[i].name);
+        cr_expect_str_neq(cw_strerror(codes[i].number), cw_strerror(-1000), "%s", codes[i].name);
+    }
+}

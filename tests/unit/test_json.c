@@ -192,8 +192,7 @@ Test(json, strings_are_utf8_of_the_shortest_form)
         "\"\xf1\x80\x80",
         "\"\xf1\x80\xc0\x80\"",
         "\"\xf1\x80\x80 \"",
-        "\xc2\xa0"
-        "1",
+        "\xc2\xa0[]",
         "\xef\xbb\xbf{}",
     };
 
