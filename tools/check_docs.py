@@ -4,6 +4,7 @@
 1. Every fenced block of C compiles:
        ```c        a file: with `int main` a whole program, else declarations and functions.
                    <causeway/causeway.h>, stdio.h, stdlib.h and string.h are included for it.
+       ```c file=PATH   the text of that file, letter by letter; then as ```c.
        ```c body   statements: put into a function that has `server`, `conn`, `loop`, `msg`, `http`,
                    `hooks` and `user` at hand.
 2. Every name in backticks exists: cw_…, CW_… and CAUSEWAY_… in the sources (with * or _ at the end: at
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import gen_api_docs
 import headers
+import quotes
 
 ROOT = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent).resolve()
 TOP = ["framework", "protocols", "middleware", "examples", "bench", "tests", "docs", "tools", "cmake", ".ci"]
@@ -68,7 +70,7 @@ def as_source(info, text, name, line):
     here = f'#line {line + 1} "{name}"\n'
     if info == "c body":
         return PRELUDE + BODY + here + text + "}\n"
-    if info != "c":
+    if info != "c" and not quotes.quoted_file(info):
         return None
     complete = re.search(r"\bint main\b", text) and "#include" in text
     return ("" if complete else PRELUDE) + here + text
@@ -77,7 +79,9 @@ def as_source(info, text, name, line):
 def compile_block(name, line, info, text):
     source = as_source(info, text, name, line)
     if source is None:
-        return [f"{name}:{line}: a block of C is marked `c` or `c body`, not `{info}`"]
+        return [f"{name}:{line}: a block of C is marked `c`, `c body` or `c file=PATH`, not `{info}`"]
+    if quotes.quoted_file(info) and quotes.wrong(ROOT, info, text):
+        return [f"{name}:{line}: {quotes.wrong(ROOT, info, text)}"]
     includes = [ROOT / layer / "include" for layer in headers.LAYERS] + [ROOT, ROOT / "framework"]
     command = [os.environ.get("CC", "cc"), "-xc", *FLAGS, *(f"-I{path}" for path in includes), "-"]
     result = subprocess.run(command, input=source, text=True, capture_output=True)
