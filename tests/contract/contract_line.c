@@ -147,7 +147,7 @@ Test(line, a_kept_delimiter_is_part_of_the_message)
         .protocol = &cw_line, .options = &(struct cw_line_options){.keep_delimiter = true}});
 
     rig_feed(rig, "hello\r\nworld\n", 13);
-    cr_assert_str_eq(rig_story(rig), "open\ntext \"hello\\x0d\\x0a\"\ntext \"world\\x0a\"\n");
+    cr_assert_str_eq(rig_told(rig), "open\ntext \"hello\\x0d\\x0a\"\ntext \"world\\x0a\"\n");
     rig_free(rig);
 }
 

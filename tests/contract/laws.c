@@ -45,8 +45,8 @@ static void expect_all(struct rig *rig, const struct law_vector *vector, const c
 {
     struct cw_span output = cw_span_of(rig->output.data, rig->output.len);
 
-    cr_assert_str_eq(rig_story(rig), vector->story, "%s, %s %zu:\n%s\ninstead of\n%s", vector->name,
-                     how, n, rig_story(rig), vector->story);
+    cr_assert_str_eq(rig_told(rig), vector->story, "%s, %s %zu:\n%s\ninstead of\n%s", vector->name,
+                     how, n, rig_told(rig), vector->story);
     cr_assert(cw_span_equal(output, vector->output),
               "%s, %s %zu: %zu bytes of output instead of %zu", vector->name, how, n, output.len,
               vector->output.len);
@@ -110,7 +110,7 @@ void law_of_refusal(const struct law_vector *vectors, size_t count)
 
         if (vector->refused_at > 0) {
             feed(rig, vector, 0, vector->refused_at - 1);
-            cr_assert_eq(rig->closes, 0, "%s: refused too early\n%s", vector->name, rig_story(rig));
+            cr_assert_eq(rig->closes, 0, "%s: refused too early\n%s", vector->name, rig_told(rig));
             feed(rig, vector, vector->refused_at - 1, vector->refused_at);
             cr_assert_eq(rig->closes, 1, "%s: byte %zu is not refused", vector->name,
                          vector->refused_at);
@@ -149,7 +149,7 @@ static bool close_in(const struct law_vector *vector, enum rig_deed deed, size_t
                      nth);
         cr_assert_eq(rig->closes, 1);
         cr_assert_eq(rig->code, deed == RIG_CLOSE ? CW_BY_APP : CW_BY_ABORT, "%s: %s", vector->name,
-                     rig_story(rig));
+                     rig_told(rig));
         cr_assert(begins_with(vector->output, &rig->output));
     }
     rig_free(rig);
@@ -170,7 +170,7 @@ void law_of_closing(const struct law_vector *vectors, size_t count)
 static bool fails_alike(const struct rig *rig, const struct law_vector *vector)
 {
     const char *expected = strstr(vector->story, "\nclose ");
-    const char *seen = strstr(rig_story(rig), "\nclose ");
+    const char *seen = strstr(rig_told(rig), "\nclose ");
 
     return rig->code < 0 && expected != NULL && seen != NULL &&
            strncmp(expected, seen, strcspn(expected, ":")) == 0;

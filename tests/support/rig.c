@@ -150,7 +150,7 @@ static void tell_end(struct rig *rig, const char *what, int code, const char *te
     tell(rig, "\n");
 }
 
-const char *rig_story(const struct rig *rig)
+const char *rig_told(const struct rig *rig)
 {
     return rig->story.data != NULL ? (const char *)rig->story.data : "";
 }
@@ -513,10 +513,10 @@ struct rig *rig_new(const struct rig_setup *setup)
 
 static void check_end(const struct rig *rig)
 {
-    bool opened = strncmp(rig_story(rig), "open\n", 5) == 0;
+    bool opened = strncmp(rig_told(rig), "open\n", 5) == 0;
 
     if (rig->closes != (opened ? 1u : 0u) || (opened && !rig->stream_closed)) {
-        fprintf(stderr, "rig_free: on_close came %zu times in\n%s", rig->closes, rig_story(rig));
+        fprintf(stderr, "rig_free: on_close came %zu times in\n%s", rig->closes, rig_told(rig));
         abort();
     }
 }

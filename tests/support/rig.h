@@ -101,6 +101,6 @@ void rig_resume(struct rig *rig);
 void rig_advance(struct rig *rig, uint64_t ms);
 
 /* The story so far, a C string. */
-const char *rig_story(const struct rig *rig);
+const char *rig_told(const struct rig *rig);
 
 #endif
