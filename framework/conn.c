@@ -337,6 +337,7 @@ int cw_conn_ready(struct cw_conn *conn)
         return cw_conn_proceed(conn);
     }
     conn->flags |= CW_OPENED;
+    cw_room_rekey(conn);
     if (hooks->on_connection) {
         hooks->on_connection(conn, conn->service->user);
     }
@@ -433,6 +434,7 @@ void cw_conn_do_switch(struct cw_conn *conn)
     extra->state = state;
     conn->flags |= CW_STATE_OUTSIDE;
     extra->handover = NULL;
+    cw_room_rekey(conn);
     if (conn->flags & CW_CLOSING) {
         /* The old service's on_close has closed it. */
         extra->handover = handover;
@@ -443,7 +445,6 @@ void cw_conn_do_switch(struct cw_conn *conn)
     if (!(conn->flags & CW_PROTOCOL_OPEN) && handover && extra->drop) {
         extra->drop(handover);
     }
-    cw_room_rekey(conn);
     cw_conn_schedule(conn);
 }
 

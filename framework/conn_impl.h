@@ -195,9 +195,16 @@ void cw_conn_at_turn_end(struct cw_conn *conn, unsigned what);
 
 void cw_conn_inbuf_free(struct cw_conn *conn);
 
-/* A shared payload behind what is queued, under a limit. room: whose policy may drop it; NULL: nobody.
- * returns as cw_conn_write, but never 1 */
-int cw_conn_share(struct cw_conn *conn, struct cw_payload *payload, const void *room, size_t max);
+/* A shared payload behind what is queued, if that is charged with no more than max, and all of it with no more than
+ * out_max. Nobody is told to wait: who sends to a room is somebody else.
+ *
+ * mark     of the room whose policy may drop it again; NULL: nobody may
+ * returns  0, CW_EFULL, CW_ETOOBIG, CW_ECLOSED, CW_ENOMEM */
+int cw_conn_share(struct cw_conn *conn, struct cw_payload *payload, struct cw_out_mark *mark,
+                  size_t max);
+
+/* What has to leave the queue before `len` more bytes are shared with it. */
+size_t cw_conn_excess(const struct cw_conn *conn, size_t len, size_t max);
 
 /* One message more that this connection did not get, or whose own was not heard. */
 void cw_conn_count_dropped(struct cw_conn *conn);

@@ -10,8 +10,8 @@ enum {
     IOV_MAX_GATHER = 64,
     DIRECT_MIN = 16384,       /* a write this large skips the queue when it can */
     FLUSH_PER_TURN = 1 << 20, /* bytes of one connection before the others' turn */
+    COPY_MAX = 256,           /* bytes of a shared message that is copied all the same */
     CONTROL_OVER_MAX = 4096,  /* what control bytes may take above out_max */
-    NODE_CHARGE = 64,         /* what a queued message costs beside its bytes */
 };
 
 /* ---- to the stream ---- */
@@ -23,7 +23,7 @@ static size_t own_bytes(const struct cw_conn *conn)
 
 static size_t charged(const struct cw_conn *conn)
 {
-    return conn->out ? conn->out->bytes + conn->out->shared_count * NODE_CHARGE : 0;
+    return conn->out ? cw_outq_charge(conn->out) : 0;
 }
 
 /* One offer to the stream. Returns bytes taken, 0 when it is blocked, or an enum cw_error. */
@@ -417,20 +417,69 @@ int cw_conn_write_control(struct cw_conn *conn, const struct cw_span *parts, siz
     return queue_parts(conn, parts, count, total);
 }
 
-int cw_conn_share(struct cw_conn *conn, struct cw_payload *payload, const void *room, size_t max)
+size_t cw_conn_excess(const struct cw_conn *conn, size_t len, size_t max)
+{
+    size_t out_max = conn->origin->limits.out_max;
+    size_t queued = charged(conn);
+    size_t soft = queued > max ? queued - max : 0;
+    size_t hard = queued > out_max || len > out_max - queued ? queued + len - out_max : 0;
+
+    return soft > hard ? soft : hard;
+}
+
+/* A small message is cheaper to copy than to point at. But a copy cannot be dropped any more, so only what the stream
+ * takes at once is copied: not while it is blocked, and not more than a small part of what may wait. */
+static bool is_worth_copying(struct cw_conn *conn, size_t len, size_t max)
+{
+    size_t limit = max / 4 < CW_OUT_GATHER_MAX ? max / 4 : CW_OUT_GATHER_MAX;
+
+    if (len > COPY_MAX || (conn->flags & CW_BLOCKED)) {
+        return false;
+    }
+    if (conn->out && conn->out->bytes + len > CW_OUT_GATHER_MAX) {
+        cw_conn_flush_quiet(conn);
+    }
+    return !(conn->flags & CW_BLOCKED) && len <= limit &&
+           (!conn->out || conn->out->bytes <= limit - len);
+}
+
+static bool share(struct cw_conn *conn, struct cw_payload *payload, struct cw_out_mark *mark,
+                  size_t max)
+{
+    struct cw_outq_pool *pool = &conn->loop->out_pool;
+    struct cw_span bytes = cw_payload_span(payload);
+    bool copies = is_worth_copying(conn, bytes.len, max);
+
+    if (conn->phase == CW_PHASE_CLOSED) {
+        return true; /* by what the stream said just now; told at the end of the turn */
+    }
+    if (!cw_outq_ensure(&conn->out, pool, conn->loop->now)) {
+        return false;
+    }
+    return copies ? cw_outq_copy(conn->out, pool, &bytes, 1, 0)
+                  : cw_outq_share(conn->out, pool, payload, mark);
+}
+
+int cw_conn_share(struct cw_conn *conn, struct cw_payload *payload, struct cw_out_mark *mark,
+                  size_t max)
 {
     struct cw_loop *loop = conn->loop;
-    int error;
+    size_t len = cw_payload_span(payload).len;
 
     if (!may_write(conn, false)) {
         return CW_ECLOSED;
     }
-    error = check_room(conn, cw_payload_span(payload).len, max);
-    if (error < 0 || cw_payload_span(payload).len == 0) {
-        return error;
+    if (len > conn->origin->limits.out_max) {
+        return CW_ETOOBIG;
     }
-    if (!cw_outq_ensure(&conn->out, &loop->out_pool, loop->now) ||
-        !cw_outq_share(conn->out, &loop->out_pool, payload, room)) {
+    if (cw_conn_excess(conn, len, max) > 0 || len > loop->buffered_max ||
+        loop->out_pool.bytes > loop->buffered_max - len) {
+        return CW_EFULL;
+    }
+    if (len == 0) {
+        return CW_OK;
+    }
+    if (!share(conn, payload, mark, max)) {
         cw_outq_settle(&conn->out, &loop->out_pool);
         return CW_ENOMEM;
     }

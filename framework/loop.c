@@ -367,6 +367,15 @@ static bool goes_on(const struct cw_loop *loop)
     return !cw_loop_is_idle(loop) || loop->timers || loop->watches;
 }
 
+/* Off the rule against global variables because a call that may come from any thread has to know, at no cost,
+ * whether it has come from a loop's own; and it is one for each thread. */
+static _Thread_local struct cw_loop *here;
+
+struct cw_loop *cw_loop_here(void)
+{
+    return here;
+}
+
 /* sendfile has no MSG_NOSIGNAL: to a peer that is gone it would end the process. */
 static void block_pipe(sigset_t *before)
 {
@@ -393,10 +402,12 @@ static void unblock_pipe(const sigset_t *before)
 
 int cw_loop_turns(struct cw_loop *loop)
 {
+    struct cw_loop *outer = here;
     sigset_t before;
     int error = CW_OK;
 
     block_pipe(&before);
+    here = loop;
     loop->thread = pthread_self();
     if (loop->phase == CW_LOOP_NEW) {
         loop->phase = CW_LOOP_RUNNING;
@@ -409,6 +420,7 @@ int cw_loop_turns(struct cw_loop *loop)
     if (loop->server) {
         shut(loop);
     }
+    here = outer;
     unblock_pipe(&before);
     return error;
 }

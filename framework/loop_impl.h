@@ -132,6 +132,9 @@ struct cw_loop_setup {
 
 struct cw_loop *cw_loop_create(const struct cw_loop_setup *setup);
 
+/* The loop whose thread this is; NULL: none's. thread: any */
+struct cw_loop *cw_loop_here(void);
+
 /* Runs turns until the loop has stopped. */
 int cw_loop_turns(struct cw_loop *loop);
 

@@ -12,7 +12,7 @@ enum { CLASS_REF = 0, CLASS_SMALL = 1, CLASS_LARGE = 2 };
 
 /* How many unused pieces a loop keeps. More go back to the allocator. */
 static const size_t keep_max[CW_OUT_CLASSES] = {4096, 512, 64};
-enum { KEEP_QUEUES_MAX = 4096 };
+enum { KEEP_QUEUES_MAX = 4096, PASS_MAX = 64 };
 
 static const size_t header_bytes = offsetof(struct cw_out_node, as);
 
@@ -78,6 +78,7 @@ static void node_end(struct cw_outq_pool *pool, struct cw_out_node *node, int co
 
 static void append(struct cw_outq *queue, struct cw_out_node *node)
 {
+    node->prev = queue->tail;
     if (queue->tail) {
         queue->tail->next = node;
     } else {
@@ -121,7 +122,7 @@ bool cw_outq_ensure(struct cw_outq **slot, struct cw_outq_pool *pool, uint32_t t
             return false;
         }
     }
-    *queue = (struct cw_outq){.since = tick};
+    *queue = (struct cw_outq){.since = tick, .gone = pool->last_serial};
     *slot = queue;
     return true;
 }
@@ -246,7 +247,7 @@ static struct cw_out_node *share_node(struct cw_outq_pool *pool, struct cw_paylo
         node->kind = CW_OUT_PAYLOAD;
         node->len = (uint32_t)len;
         node->as.shared.payload = cw_payload_hold(payload);
-        node->as.shared.room = NULL;
+        node->as.shared.serial = 0;
     }
     return node;
 }
@@ -259,19 +260,21 @@ static void append_shared(struct cw_outq *queue, struct cw_outq_pool *pool, stru
 }
 
 bool cw_outq_share(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_payload *payload,
-                   const void *room)
+                   struct cw_out_mark *mark)
 {
     struct cw_out_node *node = share_node(pool, payload);
 
     if (!node) {
         return false;
     }
-    node->as.shared.room = room;
     append_shared(queue, pool, node);
-    if (room) {
+    queue->shared_count++;
+    if (mark) {
+        node->as.shared.serial = ++pool->last_serial;
+        node->as.shared.before = *mark;
+        *mark = (struct cw_out_mark){node, node->as.shared.serial};
         queue->shared_bytes += node->len;
     }
-    queue->shared_count++;
     return true;
 }
 
@@ -346,11 +349,14 @@ struct cw_out_node *cw_outq_open_head(struct cw_outq *queue, struct cw_outq_pool
 
     if (node) {
         node->kind = CW_OUT_BYTES;
+        node->prev = NULL;
         node->next = queue->head;
-        queue->head = node;
-        if (!queue->tail) {
+        if (queue->head) {
+            queue->head->prev = node;
+        } else {
             queue->tail = node;
         }
+        queue->head = node;
     }
     return node;
 }
@@ -396,7 +402,32 @@ static void uncount(struct cw_outq *queue, struct cw_outq_pool *pool, const stru
     pool->bytes -= node->len;
     if (node->kind == CW_OUT_PAYLOAD) {
         queue->shared_count--;
-        queue->shared_bytes -= node->as.shared.room ? node->len : 0;
+        queue->shared_bytes -= node->as.shared.serial ? node->len : 0;
+    }
+}
+
+/* Takes a node out. */
+static void drop_node(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node, int code)
+{
+    if (node->prev) {
+        node->prev->next = node->next;
+    } else {
+        queue->head = node->next;
+    }
+    if (node->next) {
+        node->next->prev = node->prev;
+    } else {
+        queue->tail = node->prev;
+    }
+    uncount(queue, pool, node);
+    node_end(pool, node, code);
+}
+
+/* Serials grow along the queue, so whoever comes before this one has left it too, or cannot be dropped any more. */
+static void note_gone(struct cw_outq *queue, const struct cw_out_node *node)
+{
+    if (node->kind == CW_OUT_PAYLOAD && node->as.shared.serial > queue->gone) {
+        queue->gone = node->as.shared.serial;
     }
 }
 
@@ -414,7 +445,7 @@ void cw_outq_advance(struct cw_outq *queue, struct cw_outq_pool *pool, size_t n)
         queue->head->len -= (uint32_t)n;
         queue->bytes -= n;
         pool->bytes -= n;
-        if (queue->head->kind == CW_OUT_PAYLOAD && queue->head->as.shared.room) {
+        if (queue->head->kind == CW_OUT_PAYLOAD && queue->head->as.shared.serial) {
             queue->shared_bytes -= n;
         }
     }
@@ -422,41 +453,52 @@ void cw_outq_advance(struct cw_outq *queue, struct cw_outq_pool *pool, size_t n)
 
 void cw_outq_pop(struct cw_outq *queue, struct cw_outq_pool *pool, int code)
 {
-    struct cw_out_node *node = queue->head;
-
-    queue->head = node->next;
-    if (!queue->head) {
-        queue->tail = NULL;
-    }
-    uncount(queue, pool, node);
-    node_end(pool, node, code);
+    note_gone(queue, queue->head);
+    drop_node(queue, pool, queue->head, code);
 }
 
-size_t cw_outq_drop(struct cw_outq *queue, struct cw_outq_pool *pool, const void *room, size_t need)
+static bool may_drop(const struct cw_out_node *node)
 {
-    struct cw_out_node **link = &queue->head;
-    struct cw_out_node *last = NULL;
+    return node->kind == CW_OUT_PAYLOAD && node->as.shared.serial && !node->begun;
+}
+
+size_t cw_outq_drop_oldest(struct cw_outq *queue, struct cw_outq_pool *pool, size_t need)
+{
+    struct cw_out_node *node = queue->head;
     size_t dropped = 0;
     size_t freed = 0;
+    int passed = 0;
 
-    while (*link && freed < need) {
-        struct cw_out_node *node = *link;
-        bool droppable = node->kind == CW_OUT_PAYLOAD && !node->begun && node->as.shared.room &&
-                         (!room || node->as.shared.room == room);
+    /* What may not be dropped gathers at the head; looking past all of it each time would be quadratic. */
+    while (node && freed < need && queue->shared_bytes > 0 && passed < PASS_MAX) {
+        struct cw_out_node *next = node->next;
 
-        if (droppable) {
-            *link = node->next;
-            freed += node->len;
-            uncount(queue, pool, node);
-            node_end(pool, node, CW_OK);
+        if (may_drop(node)) {
+            freed += node->len + CW_OUT_NODE_CHARGE;
+            note_gone(queue, node);
+            drop_node(queue, pool, node, CW_OK);
             dropped++;
         } else {
-            last = node;
-            link = &node->next;
+            passed++;
         }
+        node = next;
     }
-    if (!*link) {
-        queue->tail = last;
+    return dropped;
+}
+
+size_t cw_outq_drop_marked(struct cw_outq *queue, struct cw_outq_pool *pool,
+                           struct cw_out_mark *mark)
+{
+    struct cw_out_mark at = *mark;
+    size_t dropped = 0;
+
+    while (at.serial > queue->gone && !at.node->begun) {
+        struct cw_out_mark before = at.node->as.shared.before;
+
+        drop_node(queue, pool, at.node, CW_OK);
+        dropped++;
+        at = before;
     }
+    *mark = (struct cw_out_mark){NULL, 0};
     return dropped;
 }

@@ -13,7 +13,13 @@
 
 enum cw_out_kind { CW_OUT_BYTES, CW_OUT_PAYLOAD, CW_OUT_SOURCE, CW_OUT_FILE };
 
-enum { CW_OUT_SMALL = 2048, CW_OUT_LARGE = 16384, CW_OUT_CLASSES = 3, CW_OUT_GATHER_MAX = 16384 };
+enum {
+    CW_OUT_SMALL = 2048,
+    CW_OUT_LARGE = 16384,
+    CW_OUT_CLASSES = 3,
+    CW_OUT_GATHER_MAX = 16384,
+    CW_OUT_NODE_CHARGE = 64, /* what a shared message costs beside its bytes */
+};
 
 struct cw_out_source {
     cw_source_fn pull;
@@ -31,8 +37,18 @@ struct cw_out_file {
     void *user;
 };
 
+struct cw_out_node;
+
+/* The last message of one room in one queue. Nodes are used again and again; the serial, which is not, tells whether
+ * this one still holds that message. */
+struct cw_out_mark {
+    struct cw_out_node *node;
+    uint64_t serial; /* 0: there is none */
+};
+
 struct cw_out_node {
     struct cw_out_node *next;
+    struct cw_out_node *prev; /* not kept while unused */
     uint8_t kind;
     uint8_t size_class; /* of the free lists; CW_OUT_CLASSES: straight from the allocator */
     bool begun;         /* its first byte is with the stream */
@@ -42,7 +58,8 @@ struct cw_out_node {
     union {
         struct {
             struct cw_payload *payload;
-            const void *room; /* the room whose policy may drop it; NULL: nobody may */
+            uint64_t serial;           /* of a room's message, growing along the queue; 0: no room's */
+            struct cw_out_mark before; /* the same room's message before this one */
         } shared;
         struct cw_out_source source;
         struct cw_out_file file;
@@ -54,8 +71,9 @@ struct cw_outq {
     struct cw_out_node *head;
     struct cw_out_node *tail;
     size_t bytes; /* copied and shared; sources and files do not count */
-    size_t shared_bytes;
-    size_t shared_count;
+    size_t shared_bytes; /* of rooms */
+    size_t shared_count; /* of rooms and others */
+    uint64_t gone; /* rooms' messages up to this serial have left it, or never were in it */
     uint32_t since; /* tick of the last progress, or of the first byte queued */
 };
 
@@ -65,7 +83,8 @@ struct cw_outq_pool {
     size_t count[CW_OUT_CLASSES];
     struct cw_outq *queues;
     size_t queue_count;
-    size_t bytes; /* in all queues of the loop */
+    size_t bytes;         /* in all queues of the loop */
+    uint64_t last_serial; /* of a room's message */
 };
 
 void cw_outq_pool_release(struct cw_outq_pool *pool);
@@ -83,9 +102,10 @@ void cw_outq_clear(struct cw_outq **slot, struct cw_outq_pool *pool, int code);
 bool cw_outq_copy(struct cw_outq *queue, struct cw_outq_pool *pool, const struct cw_span *parts,
                   size_t count, size_t skip);
 
-/* Takes a hold of its own on the payload. room may be NULL. */
+/* Takes a hold of its own on the payload. mark: of the room whose policy may drop it, moved on to this message; NULL:
+ * nobody may drop it. */
 bool cw_outq_share(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_payload *payload,
-                   const void *room);
+                   struct cw_out_mark *mark);
 
 /* Two payloads, or none. The first may be NULL. */
 bool cw_outq_share2(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_payload *first,
@@ -117,8 +137,18 @@ void cw_outq_advance(struct cw_outq *queue, struct cw_outq_pool *pool, size_t n)
 /* Takes off the head, telling a source `code`. */
 void cw_outq_pop(struct cw_outq *queue, struct cw_outq_pool *pool, int code);
 
-/* Drops shared messages of `room` (NULL: of any room) that are not begun, oldest first, until `need` bytes
- * are free'd. Returns how many messages went. */
-size_t cw_outq_drop(struct cw_outq *queue, struct cw_outq_pool *pool, const void *room, size_t need);
+/* What a queue counts for: its bytes, and something for each message that is held beside them. */
+static inline size_t cw_outq_charge(const struct cw_outq *queue)
+{
+    return queue->bytes + queue->shared_count * CW_OUT_NODE_CHARGE;
+}
+
+/* Drops rooms' messages that are not begun, oldest first, until `need` less is charged or none is near the head.
+ * Returns how many went. */
+size_t cw_outq_drop_oldest(struct cw_outq *queue, struct cw_outq_pool *pool, size_t need);
+
+/* Drops all of one room's messages that are not begun; touches no others. Returns how many went. */
+size_t cw_outq_drop_marked(struct cw_outq *queue, struct cw_outq_pool *pool,
+                           struct cw_out_mark *mark);
 
 #endif
