@@ -329,6 +329,7 @@ static void on_input_end(struct cw_conn *conn)
     uint8_t *data = left > 0 ? conn->in->bytes + conn->in->start : conn->loop->scratch;
     int answer = 0;
 
+    assert(may_feed(conn) || (conn->flags & CW_DISCARD)); /* nothing is left that could be fed */
     conn->flags |= CW_INPUT_ENDED;
     if (conn->flags & CW_CLOSING) {
         conn->flags &= ~(uint32_t)CW_AWAIT_FINISH;

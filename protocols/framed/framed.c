@@ -25,8 +25,7 @@ enum in_phase {
 };
 
 struct framed_state {
-    uint64_t in_len;       /* body of the frame under way */
-    uint64_t in_left;      /* in pieces: what of it has not come */
+    uint64_t in_left;      /* body of the frame under way; in pieces: what of it has not come */
     uint64_t out_left;     /* in pieces: what the application still has to send of its frame */
     uint8_t in_phase;      /* enum in_phase; whole frames stay in IN_HEAD */
     uint8_t in_header_len; /* of an incomplete whole frame; 0: its header is incomplete */
@@ -188,7 +187,7 @@ static ptrdiff_t wait_for_body(struct cw_conn *conn, struct framed_state *state,
                                const struct cw_frame_head *head, size_t trailer_len, size_t used)
 {
     if (used == 0) {
-        state->in_len = head->body_len;
+        state->in_left = head->body_len;
         state->in_header_len = (uint8_t)head->header_len;
         cw_conn_want(conn, head->header_len + (size_t)head->body_len + trailer_len);
     }
@@ -216,7 +215,6 @@ static ptrdiff_t begin_pieces(struct cw_conn *conn, struct framed_state *state,
                               const struct cw_frame_head *head)
 {
     state->in_phase = IN_BODY;
-    state->in_len = head->body_len;
     state->in_left = head->body_len;
     (void)deliver_piece(conn, CW_BEGIN, (struct cw_span){NULL, 0}, head->body_len);
     return (ptrdiff_t)head->header_len;
@@ -357,6 +355,15 @@ static int fail_inside(struct cw_conn *conn, uint64_t came, uint64_t body_len)
                         (unsigned long long)came, (unsigned long long)body_len);
 }
 
+static int fail_between_pieces(struct cw_conn *conn, uint64_t missing)
+{
+    if (missing == 0) {
+        return cw_conn_fail(conn, CW_ETRUNCATED, "input ended before the comma of a frame");
+    }
+    return cw_conn_fail(conn, CW_ETRUNCATED, "input ended, %llu bytes of a frame are missing",
+                        (unsigned long long)missing);
+}
+
 static int fail_in_header(struct cw_conn *conn, size_t came)
 {
     size_t header_len = cw_frame_header_len(cw_conn_options(conn));
@@ -374,13 +381,14 @@ static int end_input(struct cw_conn *conn, void *memory, uint8_t *data, size_t l
     const struct framed_state *state = memory;
 
     if (state->in_phase == IN_BODY || state->in_phase == IN_TRAILER) {
-        return fail_inside(conn, state->in_len - state->in_left, state->in_len);
+        return fail_between_pieces(conn, state->in_left);
     }
     if (len == 0) {
         return CW_OK;
     }
-    return state->in_header_len == 0 ? fail_in_header(conn, len)
-                                     : fail_inside(conn, len - state->in_header_len, state->in_len);
+    return state->in_header_len == 0
+               ? fail_in_header(conn, len)
+               : fail_inside(conn, len - state->in_header_len, state->in_left);
 }
 
 /* ---- out ---- */
