@@ -166,6 +166,31 @@ Test(recipes, notes_are_kept_for_a_while_and_then_forgotten)
     end(&child);
 }
 
+/* ---- room ---- */
+
+Test(recipes, what_one_says_in_a_room_all_others_hear_and_he_does_not)
+{
+    struct rig_child child;
+    uint16_t port = start(&child, "room");
+    struct rig_peer peers[6];
+
+    for (int i = 0; i < 6; i++) {
+        char welcome[64];
+        peers[i] = rig_peer_tcp(port);
+        snprintf(welcome, sizeof welcome, "welcome, there are %d of us\n", i + 1);
+        rig_peer_expect(&peers[i], welcome);
+    }
+    rig_peer_send_text(&peers[5], "hello all\n");
+    for (int i = 0; i < 5; i++) {
+        rig_peer_expect(&peers[i], "hello all\n");
+    }
+    rig_peer_expect_silence(&peers[5], 100);
+    for (int i = 0; i < 6; i++) {
+        rig_peer_close(&peers[i]);
+    }
+    end(&child);
+}
+
 /* ---- JSON ---- */
 
 static void expect_answer(struct rig_peer *peer, const char *request, const char *answer)
