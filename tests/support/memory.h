@@ -1,0 +1,22 @@
+#ifndef CAUSEWAY_TESTS_MEMORY_H
+#define CAUSEWAY_TESTS_MEMORY_H
+
+/* An allocator that counts, for the whole process. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Puts it in force. Before anything of Causeway exists. */
+void rig_memory_count(void);
+
+/* Calls that took memory since then (alloc, and resize that may have). */
+uint64_t rig_memory_calls(void);
+
+/* Pieces and bytes in use now. */
+int64_t rig_memory_pieces(void);
+int64_t rig_memory_bytes(void);
+
+/* The process's resident memory, in bytes. */
+size_t rig_memory_resident(void);
+
+#endif
