@@ -9,7 +9,7 @@
                    `hooks` and `user` at hand.
 2. Every name in backticks exists: cw_…, CW_… and CAUSEWAY_… in the sources (with * or _ at the end: at
    least one begins so), ./dev COMMAND in dev, and paths below the top folders of the tree
-   (`<x>` stands for any name).
+   (`<x>` stands for any name); suite::test in the tests.
 3. Every relative link leads somewhere, and its #anchor to a heading.
 4. Every declaration in a public header has a comment of its own, in the fixed order.
 5. docs/api is what tools/gen_api_docs.py makes of the headers. Its blocks are declarations from the
@@ -100,6 +100,15 @@ def source_words():
     return words
 
 
+def test_names():
+    """Every test as `suite::name`. The laws of protocols are tests of each suite that keeps them."""
+    texts = [path.read_text() for path in (ROOT / "tests").rglob("*.[ch]")]
+    tests = {f"{suite}::{name}" for text in texts for suite, name in re.findall(r"^Test\((\w+), (\w+)", text, re.M)}
+    laws = {name for text in texts for name in re.findall(r"^    Test\(suite, (\w+)\)", text, re.M)}
+    keepers = {suite for text in texts for suite in re.findall(r"^LAWS_HOLD\((\w+),", text, re.M)}
+    return tests | {f"{suite}::{law}" for suite in keepers for law in laws}
+
+
 def path_exists(word):
     base = word.split(":")[0].rstrip("/")
     pattern = re.sub(r"<[^>]*>", "*", base)
@@ -110,6 +119,8 @@ def path_exists(word):
 
 def unknown_names(span, words, commands):
     """What a code span names that is not there."""
+    if re.fullmatch(r"(?!causeway)[a-z]\w*::\w+", span) and span not in words:
+        yield span
     for name, star in re.findall(r"\b((?:cw|CW|CAUSEWAY)_\w*)(\*?)", span):
         prefix = star or name.endswith("_")
         if not (any(w.startswith(name) for w in words) if prefix else name in words):
@@ -176,7 +187,7 @@ def check_comments():
 
 
 def main():
-    words, found, jobs, count = source_words(), [], [], 0
+    words, found, jobs, count = source_words() | test_names(), [], [], 0
     commands = set(re.findall(r"^([\w| -]+)\)", (ROOT / "dev").read_text(), re.M))
     commands = {word for entry in commands for word in re.split(r"[| ]+", entry)}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
