@@ -191,6 +191,30 @@ Test(recipes, what_one_says_in_a_room_all_others_hear_and_he_does_not)
     end(&child);
 }
 
+/* ---- presence ---- */
+
+Test(recipes, those_who_are_here_know_of_each_other_and_hear_who_comes_and_goes)
+{
+    struct rig_child child;
+    uint16_t port = start(&child, "presence");
+    struct rig_peer ada = rig_peer_tcp(port);
+    struct rig_peer bob = rig_peer_tcp(port);
+
+    rig_peer_send_text(&ada, "hi ada\n");
+    rig_peer_expect(&ada, "welcome\n");
+    rig_peer_send_text(&bob, "hi bob\nhi again\n");
+    rig_peer_expect(&bob, "welcome\n? no\n");
+    rig_peer_expect(&ada, "+bob\n");
+    rig_peer_send_text(&ada, "who\n");
+    rig_peer_expect(&ada, "=ada\n=bob\n");
+    rig_peer_reset(&bob);
+    rig_peer_expect(&ada, "-bob\n");
+    rig_peer_send_text(&ada, "who\n");
+    rig_peer_expect(&ada, "=ada\n");
+    rig_peer_close(&ada);
+    end(&child);
+}
+
 /* ---- JSON ---- */
 
 static void expect_answer(struct rig_peer *peer, const char *request, const char *answer)
