@@ -137,6 +137,41 @@ void cw_loop_end_turn(struct cw_loop *loop)
     }
 }
 
+static void each_slot(struct cw_loop *loop, void (*fn)(struct cw_conn *conn))
+{
+    uint32_t end = loop->slots.block_count * CW_SLOT_BLOCK;
+
+    for (uint32_t slot = 0; slot < end; slot++) {
+        struct cw_conn *conn = cw_slots_at(&loop->slots, slot)->conn;
+        if (conn) {
+            fn(conn);
+        }
+    }
+}
+
+static void ask_again(struct cw_conn *conn)
+{
+    if ((conn->flags & CW_WANT_DRAIN) && !(conn->flags & CW_CLOSING)) {
+        cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
+    }
+}
+
+/* Whoever was refused because of what others had queued is told when there is room for what he had, and for an eighth
+ * of all, so that not every byte wakes everybody. */
+static void tell_of_room(struct cw_loop *loop)
+{
+    size_t room = loop->buffered_max / 8;
+
+    if (loop->refused_bytes == 0) {
+        return;
+    }
+    room = room < loop->refused_bytes ? loop->refused_bytes : room;
+    if (loop->out_pool.bytes <= loop->buffered_max - room) {
+        loop->refused_bytes = 0;
+        each_slot(loop, ask_again);
+    }
+}
+
 int cw_loop_turn(struct cw_loop *loop, bool wait)
 {
     int flags = wait && !loop->turn_head ? EVLOOP_ONCE : EVLOOP_NONBLOCK;
@@ -146,6 +181,7 @@ int cw_loop_turn(struct cw_loop *loop, bool wait)
     answer = event_base_loop(loop->base, flags);
     cw_loop_wake(loop);
     cw_loop_end_turn(loop);
+    tell_of_room(loop);
     return answer;
 }
 
@@ -261,18 +297,6 @@ static void abort_conn(struct cw_conn *conn)
 {
     if (conn->phase != CW_PHASE_CLOSED) {
         cw_conn_break_with(conn, CW_BY_STOP, 0, NULL);
-    }
-}
-
-static void each_slot(struct cw_loop *loop, void (*fn)(struct cw_conn *conn))
-{
-    uint32_t end = loop->slots.block_count * CW_SLOT_BLOCK;
-
-    for (uint32_t slot = 0; slot < end; slot++) {
-        struct cw_conn *conn = cw_slots_at(&loop->slots, slot)->conn;
-        if (conn) {
-            fn(conn);
-        }
     }
 }
 

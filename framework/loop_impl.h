@@ -79,6 +79,7 @@ struct cw_loop {
     size_t inbuf_count;
     struct cw_outq_pool out_pool;
     size_t buffered_max;
+    size_t refused_bytes; /* the most that did not fit under buffered_max since there was room; 0: nothing */
 
     struct cw_slots slots;
     struct event *sweep;
