@@ -349,6 +349,7 @@ void cw_loop_free(struct cw_loop *loop)
         shut(loop);
     }
     cw_timers_free(loop);
+    cw_clients_free(loop);
     cw_resolver_free(loop);
     cw_rooms_loop_free(loop);
     if (loop->owns_work) {
@@ -377,7 +378,8 @@ void cw_loop_free(struct cw_loop *loop)
 
 bool cw_loop_is_idle(const struct cw_loop *loop)
 {
-    return loop->slots.used == 0 && !loop->clients && loop->work_pending == 0 && !loop->turn_head;
+    return loop->slots.used == 0 && !loop->clients && loop->pool_waiting == 0 &&
+           loop->work_pending == 0 && !loop->turn_head;
 }
 
 static bool goes_on(struct cw_loop *loop)

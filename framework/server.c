@@ -2,7 +2,6 @@
 #include "server_impl.h"
 
 #include "conn_impl.h"
-#include "connector_impl.h"
 #include "ip_table.h"
 #include "report.h"
 #include "rooms/room_impl.h"
@@ -760,8 +759,5 @@ void cw_conn_ended(struct cw_conn *conn)
         cw_middleware_gone(loop->server, loop, &conn->peer);
         atomic_fetch_sub(&loop->server->conns_open, 1);
         cw_listeners_wake(loop);
-    }
-    if (conn->origin->role == CW_CLIENT) {
-        cw_client_conn_ended(conn);
     }
 }
