@@ -1,6 +1,7 @@
 /* The life of a connection: made, opened, switched, closed, told, freed. */
 #include "conn_impl.h"
 
+#include "connector_impl.h"
 #include "rooms/room_impl.h"
 #include "server_impl.h"
 
@@ -338,6 +339,9 @@ int cw_conn_ready(struct cw_conn *conn)
     }
     conn->flags |= CW_OPENED;
     cw_room_rekey(conn);
+    if (conn->origin->role == CW_CLIENT) {
+        cw_client_conn_opened(conn);
+    }
     if (hooks->on_connection) {
         hooks->on_connection(conn, conn->service->user);
     }
@@ -665,6 +669,9 @@ static void tell(struct cw_conn *conn)
         cw_middleware_close(conn);
     }
     close_protocol(conn);
+    if (conn->origin->role == CW_CLIENT) {
+        cw_client_conn_ended(conn);
+    }
     conn->flags = (conn->flags & ~(uint32_t)CW_ENDING) | CW_TOLD;
 }
 

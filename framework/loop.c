@@ -349,6 +349,7 @@ void cw_loop_free(struct cw_loop *loop)
         shut(loop);
     }
     cw_timers_free(loop);
+    cw_clients_free(loop);
     cw_resolver_free(loop);
     cw_rooms_loop_free(loop);
     if (loop->owns_work) {
@@ -377,18 +378,24 @@ void cw_loop_free(struct cw_loop *loop)
 
 bool cw_loop_is_idle(const struct cw_loop *loop)
 {
-    return loop->slots.used == 0 && !loop->clients && loop->work_pending == 0 && !loop->turn_head;
+    return loop->slots.used == 0 && !loop->clients && loop->pool_waiting == 0 &&
+           loop->work_pending == 0 && !loop->turn_head;
 }
 
-static bool goes_on(const struct cw_loop *loop)
+static bool goes_on(struct cw_loop *loop)
 {
+    if (loop->drain_over) {
+        return loop->slots.used > 0 ||
+               loop->turn_head; /* work that waits will not run: shut tells it */
+    }
     if (loop->phase == CW_LOOP_DRAINING) {
         return !cw_loop_is_idle(loop);
     }
     if (loop->server) {
         return true;
     }
-    return !cw_loop_is_idle(loop) || loop->timers || loop->watches;
+    return !cw_loop_is_idle(loop) || loop->timers || loop->watches ||
+           cw_mailbox_has_mail(&loop->mailbox);
 }
 
 /* Off the rule against global variables because a call that may come from any thread has to know, at no cost,
@@ -459,8 +466,6 @@ int cw_loop_run(struct cw_loop *loop)
     if (loop->server || loop->phase == CW_LOOP_STOPPED) {
         return CW_ESTATE;
     }
-    cw_mailbox_run(&loop->mailbox, loop); /* posts made before are something to wait for */
-    cw_loop_end_turn(loop);
     error = cw_loop_turns(loop);
     if (loop->phase == CW_LOOP_DRAINING) {
         shut(loop);
@@ -484,13 +489,19 @@ static void close_for_stop(struct cw_conn *conn)
     }
 }
 
+static void end_drain(struct cw_loop *loop)
+{
+    loop->drain_over = true;
+    each_slot(loop, abort_conn);
+}
+
 void cw_loop_on_drain_over(evutil_socket_t fd, short events, void *arg)
 {
     struct cw_loop *loop = arg;
 
     (void)fd;
     (void)events;
-    each_slot(loop, abort_conn);
+    end_drain(loop);
 }
 
 void cw_loop_begin_stop(struct cw_loop *loop)
@@ -499,7 +510,7 @@ void cw_loop_begin_stop(struct cw_loop *loop)
 
     loop->stops++;
     if (loop->stops > 1) {
-        each_slot(loop, abort_conn);
+        end_drain(loop);
         return;
     }
     loop->phase = CW_LOOP_DRAINING;

@@ -93,7 +93,11 @@ struct cw_loop {
     struct cw_timer *timers;
     struct cw_watch *watches;
     struct cw_client *clients;
-    uint64_t client_last;
+    struct cw_client **client_table; /* by id */
+    size_t client_table_size;        /* a power of two; 0: none yet */
+    size_t client_count;
+    int64_t client_last;
+    size_t pool_waiting; /* callers who wait for a connection of a pool */
     struct cw_resolver *resolver;
     struct cw_room_set *rooms;
     struct cw_work_pool *work; /* shared by a server's loops */
@@ -103,6 +107,7 @@ struct cw_loop {
 
     struct event *drain_timer;
     unsigned stops; /* asked for so often */
+    bool drain_over;
     uint64_t drain_ms;
     struct cw_stop_hook *stop_hooks;
     pthread_t thread;

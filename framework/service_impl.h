@@ -7,6 +7,8 @@
 
 #include <stdatomic.h>
 
+struct cw_client;
+
 struct cw_service_ref {
     atomic_size_t holds;
     const struct cw_protocol *protocol;
@@ -41,8 +43,9 @@ struct cw_origin {
     struct cw_service_ref *service;
     struct cw_limits limits;
     enum cw_role role;
-    int64_t client;      /* CW_CLIENT: the client's id */
-    bool counts_address; /* CW_SERVER: its peers are counted by address */
+    int64_t client;          /* CW_CLIENT: the client's id */
+    struct cw_client *owner; /* CW_CLIENT: NULL once the client has ended */
+    bool counts_address;     /* CW_SERVER: its peers are counted by address */
 };
 
 /* Takes over one hold of the service. NULL: no memory (the hold stays the caller's). */

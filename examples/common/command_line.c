@@ -134,18 +134,24 @@ enum { COMMON_COUNT = sizeof common / sizeof common[0] };
 struct reader {
     const struct program *program;
     struct option_entry common[COMMON_COUNT];
-    char port[8];      /* the default, for --help */
+    size_t common_count; /* 0: the program has its own only */
+    char port[8];        /* the default, for --help */
+    struct command_line *line;
     bool host_or_port; /* was given */
     FILE *err;
 };
 
 static void aim_common(struct reader *reader, struct command_line *line)
 {
-    for (size_t i = 0; i < COMMON_COUNT; i++) {
+    const char *port_name = reader->program->port_name;
+
+    reader->common_count = reader->program->own_only ? 0 : COMMON_COUNT;
+    for (size_t i = 0; i < reader->common_count; i++) {
         reader->common[i] = common[i].entry;
         reader->common[i].into = (char *)line + common[i].offset;
         if (reader->common[i].kind == OPTION_PORT) {
             reader->common[i].standard = reader->port;
+            reader->common[i].name = port_name == NULL ? "port" : port_name;
         }
     }
 }
@@ -153,10 +159,10 @@ static void aim_common(struct reader *reader, struct command_line *line)
 /* The common options first, then the program's own; NULL behind the last. */
 static const struct option_entry *entry_at(const struct reader *reader, size_t index)
 {
-    if (index < COMMON_COUNT) {
+    if (index < reader->common_count) {
         return &reader->common[index];
     }
-    index -= COMMON_COUNT;
+    index -= reader->common_count;
     return index < reader->program->own_count ? &reader->program->own[index] : NULL;
 }
 
@@ -358,8 +364,8 @@ static enum command_line_outcome read_option(struct reader *reader, char *const 
         return COMMAND_LINE_WRONG;
     }
     (*argv) += **argv != NULL;
-    reader->host_or_port =
-        reader->host_or_port || strcmp(name, "host") == 0 || strcmp(name, "port") == 0;
+    reader->host_or_port = reader->host_or_port || entry->into == &reader->line->listen.host ||
+                           entry->into == &reader->line->listen.port;
     return set_value(reader, entry, text);
 }
 
@@ -380,11 +386,13 @@ static void print_help(const struct reader *reader, FILE *out)
 {
     const struct program *program = reader->program;
 
-    fprintf(out, "Usage: %s [options]\n\n%s\n\n", program->name, program->about);
+    fprintf(out, "Usage: %s%s%s [options]\n\n%s\n\n", program->name,
+            program->arguments == NULL ? "" : " ",
+            program->arguments == NULL ? "" : program->arguments, program->about);
     for (size_t i = 0; i < program->own_count; i++) {
         print_entry(out, &program->own[i]);
     }
-    for (size_t i = 0; i < COMMON_COUNT; i++) {
+    for (size_t i = 0; i < reader->common_count; i++) {
         print_entry(out, &reader->common[i]);
     }
     fprintf(out, "  %-36s  %s\n", "--help", "print this and exit");
@@ -414,7 +422,7 @@ static enum command_line_outcome read_all(struct reader *reader, char *const *ar
 enum command_line_outcome command_line_read(struct command_line *line, const struct program *program,
                                             char *const *argv, FILE *out, FILE *err)
 {
-    struct reader reader = {.program = program, .err = err};
+    struct reader reader = {.program = program, .line = line, .err = err};
 
     memset(line, 0, sizeof *line);
     line->listen.host = "127.0.0.1";
@@ -427,7 +435,8 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
     }
     if (reader.host_or_port) {
         fprintf(begin_complaint(&reader),
-                "--unix stands instead of --host and --port, not beside them\n");
+                "--unix stands instead of --host and --%s, not beside them\n",
+                program->port_name == NULL ? "port" : program->port_name);
         return COMMAND_LINE_WRONG;
     }
     line->listen.host = NULL;

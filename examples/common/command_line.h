@@ -40,6 +40,9 @@ struct program {
     uint16_t port;     /* the default of --port */
     const struct option_entry *own;
     size_t own_count;
+    const char *port_name; /* what --port is called here. NULL: port */
+    const char *arguments; /* for --help: what stands between the name and the options. NULL: nothing */
+    bool own_only;         /* it does not listen: there are no common options */
 };
 
 /* What the common options fill in. */

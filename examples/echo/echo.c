@@ -45,7 +45,11 @@ int main(int argc, char **argv)
          .about = "what to speak",
          .choices = names},
     };
-    const struct program program = {"echo", "Sends back what it receives.", 7000, own, 1};
+    const struct program program = {.name = "echo",
+                                    .about = "Sends back what it receives.",
+                                    .port = 7000,
+                                    .own = own,
+                                    .own_count = 1};
     struct command_line line;
 
     switch (command_line_read(&line, &program, argv, stdout, stderr)) {

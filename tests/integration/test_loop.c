@@ -448,24 +448,24 @@ Test(loop, more_work_than_may_wait_is_refused_and_nothing_of_it_runs)
     cr_expect_eq(atomic_load(&jobs[THREADS + WAITING - 1].dones), 1);
 }
 
-static void stop_soon(struct cw_loop *on, void *user)
+static pthread_t gate_keeper;
+
+/* Long enough for the loop to be where it waits for the work; any time is right. */
+static void *open_late(void *arg)
 {
-    cw_loop_stop(on);
+    uint64_t until = rig_now_ms() + 50;
+
+    while (rig_rest(until)) {}
+    atomic_store((atomic_bool *)arg, true);
+    return NULL;
 }
 
-static void open_gate(struct cw_loop *on, void *user)
+/* Four pieces that wait for the gate, and three behind them; stops come from timers. */
+static void stop_with_work(unsigned stops, struct job *begun, struct job *waiting)
 {
-    atomic_store((atomic_bool *)user, true);
-}
-
-Test(loop, a_stop_waits_for_work_that_has_begun_and_tells_the_rest_that_it_will_not_run)
-{
-    enum { THREADS = 4 };
-    struct job begun[THREADS] = {{0}};
-    struct job waiting[3] = {{0}};
     atomic_bool gate = false;
 
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < 4; i++) {
         begun[i].gate = &gate;
         cr_assert_eq(cw_work(loop, do_job, job_done, &begun[i]), CW_OK);
         rig_await(atomic_load(&begun[i].runs) == 1);
@@ -473,19 +473,42 @@ Test(loop, a_stop_waits_for_work_that_has_begun_and_tells_the_rest_that_it_will_
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(cw_work(loop, do_job, job_done, &waiting[i]), CW_OK);
     }
-    cw_timer_start(loop, 1, 0, stop_soon, NULL);
-    cw_timer_start(loop, 60, 0, open_gate, &gate);
+    for (unsigned i = 0; i < stops; i++) {
+        cw_loop_stop(loop);
+    }
+    cr_assert_eq(pthread_create(&gate_keeper, NULL, open_late, &gate), 0);
     cr_expect_eq(cw_loop_run(loop), CW_OK);
-    for (int i = 0; i < THREADS; i++) {
+    pthread_join(gate_keeper, NULL);
+    for (int i = 0; i < 4; i++) {
         cr_expect_eq(atomic_load(&begun[i].dones), 1);
         cr_expect_eq(begun[i].code, CW_OK);
     }
+    cr_expect_eq(cw_work(loop, do_job, job_done, &begun[0]), CW_ESTOPPED);
+}
+
+Test(loop, a_stop_lets_work_that_waits_finish_within_the_drain_time)
+{
+    static struct job begun[4];
+    static struct job waiting[3];
+
+    stop_with_work(1, begun, waiting);
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(atomic_load(&waiting[i].dones), 1);
+        cr_expect_eq(waiting[i].code, CW_OK);
+    }
+}
+
+Test(loop, a_second_stop_waits_for_work_that_has_begun_and_tells_the_rest_that_it_will_not_run)
+{
+    static struct job begun[4];
+    static struct job waiting[3];
+
+    stop_with_work(2, begun, waiting);
     for (int i = 0; i < 3; i++) {
         cr_expect_eq(atomic_load(&waiting[i].dones), 1);
         cr_expect_eq(waiting[i].code, CW_ESTOPPED);
         cr_expect_eq(atomic_load(&waiting[i].runs), 0);
     }
-    cr_expect_eq(cw_work(loop, do_job, job_done, &begun[0]), CW_ESTOPPED);
 }
 
 static void work_again(struct cw_loop *on, int code, void *arg)

@@ -14,17 +14,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int begin(struct rig_child *child)
+static int begin(struct rig_child *child, int input)
 {
     int ends[2];
     int answer;
 
     memset(child, 0, sizeof *child);
+    child->in = -1;
     rig_check(pipe2(ends, O_CLOEXEC) == 0);
     answer = child->pid = fork();
     rig_check(answer >= 0);
     if (answer == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (input >= 0) {
+            dup2(input, STDIN_FILENO);
+        }
         dup2(ends[1], STDOUT_FILENO);
         dup2(ends[1], STDERR_FILENO);
         close(ends[0]);
@@ -34,18 +38,51 @@ static int begin(struct rig_child *child)
     return answer;
 }
 
+static void become(const char *path, char *const *arguments)
+{
+    execv(path, arguments);
+    fprintf(stderr, "cannot start %s: %s\n", path, strerror(errno));
+    _exit(127);
+}
+
 void rig_child_start(struct rig_child *child, const char *path, char *const *arguments)
 {
-    if (begin(child) == 0) {
-        execv(path, arguments);
-        fprintf(stderr, "cannot start %s: %s\n", path, strerror(errno));
-        _exit(127);
+    if (begin(child, -1) == 0) {
+        become(path, arguments);
+    }
+}
+
+void rig_child_start_fed(struct rig_child *child, const char *path, char *const *arguments)
+{
+    int ends[2];
+
+    rig_check(pipe2(ends, O_CLOEXEC) == 0);
+    if (begin(child, ends[0]) == 0) {
+        become(path, arguments);
+    }
+    close(ends[0]);
+    child->in = ends[1];
+}
+
+void rig_child_type(struct rig_child *child, const char *line)
+{
+    size_t len = strlen(line);
+
+    rig_check(write(child->in, line, len) == (ssize_t)len);
+    rig_check(write(child->in, "\n", 1) == 1);
+}
+
+void rig_child_end_input(struct rig_child *child)
+{
+    if (child->in >= 0) {
+        close(child->in);
+        child->in = -1;
     }
 }
 
 void rig_child_fork(struct rig_child *child, int (*fn)(void *arg), void *arg)
 {
-    if (begin(child) == 0) {
+    if (begin(child, -1) == 0) {
         int answer = fn(arg);
         fflush(NULL);
         _exit(answer);
@@ -99,6 +136,7 @@ int rig_child_join(struct rig_child *child)
     uint64_t deadline = rig_now_ms() + RIG_DEADLINE_MS;
     int status = 0;
 
+    rig_child_end_input(child);
     while (read_more(child, deadline)) {}
     close(child->out);
     rig_check(waitpid(child->pid, &status, 0) == child->pid);

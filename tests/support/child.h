@@ -10,12 +10,22 @@
 struct rig_child {
     pid_t pid;
     int out;         /* what it prints */
+    int in;          /* what it reads, when it was started fed; otherwise -1 */
     char text[8192]; /* … so far, with a terminator */
     size_t len;
 };
 
 /* Starts a program. arguments: its argv, ended with NULL. */
 void rig_child_start(struct rig_child *child, const char *path, char *const *arguments);
+
+/* The same, and what it reads comes from the test: write to child->in. rig_child_join ends that. */
+void rig_child_start_fed(struct rig_child *child, const char *path, char *const *arguments);
+
+/* Types a line; its end is added. */
+void rig_child_type(struct rig_child *child, const char *line);
+
+/* Ends what it reads: Ctrl-D. */
+void rig_child_end_input(struct rig_child *child);
 
 /* Runs fn(arg) in a child process, which ends with what it returns. What it prints is read too. */
 void rig_child_fork(struct rig_child *child, int (*fn)(void *arg), void *arg);

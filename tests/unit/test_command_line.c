@@ -28,7 +28,11 @@ static const struct option_entry own[] = {
     {.name = "nickname", .kind = OPTION_TEXT, .into = &nickname, .value = "NAME", .about = "yours"},
     {.name = "loud", .kind = OPTION_SWITCH, .into = &loud, .about = "be heard"},
 };
-static const struct program program = {"echo", "Sends back what it receives.", 7000, own, 3};
+static const struct program program = {.name = "echo",
+                                       .about = "Sends back what it receives.",
+                                       .port = 7000,
+                                       .own = own,
+                                       .own_count = 3};
 
 static void keep(FILE *stream, char **written, char *text, size_t cap)
 {
@@ -275,4 +279,43 @@ Test(command_line, a_program_may_be_started_without_its_name)
     char *const nothing[] = {NULL};
 
     cr_expect_eq(command_line_read(&line, &program, nothing, stdout, stderr), COMMAND_LINE_RUN);
+}
+
+Test(command_line, a_program_may_call_its_port_by_another_name)
+{
+    const struct program chat = {
+        .name = "chat", .about = "A chat.", .port = 7340, .port_name = "tcp-port"};
+    char *const argv[] = {(char[]){"chat"}, (char[]){"--tcp-port"}, (char[]){"1"}, NULL};
+    char *const old[] = {(char[]){"chat"}, (char[]){"--port"}, (char[]){"1"}, NULL};
+    char *const both[] = {(char[]){"chat"}, (char[]){"--tcp-port=1"}, (char[]){"--unix=x"}, NULL};
+
+    cr_assert_eq(command_line_read(&line, &chat, argv, stdout, stderr), COMMAND_LINE_RUN);
+    cr_expect_eq(line.listen.port, 1);
+    cr_expect_eq(command_line_read(&line, &chat, old, stdout, stderr), COMMAND_LINE_WRONG);
+    cr_expect_eq(command_line_read(&line, &chat, both, stdout, stderr), COMMAND_LINE_WRONG);
+}
+
+Test(command_line, a_program_that_does_not_listen_has_its_own_options_only)
+{
+    const struct program sender = {.name = "send",
+                                   .arguments = "HOST:PORT",
+                                   .about = "Sends.",
+                                   .own = own,
+                                   .own_count = 3,
+                                   .own_only = true};
+    char *const argv[] = {(char[]){"send"}, (char[]){"--nickname"}, (char[]){"x"}, NULL};
+    char *const common[] = {(char[]){"send"}, (char[]){"--quiet"}, NULL};
+    char *const help[] = {(char[]){"send"}, (char[]){"--help"}, NULL};
+    char *written;
+    size_t len;
+
+    cr_expect_eq(command_line_read(&line, &sender, argv, stdout, stderr), COMMAND_LINE_RUN);
+    cr_expect_str_eq(nickname, "x");
+    cr_expect_eq(command_line_read(&line, &sender, common, stdout, stderr), COMMAND_LINE_WRONG);
+    FILE *to = open_memstream(&written, &len);
+    cr_assert_not_null(to);
+    cr_expect_eq(command_line_read(&line, &sender, help, to, stderr), COMMAND_LINE_HELP);
+    keep(to, &written, out, sizeof out);
+    cr_expect_not_null(strstr(out, "Usage: send HOST:PORT [options]\n"), "%s", out);
+    cr_expect_null(strstr(out, "--workers"), "%s", out);
 }

@@ -1,0 +1,115 @@
+/* Listeners that nobody serves. */
+#include "support/silent.h"
+
+#include "support/wait.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static socklen_t address_of(const char *host, uint16_t port, struct sockaddr_storage *address)
+{
+    struct sockaddr_in6 *six = (struct sockaddr_in6 *)address;
+    struct sockaddr_in *four = (struct sockaddr_in *)address;
+
+    memset(address, 0, sizeof *address);
+    if (inet_pton(AF_INET6, host, &six->sin6_addr) == 1) {
+        six->sin6_family = AF_INET6;
+        six->sin6_port = htons(port);
+        return sizeof *six;
+    }
+    rig_check(inet_pton(AF_INET, host, &four->sin_addr) == 1);
+    four->sin_family = AF_INET;
+    four->sin_port = htons(port);
+    return sizeof *four;
+}
+
+/* Connects until the kernel answers no more; a backlog of 0 holds one. */
+static void fill(struct rig_silent *silent, const struct sockaddr_storage *address, socklen_t len)
+{
+    for (int i = 0; i < RIG_SILENT_FILL; i++) {
+        int fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+        rig_check(fd >= 0);
+        silent->fillers[i] = fd;
+        if (connect(fd, (const struct sockaddr *)address, len) < 0 && errno == EAGAIN) {
+            return;
+        }
+    }
+}
+
+static void open_at(struct rig_silent *silent, struct sockaddr_storage *address, socklen_t len,
+                    int full)
+{
+    int one = 1;
+
+    memset(silent->fillers, -1, sizeof silent->fillers);
+    silent->fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    rig_check(silent->fd >= 0);
+    if (address->ss_family == AF_INET6) {
+        setsockopt(silent->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    }
+    setsockopt(silent->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    rig_check(bind(silent->fd, (const struct sockaddr *)address, len) == 0);
+    rig_check(listen(silent->fd, full ? 0 : 64) == 0);
+    rig_check(getsockname(silent->fd, (struct sockaddr *)address, &len) == 0);
+    silent->port = ntohs(((struct sockaddr_in *)address)->sin_port);
+    if (full) {
+        fill(silent, address, len);
+    }
+}
+
+void rig_silent_open(struct rig_silent *silent, const char *host, uint16_t port, int full)
+{
+    struct sockaddr_storage address;
+    socklen_t len = address_of(host, port, &address);
+
+    open_at(silent, &address, len, full);
+}
+
+void rig_silent_open_unix(struct rig_silent *silent, const char *path, int full)
+{
+    struct sockaddr_storage address;
+    struct sockaddr_un *own = (struct sockaddr_un *)&address;
+
+    memset(&address, 0, sizeof address);
+    own->sun_family = AF_UNIX;
+    rig_check(strlen(path) < sizeof own->sun_path);
+    snprintf(own->sun_path, sizeof own->sun_path, "%s", path);
+    open_at(silent, &address, sizeof *own, full);
+}
+
+int rig_silent_accept(struct rig_silent *silent)
+{
+    int fd = accept4(silent->fd, NULL, NULL, SOCK_CLOEXEC);
+
+    rig_check(fd >= 0);
+    return fd;
+}
+
+void rig_silent_close(struct rig_silent *silent)
+{
+    for (int i = 0; i < RIG_SILENT_FILL; i++) {
+        if (silent->fillers[i] >= 0) {
+            close(silent->fillers[i]);
+        }
+    }
+    close(silent->fd);
+}
+
+uint16_t rig_free_port(void)
+{
+    struct rig_silent four;
+    struct rig_silent six;
+
+    rig_silent_open(&four, "127.0.0.1", 0, 0);
+    rig_silent_open(&six, "::1", four.port, 0);
+    rig_silent_close(&six);
+    rig_silent_close(&four);
+    return four.port;
+}
