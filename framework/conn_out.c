@@ -290,12 +290,18 @@ static int check_room(struct cw_conn *conn, size_t len, size_t max)
 {
     size_t queued = charged(conn);
 
-    if (len > max) {
+    if (len > max || len > conn->loop->buffered_max) {
         return CW_ETOOBIG;
     }
-    if (queued > max || len > max - queued || len > conn->loop->buffered_max ||
-        conn->loop->out_pool.bytes > conn->loop->buffered_max - len) {
+    if (queued > max || len > max - queued) {
         conn->flags |= CW_WANT_DRAIN;
+        return CW_EFULL;
+    }
+    if (conn->loop->out_pool.bytes > conn->loop->buffered_max - len) {
+        /* Its own queue may be empty and never tell: the loop will. */
+        conn->flags |= CW_WANT_DRAIN;
+        conn->loop->refused_bytes =
+            len > conn->loop->refused_bytes ? len : conn->loop->refused_bytes;
         return CW_EFULL;
     }
     return CW_OK;

@@ -192,7 +192,7 @@ static struct cw_client **bucket(const struct cw_loop *loop, int64_t id)
 static bool grow_table(struct cw_loop *loop)
 {
     size_t size = loop->client_table_size > 0 ? loop->client_table_size * 2 : 16;
-    struct cw_client **table = cw_alloc_zero(size * sizeof(void *));
+    struct cw_client **table = cw_alloc_zero(size * sizeof(struct cw_client *));
 
     if (!table) {
         return loop->client_table_size > 0; /* a little slower then */

@@ -137,6 +137,41 @@ void cw_loop_end_turn(struct cw_loop *loop)
     }
 }
 
+static void each_slot(struct cw_loop *loop, void (*fn)(struct cw_conn *conn))
+{
+    uint32_t end = loop->slots.block_count * CW_SLOT_BLOCK;
+
+    for (uint32_t slot = 0; slot < end; slot++) {
+        struct cw_conn *conn = cw_slots_at(&loop->slots, slot)->conn;
+        if (conn) {
+            fn(conn);
+        }
+    }
+}
+
+static void ask_again(struct cw_conn *conn)
+{
+    if ((conn->flags & CW_WANT_DRAIN) && !(conn->flags & CW_CLOSING)) {
+        cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
+    }
+}
+
+/* Whoever was refused because of what others had queued is told when there is room for what he had, and for an eighth
+ * of all, so that not every byte wakes everybody. */
+static void tell_of_room(struct cw_loop *loop)
+{
+    size_t room = loop->buffered_max / 8;
+
+    if (loop->refused_bytes == 0) {
+        return;
+    }
+    room = room < loop->refused_bytes ? loop->refused_bytes : room;
+    if (loop->out_pool.bytes <= loop->buffered_max - room) {
+        loop->refused_bytes = 0;
+        each_slot(loop, ask_again);
+    }
+}
+
 int cw_loop_turn(struct cw_loop *loop, bool wait)
 {
     int flags = wait && !loop->turn_head ? EVLOOP_ONCE : EVLOOP_NONBLOCK;
@@ -146,6 +181,7 @@ int cw_loop_turn(struct cw_loop *loop, bool wait)
     answer = event_base_loop(loop->base, flags);
     cw_loop_wake(loop);
     cw_loop_end_turn(loop);
+    tell_of_room(loop);
     return answer;
 }
 
@@ -264,18 +300,6 @@ static void abort_conn(struct cw_conn *conn)
     }
 }
 
-static void each_slot(struct cw_loop *loop, void (*fn)(struct cw_conn *conn))
-{
-    uint32_t end = loop->slots.block_count * CW_SLOT_BLOCK;
-
-    for (uint32_t slot = 0; slot < end; slot++) {
-        struct cw_conn *conn = cw_slots_at(&loop->slots, slot)->conn;
-        if (conn) {
-            fn(conn);
-        }
-    }
-}
-
 /* Ends what is still there, telling the application. */
 static void end_everything(struct cw_loop *loop)
 {
@@ -358,15 +382,20 @@ bool cw_loop_is_idle(const struct cw_loop *loop)
            loop->work_pending == 0 && !loop->turn_head;
 }
 
-static bool goes_on(const struct cw_loop *loop)
+static bool goes_on(struct cw_loop *loop)
 {
+    if (loop->drain_over) {
+        return loop->slots.used > 0 ||
+               loop->turn_head; /* work that waits will not run: shut tells it */
+    }
     if (loop->phase == CW_LOOP_DRAINING) {
         return !cw_loop_is_idle(loop);
     }
     if (loop->server) {
         return true;
     }
-    return !cw_loop_is_idle(loop) || loop->timers || loop->watches;
+    return !cw_loop_is_idle(loop) || loop->timers || loop->watches ||
+           cw_mailbox_has_mail(&loop->mailbox);
 }
 
 /* Off the rule against global variables because a call that may come from any thread has to know, at no cost,
@@ -437,8 +466,6 @@ int cw_loop_run(struct cw_loop *loop)
     if (loop->server || loop->phase == CW_LOOP_STOPPED) {
         return CW_ESTATE;
     }
-    cw_mailbox_run(&loop->mailbox, loop); /* posts made before are something to wait for */
-    cw_loop_end_turn(loop);
     error = cw_loop_turns(loop);
     if (loop->phase == CW_LOOP_DRAINING) {
         shut(loop);
@@ -462,13 +489,19 @@ static void close_for_stop(struct cw_conn *conn)
     }
 }
 
+static void end_drain(struct cw_loop *loop)
+{
+    loop->drain_over = true;
+    each_slot(loop, abort_conn);
+}
+
 void cw_loop_on_drain_over(evutil_socket_t fd, short events, void *arg)
 {
     struct cw_loop *loop = arg;
 
     (void)fd;
     (void)events;
-    each_slot(loop, abort_conn);
+    end_drain(loop);
 }
 
 void cw_loop_begin_stop(struct cw_loop *loop)
@@ -477,7 +510,7 @@ void cw_loop_begin_stop(struct cw_loop *loop)
 
     loop->stops++;
     if (loop->stops > 1) {
-        each_slot(loop, abort_conn);
+        end_drain(loop);
         return;
     }
     loop->phase = CW_LOOP_DRAINING;

@@ -79,6 +79,7 @@ struct cw_loop {
     size_t inbuf_count;
     struct cw_outq_pool out_pool;
     size_t buffered_max;
+    size_t refused_bytes; /* the most that did not fit under buffered_max since there was room; 0: nothing */
 
     struct cw_slots slots;
     struct event *sweep;
@@ -106,6 +107,7 @@ struct cw_loop {
 
     struct event *drain_timer;
     unsigned stops; /* asked for so often */
+    bool drain_over;
     uint64_t drain_ms;
     struct cw_stop_hook *stop_hooks;
     pthread_t thread;

@@ -126,6 +126,16 @@ size_t cw_mailbox_run(struct cw_mailbox *box, struct cw_loop *loop)
     return count;
 }
 
+bool cw_mailbox_has_mail(struct cw_mailbox *box)
+{
+    bool has_mail;
+
+    pthread_mutex_lock(&box->lock);
+    has_mail = box->count > 0;
+    pthread_mutex_unlock(&box->lock);
+    return has_mail;
+}
+
 void cw_mailbox_close(struct cw_mailbox *box)
 {
     pthread_mutex_lock(&box->lock);

@@ -45,6 +45,9 @@ int cw_mailbox_put(struct cw_mailbox *box, const struct cw_mail *mail, enum cw_m
 /* Runs what waits. Returns how much it was. */
 size_t cw_mailbox_run(struct cw_mailbox *box, struct cw_loop *loop);
 
+/* Whether something waits to be run. thread: any */
+bool cw_mailbox_has_mail(struct cw_mailbox *box);
+
 /* From here on puts are refused. */
 void cw_mailbox_close(struct cw_mailbox *box);
 

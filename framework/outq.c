@@ -407,7 +407,8 @@ static void uncount(struct cw_outq *queue, struct cw_outq_pool *pool, const stru
 }
 
 /* Takes a node out. */
-static void drop_node(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node, int code)
+static void drop_node(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node,
+                      int code)
 {
     if (node->prev) {
         node->prev->next = node->next;

@@ -58,7 +58,7 @@ struct cw_out_node {
     union {
         struct {
             struct cw_payload *payload;
-            uint64_t serial;           /* of a room's message, growing along the queue; 0: no room's */
+            uint64_t serial; /* of a room's message, growing along the queue; 0: no room's */
             struct cw_out_mark before; /* the same room's message before this one */
         } shared;
         struct cw_out_source source;
@@ -70,11 +70,11 @@ struct cw_out_node {
 struct cw_outq {
     struct cw_out_node *head;
     struct cw_out_node *tail;
-    size_t bytes; /* copied and shared; sources and files do not count */
+    size_t bytes;        /* copied and shared; sources and files do not count */
     size_t shared_bytes; /* of rooms */
     size_t shared_count; /* of rooms and others */
-    uint64_t gone; /* rooms' messages up to this serial have left it, or never were in it */
-    uint32_t since; /* tick of the last progress, or of the first byte queued */
+    uint64_t gone;       /* rooms' messages up to this serial have left it, or never were in it */
+    uint32_t since;      /* tick of the last progress, or of the first byte queued */
 };
 
 /* Free lists of one loop. */

@@ -43,9 +43,9 @@ struct cw_origin {
     struct cw_service_ref *service;
     struct cw_limits limits;
     enum cw_role role;
-    int64_t client;      /* CW_CLIENT: the client's id */
+    int64_t client;          /* CW_CLIENT: the client's id */
     struct cw_client *owner; /* CW_CLIENT: NULL once the client has ended */
-    bool counts_address; /* CW_SERVER: its peers are counted by address */
+    bool counts_address;     /* CW_SERVER: its peers are counted by address */
 };
 
 /* Takes over one hold of the service. NULL: no memory (the hold stays the caller's). */

@@ -4,11 +4,12 @@
 1. Every fenced block of C compiles:
        ```c        a file: with `int main` a whole program, else declarations and functions.
                    <causeway/causeway.h>, stdio.h, stdlib.h and string.h are included for it.
+       ```c file=PATH   the text of that file, letter by letter; then as ```c.
        ```c body   statements: put into a function that has `server`, `conn`, `loop`, `msg`, `http`,
                    `hooks` and `user` at hand.
 2. Every name in backticks exists: cw_…, CW_… and CAUSEWAY_… in the sources (with * or _ at the end: at
    least one begins so), ./dev COMMAND in dev, and paths below the top folders of the tree
-   (`<x>` stands for any name).
+   (`<x>` stands for any name); suite::test in the tests.
 3. Every relative link leads somewhere, and its #anchor to a heading.
 4. Every declaration in a public header has a comment of its own, in the fixed order.
 5. docs/api is what tools/gen_api_docs.py makes of the headers. Its blocks are declarations from the
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import gen_api_docs
 import headers
+import quotes
 
 ROOT = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent).resolve()
 TOP = ["framework", "protocols", "middleware", "examples", "bench", "tests", "docs", "tools", "cmake", ".ci"]
@@ -68,7 +70,7 @@ def as_source(info, text, name, line):
     here = f'#line {line + 1} "{name}"\n'
     if info == "c body":
         return PRELUDE + BODY + here + text + "}\n"
-    if info != "c":
+    if info != "c" and not quotes.quoted_file(info):
         return None
     complete = re.search(r"\bint main\b", text) and "#include" in text
     return ("" if complete else PRELUDE) + here + text
@@ -77,7 +79,9 @@ def as_source(info, text, name, line):
 def compile_block(name, line, info, text):
     source = as_source(info, text, name, line)
     if source is None:
-        return [f"{name}:{line}: a block of C is marked `c` or `c body`, not `{info}`"]
+        return [f"{name}:{line}: a block of C is marked `c`, `c body` or `c file=PATH`, not `{info}`"]
+    if quotes.quoted_file(info) and quotes.wrong(ROOT, info, text):
+        return [f"{name}:{line}: {quotes.wrong(ROOT, info, text)}"]
     includes = [ROOT / layer / "include" for layer in headers.LAYERS] + [ROOT, ROOT / "framework"]
     command = [os.environ.get("CC", "cc"), "-xc", *FLAGS, *(f"-I{path}" for path in includes), "-"]
     result = subprocess.run(command, input=source, text=True, capture_output=True)
@@ -96,6 +100,15 @@ def source_words():
     return words
 
 
+def test_names():
+    """Every test as `suite::name`. The laws of protocols are tests of each suite that keeps them."""
+    texts = [path.read_text() for path in (ROOT / "tests").rglob("*.[ch]")]
+    tests = {f"{suite}::{name}" for text in texts for suite, name in re.findall(r"^Test\((\w+), (\w+)", text, re.M)}
+    laws = {name for text in texts for name in re.findall(r"^    Test\(suite, (\w+)\)", text, re.M)}
+    keepers = {suite for text in texts for suite in re.findall(r"^LAWS_HOLD\((\w+),", text, re.M)}
+    return tests | {f"{suite}::{law}" for suite in keepers for law in laws}
+
+
 def path_exists(word):
     base = word.split(":")[0].rstrip("/")
     pattern = re.sub(r"<[^>]*>", "*", base)
@@ -106,6 +119,8 @@ def path_exists(word):
 
 def unknown_names(span, words, commands):
     """What a code span names that is not there."""
+    if re.fullmatch(r"(?!causeway)[a-z]\w*::\w+", span) and span not in words:
+        yield span
     for name, star in re.findall(r"\b((?:cw|CW|CAUSEWAY)_\w*)(\*?)", span):
         prefix = star or name.endswith("_")
         if not (any(w.startswith(name) for w in words) if prefix else name in words):
@@ -172,7 +187,7 @@ def check_comments():
 
 
 def main():
-    words, found, jobs, count = source_words(), [], [], 0
+    words, found, jobs, count = source_words() | test_names(), [], [], 0
     commands = set(re.findall(r"^([\w| -]+)\)", (ROOT / "dev").read_text(), re.M))
     commands = {word for entry in commands for word in re.split(r"[| ]+", entry)}
     with ThreadPoolExecutor(os.cpu_count()) as pool:

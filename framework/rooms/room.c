@@ -58,7 +58,7 @@ static void run_errand(struct cw_loop *loop, struct cw_mail *mail)
     if (errand->joins) {
         atomic_fetch_sub(&loop->server->rooms->joins_under_way, 1);
     }
-    if (error < 0 && error != CW_ECLOSED) {
+    if (error < 0 && !(conn->flags & CW_CLOSING)) {
         report_failure(conn, errand, error);
     }
     cw_release(errand);

@@ -10,6 +10,6 @@ int main(void)
     struct cw_server *server = cw_create_server(&cw_framed);
     cw_server_set_hooks(server, &(struct cw_hooks){.on_data = echo}, NULL);
     cw_server_listen(server, &(struct cw_listen_options){.port = 7000});
-    return cw_server_main(
-        server); /* run until SIGINT/SIGTERM, drain, free; prints the first error */
+    /* Run until SIGINT/SIGTERM, drain, free; prints the first error. */
+    return cw_server_main(server);
 }

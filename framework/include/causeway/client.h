@@ -20,10 +20,11 @@ struct cw_connect_options {
     uint64_t reconnect_min_ms; /* first pause. 0: 500, or reconnect_max_ms where that is less */
     uint64_t reconnect_max_ms; /* longest pause. 0: 30000, or reconnect_min_ms where that is more */
     uint64_t attempts_max;     /* failures in a row before it gives up. 0: no end */
-    const char *local_host;    /* numeric address to connect from, with a port if it matters. NULL: the system
+    const char
+        *local_host; /* numeric address to connect from, with a port if it matters. NULL: the system
                                   chooses */
-    void *conn_user;           /* cw_conn_user of each new connection */
-    uint64_t idle_ms;          /* this and the next ten as in struct cw_server_options */
+    void *conn_user; /* cw_conn_user of each new connection */
+    uint64_t idle_ms; /* this and the next ten as in struct cw_server_options */
     uint64_t read_ms;
     uint64_t write_ms;
     uint64_t drain_ms;
@@ -74,7 +75,8 @@ struct cw_pool_options {
     uint64_t waiting_ms;  /* longest wait. 0: 5000 */
     uint64_t idle_ms;     /* an unused connection is closed after this. 0: 60000; CW_OFF */
     uint64_t use_max;     /* uses before a connection is replaced. 0: no end */
-    struct cw_connect_options connect; /* reconnect and attempts_max are not looked at: the pool does that */
+    struct cw_connect_options
+        connect; /* reconnect and attempts_max are not looked at: the pool does that */
 };
 
 /* A pool's figures. */

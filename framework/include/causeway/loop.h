@@ -26,7 +26,7 @@ typedef void (*cw_post_fn)(struct cw_loop *loop, struct cw_conn *conn, void *arg
 struct cw_loop *cw_loop_new(void);
 
 /* Runs until cw_loop_stop, or until there is nothing left to wait for: no connection, no client that
- * reconnects, no timer, no watch, no work under way.
+ * reconnects, no timer, no watch, no post, no work under way.
  *
  * returns  0, or an enum cw_error
  * thread   the one that from now on is the loop's thread */
