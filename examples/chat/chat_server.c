@@ -63,7 +63,10 @@ static double now_ms(void)
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    return (double)now.tv_sec * 1000 + (double)(now.tv_nsec / 1000000);
+
+    int64_t ms = now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+
+    return (double)ms;
 }
 
 /* ---- to the client itself ---- */

@@ -33,25 +33,20 @@ static int serve(char **argv)
     return stream_serve(&line);
 }
 
-static int send_packets(char **argv)
+static enum command_line_outcome read_send_options(struct stream_send_options *options,
+                                                   char *const *argv)
 {
-    struct stream_send_options options = {.packets = 1000,
-                                          .rate = CW_NO_LIMIT,
-                                          .window = 64,
-                                          .audio_bytes = 320,
-                                          .video_bytes = 8000,
-                                          .patience_ms = 5000};
     const struct option_entry own[] = {
         {.name = "packets",
          .kind = OPTION_COUNT,
-         .into = &options.packets,
+         .into = &options->packets,
          .value = "N",
          .standard = "1000",
          .about = "how many, audio and video in turn",
          .most = PACKETS_MOST},
         {.name = "rate",
          .kind = OPTION_COUNT,
-         .into = &options.rate,
+         .into = &options->rate,
          .value = "N|unlimited",
          .standard = "unlimited",
          .about = "packets a second",
@@ -60,28 +55,28 @@ static int send_packets(char **argv)
          .word_means = CW_NO_LIMIT},
         {.name = "window",
          .kind = OPTION_COUNT,
-         .into = &options.window,
+         .into = &options->window,
          .value = "N",
          .standard = "64",
          .about = "packets that may wait for their acknowledgement",
          .most = WINDOW_MOST},
         {.name = "audio-bytes",
          .kind = OPTION_SIZE,
-         .into = &options.audio_bytes,
+         .into = &options->audio_bytes,
          .value = "BYTES",
          .standard = "320 bytes",
          .about = "payload of an audio packet",
          .most = BYTES_MOST},
         {.name = "video-bytes",
          .kind = OPTION_SIZE,
-         .into = &options.video_bytes,
+         .into = &options->video_bytes,
          .value = "BYTES",
          .standard = "8000 bytes",
          .about = "payload of a video packet",
          .most = BYTES_MOST},
         {.name = "patience",
          .kind = OPTION_DURATION,
-         .into = &options.patience_ms,
+         .into = &options->patience_ms,
          .value = "TIME",
          .standard = "5s",
          .about = "without an acknowledgement the rest is lost",
@@ -93,10 +88,22 @@ static int send_packets(char **argv)
                                     .own = own,
                                     .own_count = sizeof own / sizeof own[0],
                                     .own_only = true};
-    const char *address = argv[1] != NULL && argv[1][0] != '-' ? argv[1] : NULL;
     struct command_line line;
 
-    switch (command_line_read(&line, &program, address == NULL ? argv : argv + 1, stdout, stderr)) {
+    return command_line_read(&line, &program, argv, stdout, stderr);
+}
+
+static int send_packets(char **argv)
+{
+    struct stream_send_options options = {.packets = 1000,
+                                          .rate = CW_NO_LIMIT,
+                                          .window = 64,
+                                          .audio_bytes = 320,
+                                          .video_bytes = 8000,
+                                          .patience_ms = 5000};
+    const char *address = argv[1] != NULL && argv[1][0] != '-' ? argv[1] : NULL;
+
+    switch (read_send_options(&options, address == NULL ? argv : argv + 1)) {
     case COMMAND_LINE_HELP:
         return 0;
     case COMMAND_LINE_WRONG:

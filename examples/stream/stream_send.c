@@ -180,7 +180,9 @@ static int compare(const void *a, const void *b)
 
 static double percentile_ms(const struct sender *sender, uint64_t percent)
 {
-    return sender->round_trips_us[(sender->acked - 1) * percent / 100] / 1000.0;
+    uint64_t index = (sender->acked - 1) * percent / 100;
+
+    return sender->round_trips_us[index] / 1000.0;
 }
 
 static void print_result(const struct sender *sender)
