@@ -360,3 +360,53 @@ Test(recipes, an_answer_may_come_later_and_others_are_answered_meanwhile)
     rig_peer_close(&quick);
     end(&child);
 }
+
+/* ---- pool ---- */
+
+static uint16_t start_pool(struct rig_child *child, uint16_t backend)
+{
+    char path[512];
+    char address[32];
+    char *arguments[] = {path, "0", address, NULL};
+
+    snprintf(address, sizeof address, "127.0.0.1:%u", backend);
+    name_path(path, sizeof path, "pool");
+    rig_child_start(child, path, arguments);
+    return await_port(child);
+}
+
+Test(recipes, many_questions_share_a_few_connections_to_the_backend)
+{
+    struct rig_child backend;
+    struct rig_child child;
+    uint16_t port = start_pool(&child, start(&backend, "later"));
+    struct rig_peer peers[5];
+
+    for (int i = 0; i < 5; i++) {
+        peers[i] = rig_peer_tcp(port);
+        rig_peer_send_text(&peers[i], "91\n");
+    }
+    for (int i = 0; i < 5; i++) {
+        rig_peer_expect(&peers[i], "91 is divided by 7\n");
+        rig_peer_close(&peers[i]);
+    }
+    end(&child);
+    end(&backend);
+}
+
+Test(recipes, without_its_backend_a_question_is_answered_with_an_excuse)
+{
+    struct rig_child backend;
+    struct rig_child child;
+    uint16_t nobody = start(&backend, "later");
+    uint16_t port;
+    struct rig_peer peer;
+
+    end(&backend);
+    port = start_pool(&child, nobody);
+    peer = rig_peer_tcp(port);
+    rig_peer_send_text(&peer, "91\n");
+    rig_peer_expect(&peer, "no answer, try again\n");
+    rig_peer_close(&peer);
+    end(&child);
+}

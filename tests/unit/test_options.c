@@ -1,7 +1,8 @@
-/* docs/options.md says what the code does: the defaults and ranges of struct cw_server_options, the defaults of
- * struct cw_tcp_options, struct cw_framed_options and struct cw_line_options, the command line of the examples. */
-#include "command_line.h"
+/* docs/options.md says what the code does: defaults and ranges of servers, clients and pools, defaults of TCP and of
+ * protocols, the command line of the examples. */
+#include "options.h"
 #include "server_impl.h"
+#include "support/child.h"
 #include "support/leak.h"
 #include "tcp_options.h"
 
@@ -86,128 +87,220 @@ static uint64_t read_value(const char *cell, const char *name)
     if (strncmp(cell, "`CW_OFF`", 8) == 0) {
         return CW_OFF;
     }
+    if (strncmp(cell, "`CW_NO_LIMIT`", 13) == 0) {
+        return CW_NO_LIMIT;
+    }
     cr_assert_eq(sscanf(cell, "`%lu%c", &value, &end), 2, "%s: no number: %s", name, cell);
     cr_assert_eq(end, '`', "%s: no number: %s", name, cell);
     return value;
 }
 
-/* ---- struct cw_server_options ---- */
+/* ---- structs of numbers ---- */
 
 struct member {
     const char *name;
     size_t offset;
 };
 
-#define MEMBER(name)                                                                               \
+/* Checks options of one kind and fills in the defaults. */
+typedef int (*fill_fn)(void *options, struct cw_complaint *complaint);
+
+struct kind {
+    const char *section; /* of the page */
+    const struct member *members;
+    size_t count;
+    size_t size;
+    fill_fn fill;
+};
+
+#define SERVER(name)                                                                               \
     {                                                                                              \
 #name, offsetof(struct cw_server_options, name)                                            \
     }
+#define CONNECT(name)                                                                              \
+    {                                                                                              \
+#name, offsetof(struct cw_connect_options, name)                                           \
+    }
+#define POOL(name)                                                                                 \
+    {                                                                                              \
+#name, offsetof(struct cw_pool_options, name)                                              \
+    }
 
-static const struct member members[] = {
-    MEMBER(workers),
-    MEMBER(conns_max),
-    MEMBER(conns_per_ip_max),
-    MEMBER(idle_ms),
-    MEMBER(read_ms),
-    MEMBER(write_ms),
-    MEMBER(handshake_ms),
-    MEMBER(drain_ms),
-    MEMBER(in_max_bytes),
-    MEMBER(out_high_bytes),
-    MEMBER(out_low_bytes),
-    MEMBER(out_max_bytes),
-    MEMBER(buffered_max_bytes),
-    MEMBER(accepts_per_turn),
-    MEMBER(reads_per_turn_bytes),
-    MEMBER(messages_per_turn),
-    MEMBER(mailbox_max),
-    MEMBER(mailbox_max_bytes),
-    MEMBER(work_threads),
-    MEMBER(work_max),
-    MEMBER(rooms_max),
-    MEMBER(room_members_max),
-    MEMBER(rooms_per_conn_max),
-    MEMBER(room_name_max_bytes),
-    MEMBER(room_presence_max_bytes),
-    MEMBER(keepalive_ms),
+static const struct member server_members[] = {
+    SERVER(workers),
+    SERVER(conns_max),
+    SERVER(conns_per_ip_max),
+    SERVER(idle_ms),
+    SERVER(read_ms),
+    SERVER(write_ms),
+    SERVER(handshake_ms),
+    SERVER(drain_ms),
+    SERVER(in_max_bytes),
+    SERVER(out_high_bytes),
+    SERVER(out_low_bytes),
+    SERVER(out_max_bytes),
+    SERVER(buffered_max_bytes),
+    SERVER(accepts_per_turn),
+    SERVER(reads_per_turn_bytes),
+    SERVER(messages_per_turn),
+    SERVER(mailbox_max),
+    SERVER(mailbox_max_bytes),
+    SERVER(work_threads),
+    SERVER(work_max),
+    SERVER(rooms_max),
+    SERVER(room_members_max),
+    SERVER(rooms_per_conn_max),
+    SERVER(room_name_max_bytes),
+    SERVER(room_presence_max_bytes),
+    SERVER(keepalive_ms),
 };
-enum { MEMBERS = sizeof members / sizeof members[0] };
 
-static const char section[] = "struct cw_server_options";
+static const struct member connect_members[] = {
+    CONNECT(connect_ms),       CONNECT(attempt_delay_ms), CONNECT(reconnect_min_ms),
+    CONNECT(reconnect_max_ms), CONNECT(attempts_max),
+};
 
-static uint64_t *at(struct cw_server_options *options, const struct member *member)
+static const struct member pool_members[] = {
+    POOL(conns_max), POOL(waiting_max), POOL(waiting_ms), POOL(idle_ms), POOL(use_max),
+};
+
+static int fill_server(void *options, struct cw_complaint *complaint)
 {
-    return (uint64_t *)(void *)((char *)options + member->offset);
+    return cw_options_fill(options, complaint);
+}
+
+static int fill_connect(void *options, struct cw_complaint *complaint)
+{
+    struct cw_server_options as_server;
+
+    return cw_connect_options_fill(options, &as_server, complaint);
+}
+
+static int fill_pool(void *options, struct cw_complaint *complaint)
+{
+    return cw_pool_options_fill(options, complaint);
+}
+
+#define COUNT(members) (sizeof(members) / sizeof((members)[0]))
+
+static const struct kind kinds[] = {
+    {"struct cw_server_options", server_members, COUNT(server_members),
+     sizeof(struct cw_server_options), fill_server},
+    {"struct cw_connect_options", connect_members, COUNT(connect_members),
+     sizeof(struct cw_connect_options), fill_connect},
+    {"struct cw_pool_options", pool_members, COUNT(pool_members), sizeof(struct cw_pool_options),
+     fill_pool},
+};
+
+/* One member of one kind, and its row. */
+struct cell {
+    const struct kind *kind;
+    const struct member *member;
+    struct row row;
+};
+
+static void for_each_member(void (*fn)(const struct cell *cell))
+{
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        for (size_t i = 0; i < kinds[k].count; i++) {
+            struct cell cell = {.kind = &kinds[k], .member = &kinds[k].members[i]};
+            find_row(cell.kind->section, cell.member->name, &cell.row);
+            fn(&cell);
+        }
+    }
+}
+
+/* Options of the kind with one member set, filled in. Returns what that returned, and the member's value then. */
+static int fill_with(const struct cell *cell, uint64_t *value, struct cw_complaint *complaint)
+{
+    char *options = calloc(1, cell->kind->size);
+    int answer;
+
+    cr_assert_not_null(options);
+    memcpy(options + cell->member->offset, value, sizeof *value);
+    answer = cell->kind->fill(options, complaint);
+    memcpy(value, options + cell->member->offset, sizeof *value);
+    free(options);
+    return answer;
 }
 
 /* Whether the range of this member refuses the value; other complaints are about two members together. */
-static bool refuses(const struct member *member, uint64_t value)
+static bool refuses(const struct cell *cell, uint64_t value)
 {
-    struct cw_server_options options = {0};
     struct cw_complaint complaint = {""};
     char start[64];
 
-    *at(&options, member) = value;
-    snprintf(start, sizeof start, "%s: at most ", member->name);
-    return cw_options_fill(&options, &complaint) == CW_EINVAL &&
+    snprintf(start, sizeof start, "%s: at most ", cell->member->name);
+    return fill_with(cell, &value, &complaint) == CW_EINVAL &&
            strncmp(complaint.text, start, strlen(start)) == 0;
 }
 
-Test(options, every_member_of_the_server_is_tested_here)
+static void expect_default(const struct cell *cell)
 {
-    /* The two switches fill one more word. */
-    cr_assert_eq(sizeof(struct cw_server_options), (MEMBERS + 1) * sizeof(uint64_t));
-}
-
-Test(options, the_page_has_the_default_of_every_option_of_a_server)
-{
-    struct cw_server_options filled = {0};
     struct cw_complaint complaint = {""};
-    struct row row;
+    uint64_t filled = 0;
 
-    cr_assert_eq(cw_options_fill(&filled, &complaint), CW_OK, "%s", complaint.text);
-    for (size_t i = 0; i < MEMBERS; i++) {
-        find_row(section, members[i].name, &row);
-        cr_expect_eq(read_value(row.standard, members[i].name), *at(&filled, &members[i]),
-                     "%s is %lu", members[i].name, *at(&filled, &members[i]));
-    }
-    find_row(section, "half_open", &row);
-    cr_expect_str_eq(row.standard, "`false`");
-    find_row(section, "read_while_full", &row);
-    cr_expect_str_eq(row.standard, "`false`");
-    cr_expect_not(filled.half_open);
-    cr_expect_not(filled.read_while_full);
+    cr_assert_eq(fill_with(cell, &filled, &complaint), CW_OK, "%s", complaint.text);
+    cr_expect_eq(read_value(cell->row.standard, cell->member->name), filled, "%s: %s is %lu",
+                 cell->kind->section, cell->member->name, filled);
 }
 
-Test(options, the_page_has_the_range_of_every_option_of_a_server_and_one_more_is_refused_by_name)
+static void expect_range(const struct cell *cell)
 {
-    struct row row;
+    uint64_t most = read_value(cell->row.range, cell->member->name);
 
-    for (size_t i = 0; i < MEMBERS; i++) {
-        find_row(section, members[i].name, &row);
-        uint64_t most = read_value(row.range, members[i].name);
-        cr_expect_not(refuses(&members[i], most), "%s: %lu is refused", members[i].name, most);
-        cr_expect(refuses(&members[i], most + 1), "%s: %lu is allowed", members[i].name, most + 1);
-    }
+    cr_expect_not(refuses(cell, most), "%s: %lu is refused", cell->member->name, most);
+    cr_expect(refuses(cell, most + 1), "%s: %lu is allowed", cell->member->name, most + 1);
 }
 
-Test(options, the_page_has_the_words_of_every_option_of_a_server_and_no_other_is_allowed)
+static void expect_words(const struct cell *cell)
 {
     static const struct {
         const char *name;
         uint64_t value;
     } words[] = {
         {"`CW_OFF`", CW_OFF}, {"`CW_NO_LIMIT`", CW_NO_LIMIT}, {"`CW_PER_CORE`", CW_PER_CORE}};
+
+    for (size_t w = 0; w < COUNT(words); w++) {
+        cr_expect_eq(refuses(cell, words[w].value), strstr(cell->row.range, words[w].name) == NULL,
+                     "%s and %s", cell->member->name, words[w].name);
+    }
+}
+
+Test(options, every_member_of_the_server_is_tested_here)
+{
+    /* The two switches fill one more word. */
+    cr_assert_eq(sizeof(struct cw_server_options), (COUNT(server_members) + 1) * sizeof(uint64_t));
+}
+
+Test(options, the_page_has_the_default_of_every_option)
+{
+    for_each_member(expect_default);
+}
+
+Test(options, the_page_has_the_range_of_every_option_and_one_more_is_refused_by_name)
+{
+    for_each_member(expect_range);
+}
+
+Test(options, the_page_has_the_words_of_every_option_and_no_other_is_allowed)
+{
+    for_each_member(expect_words);
+}
+
+Test(options, the_page_has_the_default_of_the_switches)
+{
+    struct cw_server_options filled = {0};
+    struct cw_complaint complaint = {""};
     struct row row;
 
-    for (size_t i = 0; i < MEMBERS; i++) {
-        find_row(section, members[i].name, &row);
-        for (size_t w = 0; w < 3; w++) {
-            cr_expect_eq(refuses(&members[i], words[w].value),
-                         strstr(row.range, words[w].name) == NULL, "%s and %s", members[i].name,
-                         words[w].name);
-        }
-    }
+    cr_assert_eq(cw_options_fill(&filled, &complaint), CW_OK, "%s", complaint.text);
+    find_row("struct cw_server_options", "half_open", &row);
+    cr_expect_str_eq(row.standard, "`false`");
+    find_row("struct cw_server_options", "read_while_full", &row);
+    cr_expect_str_eq(row.standard, "`false`");
+    cr_expect_not(filled.half_open);
+    cr_expect_not(filled.read_while_full);
 }
 
 Test(options, two_that_contradict_each_other_are_refused_by_name)
@@ -348,25 +441,27 @@ static void expect_on_page(char *help)
               "%s has no row with the default \"%s\"", option, standard && end ? standard : "");
 }
 
-Test(options, the_page_has_every_common_option_of_the_command_line_with_its_default)
+static void expect_help_on_page(const char *name)
 {
-    const struct program program = {.name = "echo", .about = "", .port = 7000};
-    struct command_line filled;
-    char *help = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&help, &len);
-    char *argv[] = {"echo", "--help", NULL};
+    char path[512];
+    char *arguments[] = {path, "--help", NULL};
+    struct rig_child child;
     unsigned count = 0;
 
-    cr_assert_not_null(out);
-    cr_assert_eq(command_line_read(&filled, &program, argv, out, out), COMMAND_LINE_HELP);
-    fclose(out);
-    for (char *line = strtok(help, "\n"); line; line = strtok(NULL, "\n")) {
+    snprintf(path, sizeof path, "%s/examples/%s/%s", CW_BUILD_DIR, name, name);
+    rig_child_start(&child, path, arguments);
+    cr_assert_eq(rig_child_join(&child), 0, "%s", child.text);
+    for (char *line = strtok(child.text, "\n"); line; line = strtok(NULL, "\n")) {
         if (strncmp(line, "  --", 4) == 0) {
             expect_on_page(line);
             count++;
         }
     }
-    free(help);
     cr_expect_gt(count, 10);
+}
+
+Test(options, the_page_has_every_option_of_echo_and_chat_with_its_default)
+{
+    expect_help_on_page("echo");
+    expect_help_on_page("chat");
 }
