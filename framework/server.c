@@ -667,31 +667,47 @@ int cw_abort_id(struct cw_server *server, uint64_t conn_id)
     return mail_to(server, conn_id, abort_by_mail);
 }
 
-/* One walk over all connections of all loops. */
+/* One walk over all connections of all loops, from worker to worker. */
 struct walk {
-    atomic_size_t left;
+    unsigned next; /* worker */
     cw_conn_fn fn;
     void (*done)(void *user);
     void *user;
 };
 
-static void leave_walk(struct walk *walk)
+static void walk_loop(struct cw_loop *loop, struct cw_mail *mail);
+
+/* Hands the walk to the next worker that takes it: from then on it is that one's. Only the first may refuse it. */
+static int walk_on(struct cw_server *server, struct walk *walk, enum cw_mail_class how)
 {
-    if (atomic_fetch_sub(&walk->left, 1) == 1) {
-        if (walk->done) {
-            walk->done(walk->user);
+    while (walk->next < server->workers) {
+        struct cw_loop *loop = server->loops[walk->next++];
+        int error =
+            cw_mailbox_put(&loop->mailbox, &(struct cw_mail){.fn = walk_loop, .arg = walk}, how);
+
+        if (error == CW_OK || (error != CW_ESTOPPED && how == CW_MAIL_BOUNDED)) {
+            return error;
         }
-        cw_release(walk);
+        if (error != CW_ESTOPPED) {
+            cw_log(CW_LOG_ERROR, 0, "each_conn: worker %u is left out: %s", loop->worker,
+                   cw_strerror(error));
+        }
     }
+    return CW_ESTOPPED;
 }
 
-static void walk_loop(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+static void walk_loop(struct cw_loop *loop, struct cw_mail *mail)
 {
-    struct walk *walk = arg;
+    struct walk *walk = mail->arg;
 
-    (void)conn;
     cw_loop_each_conn(loop, walk->fn, walk->user);
-    leave_walk(walk);
+    if (walk_on(loop->server, walk, CW_MAIL_MUST) == CW_OK) {
+        return;
+    }
+    if (walk->done) {
+        walk->done(walk->user);
+    }
+    cw_release(walk);
 }
 
 int cw_server_each_conn(struct cw_server *server, cw_conn_fn fn, void (*done)(void *user),
@@ -708,18 +724,13 @@ int cw_server_each_conn(struct cw_server *server, cw_conn_fn fn, void (*done)(vo
     if (!walk) {
         return CW_ENOMEM;
     }
-    atomic_init(&walk->left, server->workers + 1);
     walk->fn = fn;
     walk->done = done;
     walk->user = user;
-    for (unsigned i = 0; i < server->workers; i++) {
-        int refused = cw_loop_put_post(server->loops[i], 0, walk_loop, walk);
-        if (refused < 0) {
-            error = error < 0 ? error : refused;
-            leave_walk(walk);
-        }
+    error = walk_on(server, walk, CW_MAIL_BOUNDED);
+    if (error < 0) {
+        cw_release(walk);
     }
-    leave_walk(walk);
     return error;
 }
 

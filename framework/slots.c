@@ -129,6 +129,9 @@ static void sweep_block(struct cw_slot_block *block, uint32_t now,
             uint32_t next;
             slot->due = 0;
             next = fn(slot->conn, now);
+            if (!slot->conn) {
+                continue; /* it has ended; `due` is a link now */
+            }
             if (next != 0 && sooner(next, slot->due)) {
                 slot->due = next;
             }

@@ -156,7 +156,7 @@ static void keep(struct terminal *terminal, struct cJSON *message)
     } else if (cJSON_GetArraySize(terminal->kept) == KEPT_MAX) {
         screen_print("! not sent: %d messages are waiting already", KEPT_MAX);
     } else if (cJSON_AddItemToArray(terminal->kept, message)) {
-        if (terminal->phase != READY) {
+        if (terminal->phase != READY && cJSON_GetArraySize(terminal->kept) == 1) {
             screen_print("* kept until we are connected");
         }
         send_all_kept(terminal);

@@ -311,13 +311,16 @@ static void send_text(struct rig_peer *peer, const char *text)
     rig_peer_send_frame(peer, text, strlen(text));
 }
 
+#define LOGIN "{\"type\":\"login\",\"nickname\":\"alice\"}"
+#define LOGIN_SUCCESS "{\"type\":\"login_success\",\"clientId\":\"me\",\"message\":\"Welcome!\"}"
+
 /* Plays the server for a terminal that has just been started. */
 static struct rig_peer welcome(int listener)
 {
     struct rig_peer peer = rig_accept(listener);
 
-    expect_frame(&peer, "{\"type\":\"login\",\"nickname\":\"alice\"}");
-    send_text(&peer, "{\"type\":\"login_success\",\"clientId\":\"me\",\"message\":\"Welcome!\"}");
+    expect_frame(&peer, LOGIN);
+    send_text(&peer, LOGIN_SUCCESS);
     return peer;
 }
 
@@ -360,6 +363,67 @@ Test(chat_terminal, messages_kept_are_sent_in_their_order_behind_login_and_room)
     expect_frame(&peer, "{\"type\":\"chat_message\",\"message\":\"three\"}");
     leave(&alice);
     rig_peer_close(&peer);
+    close(listener);
+}
+
+Test(chat_terminal, nothing_is_sent_before_the_login_has_succeeded)
+{
+    struct rig_child alice;
+    int listener;
+
+    if (!play_server(&alice, &listener, "20s")) {
+        return;
+    }
+    struct rig_peer peer = rig_accept(listener);
+    expect_frame(&peer, LOGIN);
+    rig_child_type(&alice, "/join tea");
+    rig_child_await_text(&alice, "* kept until we are connected\n");
+    rig_peer_expect_silence(&peer, 50);
+    send_text(&peer, LOGIN_SUCCESS);
+    expect_frame(&peer, "{\"type\":\"join_room\",\"room\":\"tea\"}");
+    leave(&alice);
+    rig_peer_close(&peer);
+    close(listener);
+}
+
+Test(chat_terminal, a_login_that_is_refused_is_tried_again)
+{
+    struct rig_child alice;
+    int listener;
+
+    if (!play_server(&alice, &listener, "20s")) {
+        return;
+    }
+    struct rig_peer peer = rig_accept(listener);
+    expect_frame(&peer, LOGIN);
+    send_text(&peer, "{\"type\":\"error\",\"code\":\"busy\",\"message\":\"not now\"}");
+    rig_child_await_text(&alice, "! not now (busy)\n");
+    rig_peer_expect_end(&peer);
+    rig_peer_close(&peer);
+    peer = welcome(listener);
+    rig_child_await_text(&alice, "* you are alice (me)\n");
+    leave(&alice);
+    rig_peer_close(&peer);
+    close(listener);
+}
+
+Test(chat_terminal, it_keeps_a_thousand_messages_and_tells_of_the_next)
+{
+    struct rig_child alice;
+    int listener;
+
+    if (!play_server(&alice, &listener, "20s")) {
+        return;
+    }
+    struct rig_peer peer = rig_accept(listener);
+    for (int i = 0; i < 1001; i++) {
+        rig_child_type(&alice, "hello");
+    }
+    rig_child_await_text(&alice, "! not sent: 1000 messages are waiting already\n");
+    rig_peer_close(&peer);
+    rig_child_signal(&alice, SIGINT);
+    rig_program_expect_status(&alice, 0);
+    cr_expect_not_null(strstr(alice.text, "chat: messages not sent: 1000\n"), "%s", alice.text);
     close(listener);
 }
 

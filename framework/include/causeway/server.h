@@ -250,11 +250,10 @@ int cw_close_id(struct cw_server *server, uint64_t conn_id);
  * thread   any */
 int cw_abort_id(struct cw_server *server, uint64_t conn_id);
 
-/* Calls fn on every worker for each of its connections, soon.
+/* Calls fn on every worker for each of its connections, soon: one worker after the other.
  *
  * done     called once, after the last worker, on that worker's thread; may be NULL
- * returns  0, or an enum cw_error: a worker could not be asked; `done` still follows unless it is CW_ENOMEM or
- *          CW_ESTOPPED
+ * returns  0; CW_EFULL, CW_ENOMEM, CW_ESTOPPED: nobody is asked and `done` does not follow
  * thread   any */
 int cw_server_each_conn(struct cw_server *server, cw_conn_fn fn, void (*done)(void *user),
                         void *user);
