@@ -526,9 +526,8 @@ void cw_conn_end_with(struct cw_conn *conn, int code)
     if (conn->flags & CW_MESSAGE_OPEN) {
         /* The peer would take what follows for the rest of the message. */
         set_text(conn, "closed in the middle of a message");
-        begin_closing(conn, code);
         conn->flags |= CW_RESET;
-        enter(conn, CW_PHASE_CLOSED);
+        cw_conn_cut(conn, code);
         return;
     }
     begin_closing(conn, code);
@@ -550,15 +549,19 @@ void cw_conn_close_with(struct cw_conn *conn, uint32_t peer_code, const char *te
     cw_conn_end_with(conn, CW_BY_APP);
 }
 
+void cw_conn_cut(struct cw_conn *conn, int code)
+{
+    begin_closing(conn, code);
+    enter(conn, CW_PHASE_CLOSED);
+}
+
 void cw_conn_abort(struct cw_conn *conn)
 {
     cw_loop_assert_thread(conn->loop);
-    if (conn->phase == CW_PHASE_CLOSED) {
-        return;
+    if (conn->phase != CW_PHASE_CLOSED) {
+        conn->flags |= CW_RESET;
+        cw_conn_cut(conn, CW_BY_ABORT);
     }
-    begin_closing(conn, CW_BY_ABORT);
-    conn->flags |= CW_RESET;
-    enter(conn, CW_PHASE_CLOSED);
 }
 
 void cw_conn_finish(struct cw_conn *conn, uint32_t peer_code, struct cw_span text)

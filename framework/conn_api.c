@@ -2,6 +2,7 @@
 #include "conn_impl.h"
 
 #include "address_impl.h"
+#include "options.h"
 #include "server_impl.h"
 #include "tcp_options.h"
 #include "timer_impl.h"
@@ -405,8 +406,13 @@ void cw_conn_set_read(struct cw_conn *conn, uint64_t read_ms)
 
 int cw_conn_set_tcp(struct cw_conn *conn, const struct cw_tcp_options *options)
 {
+    struct cw_complaint complaint;
+
     if (conn->event.ev_fd < 0) {
         return CW_ESTATE;
+    }
+    if (cw_tcp_options_check(options, &complaint) < 0) {
+        return CW_EINVAL;
     }
     return cw_tcp_options_apply(cw_conn_fd_of(conn), options, conn->peer.family != CW_UNIX);
 }

@@ -154,6 +154,9 @@ void cw_conn_start(struct cw_conn *conn);
 /* Ends it with a failure; told at the end of the turn. text may be NULL. */
 void cw_conn_break_with(struct cw_conn *conn, int code, int os_errno, const char *text);
 
+/* Ends it at once, for that reason. */
+void cw_conn_cut(struct cw_conn *conn, int code);
+
 /* Closes it in good order, for that reason. */
 void cw_conn_end_with(struct cw_conn *conn, int code);
 

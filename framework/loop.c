@@ -295,8 +295,13 @@ struct cw_loop *cw_loop_new(void)
 
 static void abort_conn(struct cw_conn *conn)
 {
-    if (conn->phase != CW_PHASE_CLOSED) {
-        cw_conn_break_with(conn, CW_BY_STOP, 0, NULL);
+    if (conn->phase == CW_PHASE_CLOSED) {
+        return;
+    }
+    if (conn->out) {
+        cw_conn_break_with(conn, CW_EDRAINTIME, 0, NULL); /* what was accepted is lost */
+    } else {
+        cw_conn_cut(conn, CW_BY_STOP);
     }
 }
 

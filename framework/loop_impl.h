@@ -57,6 +57,16 @@ static inline void cw_count(atomic_uint_least64_t *counter, uint64_t n)
                           memory_order_relaxed);
 }
 
+/* What the log takes only so much of. */
+enum cw_log_kind {
+    CW_LOGGED_CONNS_MAX,
+    CW_LOGGED_ADDRESS_MAX,
+    CW_LOGGED_DESCRIPTORS,
+    CW_LOGGED_REFUSED, /* for any other reason */
+    CW_LOGGED_CONN,    /* a connection that failed */
+    CW_LOGGED_KINDS,
+};
+
 enum cw_loop_phase { CW_LOOP_NEW, CW_LOOP_RUNNING, CW_LOOP_DRAINING, CW_LOOP_STOPPED };
 
 struct cw_loop {
@@ -116,7 +126,7 @@ struct cw_loop {
         uint64_t second;
         uint64_t left_out;
         uint64_t logged;
-    } log_quota[4]; /* refusals in the log, by kind */
+    } log_quota[CW_LOGGED_KINDS];
 };
 
 /* Somebody who has to know that the loop is about to stop (a pool). */

@@ -45,6 +45,9 @@ static const struct cw_option_rule server_rules[] = {
     RULE(keepalive_ms, 0, 0, CW_IS_DURATION | CW_MAY_OFF),
 };
 
+/* A tenth of few is too little for one office behind one address. */
+enum { PER_IP_FEW = 10 };
+
 static bool is_allowed(const struct cw_option_rule *rule, uint64_t value)
 {
     if (value == CW_OFF) {
@@ -98,7 +101,8 @@ static void fill_dependent(struct cw_server_options *options)
         options->conns_max = CW_SLOTS_MAX;
     }
     if (options->conns_per_ip_max == 0) {
-        options->conns_per_ip_max = options->conns_max < 10 ? 1 : options->conns_max / 10;
+        uint64_t few = options->conns_max < PER_IP_FEW ? options->conns_max : PER_IP_FEW;
+        options->conns_per_ip_max = options->conns_max / 10 < few ? few : options->conns_max / 10;
     }
     if (options->out_low_bytes == 0) {
         options->out_low_bytes = options->out_high_bytes / 2;
@@ -167,6 +171,29 @@ void cw_limits_fill(struct cw_limits *limits, const struct cw_server_options *op
     }
 }
 
+/* ---- of TCP ---- */
+
+#define TCP_RULE(member, max, flags)                                                               \
+    {                                                                                              \
+        "tcp." #member, offsetof(struct cw_tcp_options, member), 0, max, flags                     \
+    }
+
+int cw_tcp_options_check(const struct cw_tcp_options *options, struct cw_complaint *complaint)
+{
+    static const struct cw_option_rule rules[] = {
+        TCP_RULE(keepalive_ms, 0, CW_IS_DURATION | CW_MAY_OFF),
+        TCP_RULE(keepalive_interval_ms, 0, CW_IS_DURATION),
+        TCP_RULE(keepalive_probes, 127, 0),
+        TCP_RULE(user_timeout_ms, 0, CW_IS_DURATION | CW_MAY_OFF),
+        TCP_RULE(send_buffer_bytes, INT_MAX, 0),
+        TCP_RULE(receive_buffer_bytes, INT_MAX, 0),
+    };
+    struct cw_tcp_options checked =
+        *options; /* zero stays zero: the kernel's side knows what it means */
+
+    return cw_options_apply(&checked, rules, RULES(rules), complaint);
+}
+
 /* ---- of connections that we make ---- */
 
 #define CONNECT_RULE(member, standard, max, flags)                                                 \
@@ -180,12 +207,6 @@ static const struct cw_option_rule connect_rules[] = {
     CONNECT_RULE(reconnect_min_ms, 0, 0, CW_IS_DURATION),
     CONNECT_RULE(reconnect_max_ms, 0, 0, CW_IS_DURATION),
     CONNECT_RULE(attempts_max, CW_NO_LIMIT, 1ull << 32, CW_MAY_NO_LIMIT),
-    CONNECT_RULE(tcp.keepalive_ms, 0, 0, CW_IS_DURATION | CW_MAY_OFF),
-    CONNECT_RULE(tcp.keepalive_interval_ms, 0, 0, CW_IS_DURATION),
-    CONNECT_RULE(tcp.keepalive_probes, 0, 127, 0),
-    CONNECT_RULE(tcp.user_timeout_ms, 0, 0, CW_IS_DURATION | CW_MAY_OFF),
-    CONNECT_RULE(tcp.send_buffer_bytes, 0, INT_MAX, 0),
-    CONNECT_RULE(tcp.receive_buffer_bytes, 0, INT_MAX, 0),
 };
 
 enum { RECONNECT_MIN_MS = 500, RECONNECT_MAX_MS = 30000 };
@@ -215,6 +236,7 @@ int cw_connect_options_fill(struct cw_connect_options *options, struct cw_server
 {
     int error = cw_options_apply(options, connect_rules, RULES(connect_rules), complaint);
 
+    error = error < 0 ? error : cw_tcp_options_check(&options->tcp, complaint);
     error = error < 0 ? error : fill_reconnect(options, complaint);
     if (error < 0) {
         return error;

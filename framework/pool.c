@@ -239,7 +239,7 @@ static void answer(struct cw_pool *pool, struct cw_conn *conn, int code)
     pool->waiting--;
     pool->loop->pool_waiting--;
     cw_release(gone);
-    first.fn(conn, code, first.user);
+    first.fn(pool->loop, conn, code, first.user);
 }
 
 /* Those who wait now; not those who come back from within. */

@@ -9,44 +9,31 @@
 
 enum { LOGGED_PER_SECOND = 10 };
 
-static void to_log(const struct cw_error_report *report)
+/* What peers can cause as often as they like. A loop's log takes ten lines a second of each kind, and then says how
+ * many it left out. */
+static enum cw_log_kind kind_of(int code)
 {
-    char peer[CW_ADDRESS_TEXT_MAX] = "";
-    enum cw_log_level level = report->conn_id || report->limit ? CW_LOG_INFO : CW_LOG_ERROR;
-
-    if (report->address && report->address->family != CW_FAMILY_NONE) {
-        cw_address_print(report->address, peer);
-    }
-    cw_log(level, report->conn_id, "%s%s%s (%s)", peer, peer[0] ? ": " : "", report->text,
-           cw_error_name(report->code));
-    if (report->repeated > 0) {
-        cw_log(level, 0, "%llu more like the one before were left out",
-               (unsigned long long)report->repeated);
-    }
-}
-
-void cw_report(struct cw_loop *loop, const struct cw_service_ref *service,
-               struct cw_error_report *report)
-{
-    report->tls_alert = CW_NO_ALERT;
-    if (service && service->hooks.on_error) {
-        service->hooks.on_error(loop->server, report, service->user);
-    } else {
-        to_log(report);
+    switch (code) {
+    case CW_ECONNSMAX:
+        return CW_LOGGED_CONNS_MAX;
+    case CW_EADDRESSMAX:
+        return CW_LOGGED_ADDRESS_MAX;
+    case CW_EDESCRIPTORS:
+        return CW_LOGGED_DESCRIPTORS;
+    default:
+        return CW_LOGGED_REFUSED;
     }
 }
 
-/* Whether this one still goes into the log; counts those that do not. */
-static bool may_log(struct cw_loop *loop, int code, uint64_t *left_out)
+static bool may_log(struct cw_loop *loop, enum cw_log_kind kind)
 {
-    size_t kind = code == CW_ECONNSMAX      ? 0
-                  : code == CW_EADDRESSMAX  ? 1
-                  : code == CW_EDESCRIPTORS ? 2
-                                            : 3;
     uint64_t second = loop->now_ms / 1000;
 
     if (loop->log_quota[kind].second != second) {
-        *left_out = loop->log_quota[kind].left_out;
+        if (loop->log_quota[kind].left_out > 0) {
+            cw_log(CW_LOG_INFO, 0, "%llu lines like those before were left out",
+                   (unsigned long long)loop->log_quota[kind].left_out);
+        }
         loop->log_quota[kind].second = second;
         loop->log_quota[kind].left_out = 0;
         loop->log_quota[kind].logged = 0;
@@ -57,6 +44,37 @@ static bool may_log(struct cw_loop *loop, int code, uint64_t *left_out)
     }
     loop->log_quota[kind].left_out++;
     return false;
+}
+
+static void to_log(const struct cw_error_report *report, enum cw_log_level level)
+{
+    char peer[CW_ADDRESS_TEXT_MAX] = "";
+
+    if (report->address && report->address->family != CW_FAMILY_NONE) {
+        cw_address_print(report->address, peer);
+    }
+    cw_log(level, report->conn_id, "%s%s%s (%s)", peer, peer[0] ? ": " : "", report->text,
+           cw_error_name(report->code));
+}
+
+/* To on_error, where there is one. Returns whether there is. */
+static bool tell(struct cw_loop *loop, const struct cw_service_ref *service,
+                 struct cw_error_report *report)
+{
+    report->tls_alert = CW_NO_ALERT;
+    if (!service || !service->hooks.on_error) {
+        return false;
+    }
+    service->hooks.on_error(loop->server, report, service->user);
+    return true;
+}
+
+void cw_report(struct cw_loop *loop, const struct cw_service_ref *service,
+               struct cw_error_report *report)
+{
+    if (!tell(loop, service, report)) {
+        to_log(report, CW_LOG_ERROR);
+    }
 }
 
 void cw_report_refused(struct cw_loop *loop, const struct cw_service_ref *service, int code,
@@ -70,9 +88,8 @@ void cw_report_refused(struct cw_loop *loop, const struct cw_service_ref *servic
     } else {
         snprintf(report.text, sizeof report.text, "accept: %s", cw_strerror(code));
     }
-    if (service->hooks.on_error || may_log(loop, code, &report.repeated)) {
-        report.limit = limit;
-        cw_report(loop, service, &report);
+    if (!tell(loop, service, &report) && may_log(loop, kind_of(code))) {
+        to_log(&report, code == CW_EDESCRIPTORS ? CW_LOG_ERROR : CW_LOG_INFO);
     }
 }
 
@@ -97,5 +114,7 @@ void cw_report_conn(struct cw_conn *conn)
     };
 
     say_why(conn, report.text, sizeof report.text);
-    cw_report(conn->loop, conn->service, &report);
+    if (!tell(conn->loop, conn->service, &report) && may_log(conn->loop, CW_LOGGED_CONN)) {
+        to_log(&report, CW_LOG_INFO);
+    }
 }

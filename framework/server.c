@@ -3,6 +3,7 @@
 
 #include "conn_impl.h"
 #include "ip_table.h"
+#include "options.h"
 #include "report.h"
 #include "rooms/room_impl.h"
 #include "signals.h"
@@ -216,6 +217,7 @@ static void *copy(const void *memory, size_t size, bool *failed)
 
 static int check_listen(struct cw_server *server, const struct cw_listen_options *options)
 {
+    struct cw_complaint complaint;
     int given =
         (options->host || options->port != 0) + (options->unix_path != NULL) + (options->fd != 0);
 
@@ -231,6 +233,9 @@ static int check_listen(struct cw_server *server, const struct cw_listen_options
     }
     if (options->backlog > 65535) {
         return cw_server_fail(server, CW_EINVAL, "listen: backlog: at most 65535 is allowed");
+    }
+    if (cw_tcp_options_check(&options->tcp, &complaint) < 0) {
+        return cw_server_fail(server, CW_EINVAL, "listen: %s", complaint.text);
     }
     return CW_OK;
 }

@@ -1,19 +1,19 @@
-/* SIGINT and SIGTERM, through one signalfd. Never libevent's signal events: with two bases they lose signals. */
+/* SIGINT and SIGTERM, through one eventfd that a handler writes. Never libevent's signal events: with two bases they
+ * lose signals. A handler and not a signalfd: the second signal has to end a process whose loop is stuck in a hook. */
 #include "signals.h"
 
 #include "loop_impl.h"
 
 #include <causeway/log.h>
 
+#include <errno.h>
 #include <signal.h>
-#include <sys/signalfd.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 struct cw_signals {
     int fd;
-    bool seen;
-    sigset_t set;
-    sigset_t before;
     struct sigaction old[2];
     struct event *event;
     struct cw_loop *loop;
@@ -21,35 +21,34 @@ struct cw_signals {
 
 static const int numbers[2] = {SIGINT, SIGTERM};
 
-static void end_process(int number)
+/* The process-wide one: a handler has no other way to know where to write. -1: no server runs as main. */
+static atomic_int wake_fd = -1;
+static atomic_uint seen;
+
+static void on_number(int number)
 {
+    int before = errno;
+    uint64_t one = 1;
+    ssize_t written;
+
     (void)number;
-    _exit(1);
-}
-
-/* From the second signal on no loop is asked: it may be stuck in a hook. */
-static void arm_second(struct cw_signals *signals)
-{
-    struct sigaction action = {.sa_handler = end_process};
-
-    for (int i = 0; i < 2; i++) {
-        sigaction(numbers[i], &action, &signals->old[i]);
+    if (atomic_fetch_add(&seen, 1) > 0) {
+        _exit(1);
     }
-    signals->seen = true;
-    pthread_sigmask(SIG_UNBLOCK, &signals->set, NULL);
+    written = write(atomic_load(&wake_fd), &one, sizeof one);
+    (void)written;
+    errno = before;
 }
 
-static void on_signal(evutil_socket_t fd, short events, void *arg)
+static void on_wake(evutil_socket_t fd, short events, void *arg)
 {
     struct cw_signals *signals = arg;
-    struct signalfd_siginfo info;
+    uint64_t count;
 
     (void)events;
-    if (read((int)fd, &info, sizeof info) != (ssize_t)sizeof info) {
+    if (read((int)fd, &count, sizeof count) != (ssize_t)sizeof count) {
         return;
     }
-    event_del(signals->event);
-    arm_second(signals);
     if (signals->loop->server) {
         cw_server_stop(signals->loop->server);
     } else {
@@ -59,20 +58,25 @@ static void on_signal(evutil_socket_t fd, short events, void *arg)
 
 struct cw_signals *cw_signals_new(void)
 {
+    struct sigaction action = {.sa_handler = on_number, .sa_flags = SA_RESTART};
     struct cw_signals *signals = cw_alloc_zero(sizeof *signals);
+    int none = -1;
 
     if (!signals) {
         return NULL;
     }
-    sigemptyset(&signals->set);
-    sigaddset(&signals->set, SIGINT);
-    sigaddset(&signals->set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals->set, &signals->before);
-    signals->fd = signalfd(-1, &signals->set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (signals->fd < 0) {
-        pthread_sigmask(SIG_SETMASK, &signals->before, NULL);
+    signals->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (signals->fd < 0 || !atomic_compare_exchange_strong(&wake_fd, &none, signals->fd)) {
+        if (signals->fd >= 0) {
+            close(signals->fd);
+        }
         cw_release(signals);
         return NULL;
+    }
+    atomic_store(&seen, 0);
+    sigemptyset(&action.sa_mask);
+    for (int i = 0; i < 2; i++) {
+        sigaction(numbers[i], &action, &signals->old[i]);
     }
     return signals;
 }
@@ -80,7 +84,7 @@ struct cw_signals *cw_signals_new(void)
 int cw_signals_watch(struct cw_signals *signals, struct cw_loop *loop)
 {
     signals->loop = loop;
-    signals->event = event_new(loop->base, signals->fd, EV_READ | EV_PERSIST, on_signal, signals);
+    signals->event = event_new(loop->base, signals->fd, EV_READ | EV_PERSIST, on_wake, signals);
     return signals->event && event_add(signals->event, NULL) == 0 ? 0 : CW_ENOMEM;
 }
 
@@ -98,12 +102,10 @@ void cw_signals_free(struct cw_signals *signals)
         return;
     }
     cw_signals_unwatch(signals);
-    close(signals->fd);
-    if (signals->seen) {
-        for (int i = 0; i < 2; i++) {
-            sigaction(numbers[i], &signals->old[i], NULL);
-        }
+    for (int i = 0; i < 2; i++) {
+        sigaction(numbers[i], &signals->old[i], NULL);
     }
-    pthread_sigmask(SIG_SETMASK, &signals->before, NULL);
+    atomic_store(&wake_fd, -1);
+    close(signals->fd);
     cw_release(signals);
 }

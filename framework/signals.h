@@ -8,8 +8,8 @@
 
 struct cw_signals;
 
-/* Blocks the two signals, so that threads started later leave them to the loop that watches. NULL: they could not be
- * had; the defaults stay. */
+/* Takes the two signals. NULL: out of memory or descriptors, or another server or loop of this process has them; the
+ * defaults stay. */
 struct cw_signals *cw_signals_new(void);
 
 /* Has the loop stop its server, or itself, at the first signal. 0 or CW_ENOMEM. */

@@ -81,7 +81,7 @@ static void on_error(struct cw_server *server, const struct cw_error_report *rep
 static const struct cw_hooks hooks = {
     .on_connection = on_connection, .on_data = on_data, .on_close = on_close, .on_error = on_error};
 
-static void on_answer(struct cw_conn *conn, int code, void *user)
+static void on_answer(struct cw_loop *loop, struct cw_conn *conn, int code, void *user)
 {
     struct caller *caller = user;
     struct story *story = caller->story;

@@ -17,7 +17,8 @@ static const struct cw_hooks hooks = {.on_connection = greet, .on_data = show};
 int main(void)
 {
     struct cw_loop *loop = cw_loop_new();
-    cw_connect(loop, cw_service(&cw_framed, &hooks, NULL), "localhost:7000", &(struct cw_connect_options){.reconnect = true});
+    cw_connect(loop, cw_service(&cw_framed, &hooks, NULL), "localhost:7000",
+               &(struct cw_connect_options){.reconnect = true});
     int error = cw_loop_main(loop);
     cw_loop_free(loop);
     return error < 0;

@@ -53,7 +53,7 @@ static void on_backend_close(struct cw_conn *backend, const struct cw_close_reas
     }
 }
 
-static void on_acquired(struct cw_conn *backend, int code, void *user)
+static void on_acquired(struct cw_loop *loop, struct cw_conn *backend, int code, void *user)
 {
     struct question *question = user;
 

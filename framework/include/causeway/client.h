@@ -92,7 +92,7 @@ struct cw_pool_stats {
 /* Handed to the caller of cw_pool_acquire: conn is his until cw_pool_release or its end; or NULL and a code: why
  * the last attempt to connect failed (there is no connection at all, and it is too early for another attempt),
  * CW_ECONNECTTIME (all were busy for waiting_ms), CW_ECLOSED (the pool was freed), CW_ESTOPPED, CW_ENOMEM. */
-typedef void (*cw_pool_fn)(struct cw_conn *conn, int code, void *user);
+typedef void (*cw_pool_fn)(struct cw_loop *loop, struct cw_conn *conn, int code, void *user);
 
 /* Makes a pool on a loop. Connections are made when they are wanted; after failures with the pauses of
  * the connect options, and one at a time. Of the unused ones the last one given back is handed out first, so that

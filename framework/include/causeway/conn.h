@@ -97,7 +97,7 @@ int cw_conn_send_file(struct cw_conn *conn, const struct cw_file_range *range,
 
 /* Sends what was accepted, says goodbye where the protocol has a word for it, then closes. No
  * message is delivered any more. Bounded by drain_ms. on_close follows at the end of the turn or
- * when the peer has taken the bytes. A second call changes nothing.
+ * when the kernel has taken the bytes. A second call changes nothing.
  *
  * thread   loop thread */
 void cw_conn_close(struct cw_conn *conn);

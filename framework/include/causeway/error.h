@@ -102,7 +102,6 @@ struct cw_error_report {
     struct cw_conn *conn;             /* NULL: none, or refused before there was one */
     const struct cw_address *address; /* the peer's or the listener's; NULL: none */
     uint64_t limit;                   /* the limit that was reached; 0: no limit was */
-    uint64_t repeated;                /* like reports left out since the last one */
     char text[CW_REPORT_TEXT_MAX];    /* outermost step first, never empty */
 };
 

@@ -264,7 +264,7 @@ struct cw_server_stats {
     uint64_t conns_total;       /* accepted and not refused */
     uint64_t refused_conns_max; /* each refusal is counted, whatever the log leaves out */
     uint64_t refused_conns_per_ip;
-    uint64_t refused_middleware;
+    uint64_t refused_middleware;  /* or because memory was out */
     uint64_t refused_descriptors; /* times accepting rested because descriptors ran out */
     uint64_t closed_by_error;     /* connections that ended with an enum cw_error */
     uint64_t bytes_in;

@@ -17,6 +17,7 @@
 #include <causeway/payload.h>
 #include <causeway/room.h>
 #include <causeway/server.h>
+#include <causeway/span.h>
 #include <causeway/tcp.h>
 #include <causeway/types.h>
 #include <causeway/version.h>
