@@ -18,7 +18,10 @@ enum {
 
 static size_t own_bytes(const struct cw_conn *conn)
 {
-    return conn->out ? conn->out->bytes - conn->out->shared_bytes : 0;
+    const struct cw_outq *queue = conn->out;
+    size_t copied = queue ? queue->bytes - queue->shared_bytes : 0;
+
+    return queue && copied > queue->copied_bytes ? copied - queue->copied_bytes : 0;
 }
 
 static size_t charged(const struct cw_conn *conn)
@@ -449,6 +452,23 @@ static bool is_worth_copying(struct cw_conn *conn, size_t len, size_t max)
            (!conn->out || conn->out->bytes <= limit - len);
 }
 
+/* It counts as a room's still: it must not stop the member's own input. */
+static bool copy_for_room(struct cw_outq *queue, struct cw_outq_pool *pool,
+                          const struct cw_span *bytes)
+{
+    size_t most;
+
+    if (!cw_outq_copy(queue, pool, bytes, 1, 0)) {
+        return false;
+    }
+    most = queue->bytes - queue->shared_bytes;
+    queue->copied_bytes += bytes->len;
+    if (queue->copied_bytes > most) {
+        queue->copied_bytes = most; /* some of it is gone */
+    }
+    return true;
+}
+
 static bool share(struct cw_conn *conn, struct cw_payload *payload, struct cw_out_mark *mark,
                   size_t max)
 {
@@ -462,7 +482,7 @@ static bool share(struct cw_conn *conn, struct cw_payload *payload, struct cw_ou
     if (!cw_outq_ensure(&conn->out, pool, conn->loop->now)) {
         return false;
     }
-    return copies ? cw_outq_copy(conn->out, pool, &bytes, 1, 0)
+    return copies ? copy_for_room(conn->out, pool, &bytes)
                   : cw_outq_share(conn->out, pool, payload, mark);
 }
 

@@ -72,6 +72,7 @@ struct cw_outq {
     struct cw_out_node *tail;
     size_t bytes;        /* copied and shared; sources and files do not count */
     size_t shared_bytes; /* of rooms */
+    size_t copied_bytes; /* of rooms too, among those copied; at most that since it was last empty */
     size_t shared_count; /* of rooms and others */
     uint64_t gone;       /* rooms' messages up to this serial have left it, or never were in it */
     uint32_t since;      /* tick of the last progress, or of the first byte queued */

@@ -1,4 +1,5 @@
 /* Slow members of a room: each policy, over sockets, and the rules that choose it. */
+#include "conn_impl.h"
 #include "support/leak.h"
 #include "support/party.h"
 #include "support/wait.h"
@@ -261,6 +262,31 @@ Test(rooms_slow, small_messages_make_way_too)
     rig_party_expect_stats(
         &party, "r",
         (struct cw_room_stats){.sent = COUNT, .delivered = COUNT, .dropped_slow = COUNT - got});
+    leave_slow_room(&party, &member);
+}
+
+/* Both those that are copied and those that are shared wait in its queue when it is sent something by itself. */
+static void burst_and_one(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    uint32_t count = 100;
+
+    send_small_burst(loop, conn, &count);
+    send_burst(loop, conn, &(struct burst){{"r"}, 3});
+    rig_check(cw_conn_send_text(conn, "own") == 1);
+    rig_check(!(conn->flags & CW_HELD_OUTPUT));
+}
+
+Test(rooms_slow, messages_of_rooms_do_not_stop_a_members_input)
+{
+    static struct rig_party party;
+    static uint8_t bytes[100 * 8 + 3 * (BIG + 4) + 7];
+
+    rig_party_begin_framed(
+        &party, &(struct cw_server_options){.out_high_bytes = 256, .out_max_bytes = 1 << 20});
+    struct rig_member member = rig_party_enter_room(&party, "r", RIG_ANY_WORKER);
+
+    rig_host_run(party.host, member.id, burst_and_one, NULL);
+    rig_peer_receive(&member.peer, bytes, sizeof bytes);
     leave_slow_room(&party, &member);
 }
 
