@@ -438,7 +438,6 @@ void cw_conn_do_switch(struct cw_conn *conn)
     extra->state = state;
     conn->flags |= CW_STATE_OUTSIDE;
     extra->handover = NULL;
-    cw_room_rekey(conn);
     if (conn->flags & CW_CLOSING) {
         /* The old service's on_close has closed it. */
         extra->handover = handover;

@@ -147,7 +147,7 @@ struct cw_local_room *cw_room_local(const struct cw_loop *loop, const struct cw_
 /* A connection ends: out of all its rooms. */
 void cw_room_leave_all(struct cw_conn *conn);
 
-/* A connection opens, or switches: what is encoded for it has changed. */
+/* A connection opens, also after a switch: what is encoded for it has changed. Until then it gets nothing. */
 void cw_room_rekey(struct cw_conn *conn);
 
 #endif

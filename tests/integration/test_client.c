@@ -9,6 +9,7 @@
 #include "support/wait.h"
 
 #include "connector_impl.h"
+#include "loop_impl.h"
 
 #include <causeway/client.h>
 #include <causeway/framed.h>
@@ -334,6 +335,18 @@ Test(client, an_address_that_is_silent_costs_the_delay_and_not_the_time_out)
     rig_silent_close(&four);
 }
 
+static bool may_bind(const struct in6_addr *address)
+{
+    struct sockaddr_in6 own = {.sin6_family = AF_INET6, .sin6_addr = *address};
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool bound;
+
+    rig_check(fd >= 0);
+    bound = bind(fd, (const struct sockaddr *)&own, sizeof own) == 0;
+    close(fd);
+    return bound;
+}
+
 /* Puts one more IPv6 address on the loopback of a network of one's own. */
 static void add_loopback_address(const char *text)
 {
@@ -349,6 +362,7 @@ static void add_loopback_address(const char *text)
     request.interface = (int)if_nametoindex("lo");
     rig_check(ioctl(fd, SIOCSIFADDR, &request) == 0);
     close(fd);
+    rig_await(may_bind(&request.address)); /* the kernel takes its time */
 }
 
 /* The second IPv6 address never answers: whoever tries it before the first IPv4 address hangs. */
@@ -1015,6 +1029,23 @@ Test(client, stopped_while_the_name_is_looked_up_nothing_is_told)
     connect_to(&story, "server.test:7000", NULL);
     cr_assert_not_null(cw_timer_start(story.loop, 5, 5, stop_while_asked, &story));
     finish(&story);
+    cr_expect_eq(story.opened + story.closed + story.failed, 0);
+    rig_nameserver_close(&names);
+}
+
+Test(client, a_loop_is_freed_while_a_name_is_looked_up)
+{
+    struct rig_nameserver names = {.a = RIG_DNS_SILENCE, .aaaa = RIG_DNS_SILENCE};
+    struct story story;
+
+    begin(&story);
+    rig_nameserver_open(&names, story.loop, "", true);
+    connect_to(&story, "server.test:7000", NULL);
+    while (names.questions < 2) {
+        cr_assert_geq(cw_loop_turn(story.loop, true), 0);
+    }
+    rig_nameserver_rest(&names);
+    cw_loop_free(story.loop);
     cr_expect_eq(story.opened + story.closed + story.failed, 0);
     rig_nameserver_close(&names);
 }

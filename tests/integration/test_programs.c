@@ -185,6 +185,41 @@ Test(programs, the_echo_with_limits_echoes)
     cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
 }
 
+Test(programs, the_client_speaks_to_the_echo_and_comes_back_when_that_does)
+{
+    struct rig_child server;
+    struct rig_child client;
+
+    if (!may_run()) {
+        return;
+    }
+    start_listening(&server, "echo");
+    start(&client, "client");
+    rig_child_await_text(&client, "hello\n");
+    rig_child_signal(&server, SIGTERM);
+    cr_expect_eq(rig_child_join(&server), 0, "%s", server.text);
+    rig_child_forget(&client);
+    start_listening(&server, "echo");
+    rig_child_await_text(&client, "hello\n");
+    rig_child_signal(&client, SIGTERM);
+    cr_expect_eq(rig_child_join(&client), 0, "%s", client.text);
+    rig_child_signal(&server, SIGTERM);
+    cr_expect_eq(rig_child_join(&server), 0, "%s", server.text);
+}
+
+Test(programs, a_client_that_finds_nobody_still_ends_at_a_signal)
+{
+    struct rig_child client;
+
+    if (!may_run()) {
+        return;
+    }
+    start(&client, "client");
+    rig_child_await_text(&client, "CW_EREFUSED");
+    rig_child_signal(&client, SIGTERM);
+    cr_expect_eq(rig_child_join(&client), 0, "%s", client.text);
+}
+
 Test(programs, a_port_in_use_is_said_in_one_line_and_the_status_is_1)
 {
     struct rig_child first;

@@ -361,6 +361,33 @@ Test(recipes, an_answer_may_come_later_and_others_are_answered_meanwhile)
     end(&child);
 }
 
+/* ---- client ---- */
+
+Test(recipes, a_client_asks_again_when_the_server_has_come_back)
+{
+    struct rig_child server;
+    struct rig_child client;
+    struct passed passed;
+    char path[512];
+    char address[32];
+    char *arguments[] = {path, address, NULL};
+    uint16_t port = listen_here(&passed.fd);
+
+    name_path(passed.path, sizeof passed.path, "restart");
+    name_path(path, sizeof path, "client");
+    snprintf(address, sizeof address, "localhost:%u", port);
+    rig_child_fork(&server, run_passed, &passed);
+    await_port(&server);
+    rig_child_start(&client, path, arguments);
+    rig_child_await_text(&client, "91\n");
+    end(&server);
+    rig_child_fork(&server, run_passed, &passed);
+    rig_child_await_text(&client, "91\n91\n");
+    end(&client);
+    end(&server);
+    close(passed.fd);
+}
+
 /* ---- pool ---- */
 
 static uint16_t start_pool(struct rig_child *child, uint16_t backend)

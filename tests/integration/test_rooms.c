@@ -449,6 +449,27 @@ Test(rooms, a_member_that_has_switched_is_spoken_to_in_its_new_protocol_from_the
     cw_service_free(next_service);
 }
 
+Test(rooms, a_member_that_has_switched_shares_its_messages_again)
+{
+    static struct rig_party party;
+    struct cw_hooks hooks = {.on_connection = on_connection_greet};
+    struct cw_service next = cw_service(&counting, &hooks, NULL);
+
+    next_service = cw_service_new(&next, NULL);
+    rig_party_begin(&party, rig_server(&switching, NULL), NULL);
+    struct rig_member member = rig_party_enter_room(&party, "r", RIG_ANY_WORKER);
+
+    rig_peer_send_text(&member.peer, "go");
+    rig_peer_expect(&member.peer, "here I am");
+    cr_expect_eq(rig_party_send(&party, "r", "after"), CW_OK);
+    rig_peer_expect(&member.peer, "after");
+    cr_expect_eq(atomic_load(&encoded), 2);
+    cr_expect_eq(atomic_load(&sent_alone), 0);
+    rig_peer_close(&member.peer);
+    rig_party_end(&party);
+    cw_service_free(next_service);
+}
+
 /* ---- inside hooks ---- */
 
 static void on_close_tell(struct cw_conn *conn, const struct cw_close_reason *reason, void *user)

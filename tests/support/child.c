@@ -126,6 +126,12 @@ void rig_child_await_text(struct rig_child *child, const char *text)
     }
 }
 
+void rig_child_forget(struct rig_child *child)
+{
+    child->len = 0;
+    child->text[0] = '\0';
+}
+
 void rig_child_signal(const struct rig_child *child, int number)
 {
     rig_check(kill(child->pid, number) == 0);

@@ -33,6 +33,9 @@ void rig_child_fork(struct rig_child *child, int (*fn)(void *arg), void *arg);
 /* Waits until it has printed a line with this text. Fails the test when it does not. */
 void rig_child_await_text(struct rig_child *child, const char *text);
 
+/* Drops what it has printed so far. */
+void rig_child_forget(struct rig_child *child);
+
 void rig_child_signal(const struct rig_child *child, int number);
 
 /* Waits until it has ended. Returns its exit status, or 1000 + the signal that ended it. child->text is whole then. */
