@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <causeway/causeway.h>
@@ -519,6 +520,15 @@ static int complain(const char *what, const char *why)
     return 1;
 }
 
+/* Files and /dev/null are always ready, so the kernel refuses to wait for them. */
+static bool can_be_watched(int fd)
+{
+    struct stat about;
+
+    return isatty(fd) ||
+           (fstat(fd, &about) == 0 && (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode)));
+}
+
 static int run(struct terminal *terminal, const char *address)
 {
     const struct cw_framed_options framed = {.frame_max_bytes = FRAME_MAX, .kind = CW_TEXT};
@@ -526,16 +536,21 @@ static int run(struct terminal *terminal, const char *address)
     if (terminal->loop == NULL || terminal->kept == NULL) {
         return complain("start", cw_strerror(CW_ENOMEM));
     }
+    if (!can_be_watched(STDIN_FILENO)) {
+        return complain("standard input", "neither a terminal nor a pipe");
+    }
     terminal->input = cw_loop_watch(terminal->loop, STDIN_FILENO, CW_READABLE, on_input, terminal);
     if (terminal->input == NULL) {
-        return complain("standard input", "neither a terminal nor a pipe");
+        return complain("standard input", "it cannot be watched");
     }
     terminal->client =
         cw_connect(terminal->loop, cw_framed_service(&framed, &hooks, terminal), address,
                    &(struct cw_connect_options){
                        .reconnect = true, .reconnect_max_ms = 5000, .idle_ms = CW_OFF});
     if (terminal->client < 0) {
-        return complain(address, cw_strerror((int)terminal->client));
+        return terminal->client == CW_EINVAL /* what is wrong with the address has been logged */
+                   ? 1
+                   : complain(address, cw_strerror((int)terminal->client));
     }
     int ended = cw_loop_main(terminal->loop);
     if (ended < 0) {

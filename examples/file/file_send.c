@@ -253,7 +253,9 @@ static int send_over(struct sender *sender, const char *address)
         cw_connect(sender->loop, cw_framed_service(&framed, &hooks, sender), address, NULL);
 
     if (client < 0) {
-        return complain(address, cw_strerror((int)client));
+        return client == CW_EINVAL /* what is wrong with the address has been logged */
+                   ? 1
+                   : complain(address, cw_strerror((int)client));
     }
     int ended = cw_loop_main(sender->loop);
     if (ended < 0) {

@@ -214,7 +214,9 @@ static int run(struct sender *sender, const char *address, uint64_t largest)
     sender->client =
         cw_connect(sender->loop, cw_framed_service(&framed, &hooks, sender), address, NULL);
     if (sender->client < 0) {
-        return complain(address, (int)sender->client);
+        return sender->client == CW_EINVAL /* what is wrong with the address has been logged */
+                   ? 1
+                   : complain(address, (int)sender->client);
     }
     int ended = cw_loop_main(sender->loop);
     if (ended < 0) {

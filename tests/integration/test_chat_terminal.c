@@ -5,6 +5,7 @@
 #include "support/wait.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -214,6 +215,39 @@ Test(chat_terminal, the_end_of_the_input_and_a_signal_end_it_with_status_0)
     rig_program_expect_status(&alice, 0);
     cr_expect_null(strstr(alice.text, "connection lost"), "%s", alice.text);
     rig_program_end(&server);
+}
+
+Test(chat_terminal, input_that_cannot_be_waited_for_is_one_clear_line)
+{
+    struct rig_child alice;
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    cr_assert_eq(dup2(null, STDIN_FILENO), STDIN_FILENO);
+    if (!rig_program_start(&alice, "chat", ARGS("--connect", "127.0.0.1:1"))) {
+        cr_skip_test("the examples were left out of this build");
+        return;
+    }
+    rig_program_expect_status(&alice, 1);
+    cr_expect_str_eq(alice.text, "chat: standard input: neither a terminal nor a pipe\n");
+    close(null);
+}
+
+Test(chat_terminal, an_address_that_is_none_is_one_clear_line)
+{
+    static const char *const addresses[] = {"nonsense", "127.0.0.1", "127.0.0.1:99999", ":1"};
+    struct rig_child alice;
+    char sentence[200];
+
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        if (!rig_program_start_fed(&alice, "chat", ARGS("--connect", addresses[i]))) {
+            cr_skip_test("the examples were left out of this build");
+            return;
+        }
+        rig_program_expect_status(&alice, 1);
+        snprintf(sentence, sizeof sentence, " error: connect %s: ", addresses[i]);
+        cr_expect_not_null(strstr(alice.text, sentence), "%s", alice.text);
+        cr_expect_eq(strchr(alice.text, '\n'), alice.text + alice.len - 1, "%s", alice.text);
+    }
 }
 
 Test(chat_terminal, what_a_pipe_said_before_its_end_is_sent)
