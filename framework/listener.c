@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -404,19 +405,42 @@ int cw_listeners_open(struct cw_server *server)
     return CW_OK;
 }
 
+/* `unix:PATH`; an inherited socket is asked for its path, an abstract one's begins with `@`. */
+static void print_unix(const struct cw_listener *listener, char *text, size_t cap)
+{
+    struct sockaddr_un path = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof path;
+    size_t head = offsetof(struct sockaddr_un, sun_path);
+
+    if (getsockname(listener->fd, (struct sockaddr *)&path, &len) < 0 || len <= head) {
+        len = (socklen_t)head;
+    } else if (path.sun_path[0] == '\0') {
+        path.sun_path[0] = '@';
+    }
+    snprintf(text, cap, "unix:%.*s", (int)(len - head), path.sun_path);
+}
+
+static void print_listener(const struct cw_listener *listener, char *text, size_t cap)
+{
+    const struct cw_protocol *protocol = listener->entry->origin->service->protocol;
+    const char *scheme = protocol->scheme                     ? protocol->scheme
+                         : protocol->transport == CW_DATAGRAM ? "udp"
+                                                              : "tcp";
+    char where[CW_ADDRESS_TEXT_MAX];
+
+    if (listener->address.family == CW_UNIX) {
+        print_unix(listener, text, cap);
+    } else {
+        snprintf(text, cap, "%s://%s", scheme, cw_address_print(&listener->address, where));
+    }
+}
+
 void cw_listeners_tell(struct cw_server *server)
 {
     for (struct cw_listener *l = server->loops[0]->listeners; l; l = l->next) {
-        const struct cw_protocol *protocol = l->entry->origin->service->protocol;
-        const char *scheme = protocol->scheme                     ? protocol->scheme
-                             : protocol->transport == CW_DATAGRAM ? "udp"
-                                                                  : "tcp";
         char text[sizeof(struct sockaddr_un) + 32];
-        char where[sizeof(struct sockaddr_un) + 16];
 
-        print_where(&l->entry->options, &l->address, where, sizeof where);
-        snprintf(text, sizeof text, "%s%s%s", l->entry->options.unix_path ? "" : scheme,
-                 l->entry->options.unix_path ? "" : "://", where);
+        print_listener(l, text, sizeof text);
         if (server->hooks.on_listening) {
             server->hooks.on_listening(server, &l->address, text, server->user);
         } else {

@@ -539,6 +539,27 @@ Test(server, an_inherited_descriptor_is_served_by_every_worker)
     rig_host_end(host);
 }
 
+Test(server, an_inherited_unix_socket_is_served_under_its_path_and_left_there)
+{
+    const char *path = in_folder("inherited");
+    int fd = bound_unix(path);
+    struct cw_server *server = cw_create_server(&cw_tcp);
+    struct rig_host *host;
+    struct rig_peer peer;
+    char text[128];
+
+    cw_server_listen(server, &(struct cw_listen_options){.fd = fd});
+    host = rig_host_start(server, &(struct cw_hooks){.on_data = rig_echo}, NULL);
+    snprintf(text, sizeof text, "unix:%s", path);
+    cr_expect_str_eq(rig_host_text(host, 0), text);
+    peer = rig_peer_unix(path);
+    rig_peer_send_text(&peer, "hello");
+    rig_peer_expect(&peer, "hello");
+    rig_peer_close(&peer);
+    rig_host_end(host);
+    cr_expect_eq(access(path, F_OK), 0, "whoever made it removes it");
+}
+
 Test(server, an_inherited_descriptor_that_does_not_listen_is_refused)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -6,6 +6,7 @@
 #include <causeway/causeway.h>
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -497,4 +498,33 @@ Test(sources, a_peer_that_goes_away_in_a_file_is_a_broken_pipe_or_a_reset_and_no
         cr_expect_eq(atomic_load(&paper.spring.code), scene.story.reason.code);
         rig_scene_end(&scene);
     }
+}
+
+static void ignore_end(struct cw_conn *conn, void *user)
+{
+    struct rig_story *story = user;
+
+    atomic_fetch_add(&story->ended, 1);
+}
+
+/* An end in good order, then a reset to what is sent all the same: the kernel has a signal for that. */
+Test(sources, a_file_to_a_peer_that_has_gone_is_a_broken_pipe_and_no_signal)
+{
+    struct paper paper = {.range = {.fd = pattern_file(5000000), .len = 5000000}};
+    struct cw_server_options options = {.half_open = true};
+    struct cw_hooks hooks = rig_story_hooks;
+    struct sigaction action;
+    struct rig_scene scene;
+
+    cr_assert_eq(sigaction(SIGPIPE, NULL, &action), 0);
+    cr_assert(action.sa_handler == SIG_DFL, "or the test shows nothing");
+    hooks.on_end = ignore_end;
+    rig_scene_begin(&scene, &cw_tcp, &options, &hooks);
+    rig_scene_conn(&scene);
+    rig_peer_close(&scene.peer);
+    rig_await(atomic_load(&scene.story.ended) == 1);
+    rig_scene_run(&scene, send_paper, &paper);
+    rig_scene_await_closed(&scene, CW_EPIPE);
+    expect_done(&paper.spring, CW_EPIPE);
+    rig_scene_end(&scene);
 }
