@@ -200,10 +200,21 @@ static void on_mail(evutil_socket_t fd, short events, void *arg)
 static pthread_once_t threads_once = PTHREAD_ONCE_INIT;
 static int threads_error;
 
+static void log_of_event(int severity, const char *text)
+{
+    enum cw_log_level level = severity == EVENT_LOG_DEBUG  ? CW_LOG_DEBUG
+                              : severity == EVENT_LOG_MSG  ? CW_LOG_INFO
+                              : severity == EVENT_LOG_WARN ? CW_LOG_WARNING
+                                                           : CW_LOG_ERROR;
+
+    cw_log(level, 0, "libevent: %s", text);
+}
+
 /* libevent guards what it shares between bases (its random numbers, for names) only when told to. */
 static void use_threads(void)
 {
     threads_error = evthread_use_pthreads();
+    event_set_log_callback(log_of_event);
 }
 
 static struct event_base *base_new(void)

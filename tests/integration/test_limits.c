@@ -107,22 +107,23 @@ Test(limits, one_address_has_its_own_limit)
 
 Test(limits, by_default_one_address_may_have_a_tenth)
 {
+    enum { TENTH = 12 };
     struct cw_hooks hooks = rig_story_with_data(rig_echo);
-    struct cw_server_options options = {.conns_max = 20};
+    struct cw_server_options options = {.conns_max = 10 * TENTH};
     struct rig_story story = {0};
     struct rig_host *host = rig_host_start(rig_server(&cw_tcp, &options), &hooks, &story);
-    struct rig_peer peers[3];
+    struct rig_peer peers[TENTH + 1];
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i <= TENTH; i++) {
         peers[i] = from(host, NULL);
-        if (i < 2) {
+        if (i < TENTH) {
             expect_echo(&peers[i]);
         }
     }
-    rig_peer_expect_gone(&peers[2]);
+    rig_peer_expect_gone(&peers[TENTH]);
     rig_await(atomic_load(&story.errors) == 1);
-    cr_expect_eq(story.report.limit, 2);
-    for (int i = 0; i < 3; i++) {
+    cr_expect_eq(story.report.limit, TENTH);
+    for (int i = 0; i <= TENTH; i++) {
         rig_peer_close(&peers[i]);
     }
     rig_host_end(host);

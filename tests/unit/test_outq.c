@@ -82,7 +82,7 @@ Test(outq, skipped_bytes_are_left_out_across_parts)
     for (size_t skip = 0; skip <= 11; skip++) {
         cr_assert(cw_outq_copy(queue, &pool, parts, 3, skip));
         cr_expect_eq(drink(out, 100), 11 - skip);
-        cr_expect_arr_eq(out, "onetwothree" + skip, 11 - skip);
+        cr_expect_arr_eq(out, &"onetwothree"[skip], 11 - skip);
     }
 }
 
