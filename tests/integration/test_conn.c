@@ -177,6 +177,39 @@ Test(conn, below_the_mark_no_drain_is_told)
     rig_scene_end(&scene);
 }
 
+static void note_queued(struct cw_conn *conn, void *user)
+{
+    struct rig_story *story = user;
+    struct cw_conn_stats stats;
+
+    cw_conn_stats(conn, &stats);
+    atomic_store(&story->answer, (int)stats.queued_bytes);
+    atomic_fetch_add(&story->drained, 1);
+}
+
+Test(conn, drain_is_told_once_and_not_before_the_queue_has_fallen_to_the_low_mark)
+{
+    struct cw_server_options options = {
+        .out_high_bytes = 500000, .out_low_bytes = 100000, .out_max_bytes = 1000000};
+    struct cw_hooks hooks = rig_story_hooks;
+    struct rig_scene scene;
+    struct answers answers;
+
+    hooks.on_drain = note_queued;
+    rig_scene_begin_slow(&scene, &cw_tcp, &options, &hooks);
+    rig_scene_run(&scene, send_until_full, &answers);
+    for (size_t got = 0; got < 1000000; got += 1000) {
+        char buffer[1000];
+        if (got == 400000) {
+            cr_expect_eq(atomic_load(&scene.story.drained), 0);
+        }
+        rig_peer_receive(&scene.peer, buffer, sizeof buffer);
+    }
+    cr_expect_eq(atomic_load(&scene.story.drained), 1);
+    cr_expect_leq(atomic_load(&scene.story.answer), 100000);
+    rig_scene_end(&scene);
+}
+
 static void send_too_big(struct cw_loop *loop, struct cw_conn *conn, void *arg)
 {
     struct answers *answers = arg;
