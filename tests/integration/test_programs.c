@@ -5,10 +5,12 @@
 #include "support/peer.h"
 #include "support/wait.h"
 
+#include <causeway/causeway.h>
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PORT = 7000 }; /* as written in the programs; nobody else is in this network */
 
@@ -139,6 +141,42 @@ Test(programs, a_second_signal_ends_the_process_with_status_1)
     rig_child_signal(&child, SIGTERM);
     rig_await(!rig_port_is_open(PORT)); /* it drains, and cannot end: the peer does not read */
     rig_child_signal(&child, SIGTERM);
+    cr_expect_eq(rig_child_join(&child), 1, "%s", child.text);
+    rig_peer_close(&peer);
+}
+
+static void never_return(struct cw_conn *conn, const struct cw_message *msg, void *user)
+{
+    cw_log(CW_LOG_INFO, 0, "stuck");
+    for (;;) {
+        pause();
+    }
+}
+
+static int serve_and_get_stuck(void *arg)
+{
+    struct cw_server *server = cw_create_server(&cw_tcp);
+
+    cw_server_set_hooks(server, &(struct cw_hooks){.on_data = never_return}, NULL);
+    cw_server_listen(server, &(struct cw_listen_options){.port = PORT});
+    return cw_server_main(server);
+}
+
+Test(programs, a_second_signal_ends_a_process_whose_loop_is_stuck_in_a_hook)
+{
+    struct rig_child child;
+    struct rig_peer peer;
+
+    if (!may_run()) {
+        return;
+    }
+    rig_child_fork(&child, serve_and_get_stuck, NULL);
+    rig_child_await_text(&child, "listening on tcp://[::]:7000");
+    peer = rig_peer_tcp(PORT);
+    rig_peer_send_text(&peer, "hello");
+    rig_child_await_text(&child, "stuck\n");
+    rig_child_signal(&child, SIGTERM);
+    rig_child_signal(&child, SIGINT);
     cr_expect_eq(rig_child_join(&child), 1, "%s", child.text);
     rig_peer_close(&peer);
 }

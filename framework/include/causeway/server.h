@@ -86,7 +86,7 @@ static inline struct cw_service cw_service(const struct cw_protocol *protocol,
 struct cw_server_options {
     uint64_t workers;          /* loops, each with a thread. 0: 1; CW_PER_CORE; at most 256 */
     uint64_t conns_max;        /* connections at once. 0: 10000; CW_NO_LIMIT: what the ids allow */
-    uint64_t conns_per_ip_max; /* of one IPv4 address or IPv6 /64. 0: a tenth of conns_max, at least 1 */
+    uint64_t conns_per_ip_max; /* of one IPv4 address or IPv6 /64. 0: a tenth of conns_max, at least 10 */
     uint64_t idle_ms;          /* no byte in either direction. 0: 300000; CW_OFF */
     uint64_t read_ms;          /* no byte from the peer. 0: off */
     uint64_t write_ms;         /* bytes queued and none taken. 0: 30000; CW_OFF */
