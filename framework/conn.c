@@ -701,7 +701,7 @@ static bool peer_sends(const struct cw_conn *conn)
     bool in_mid_message = conn->code < 0 && conn->code != CW_EIDLE && conn->code != CW_EREADTIME &&
                           conn->code != CW_EDEADLINE && conn->code != CW_EHANDSHAKETIME;
 
-    return in_mid_message || has_unread_input(conn);
+    return in_mid_message || (conn->flags & CW_UNHEARD) || has_unread_input(conn);
 }
 
 /* The queue is empty: end now, or, when that would reset the peer and so destroy what we sent last, tell the
@@ -738,6 +738,7 @@ void cw_conn_step_end(struct cw_conn *conn)
     if (!(conn->flags & CW_SHUTDOWN_DONE)) {
         say_goodbye(conn);
         if (!(conn->flags & CW_AWAIT_FINISH)) {
+            conn->flags |= conn->in ? (uint32_t)CW_UNHEARD : 0u;
             cw_conn_inbuf_free(conn);
         } else if (conn->in) {
             cw_conn_at_turn_end(conn, CW_TURN_READY);

@@ -54,6 +54,8 @@ enum cw_conn_flags {
     CW_WATCHED_WRITE = 1 << 26,
     CW_ENDING = 1 << 27, /* its end is being told: nothing may start that again */
     CW_TOLD = 1 << 28,   /* its end has been told; only a lingering socket is left */
+    CW_UNHEARD =
+        1 << 29, /* bytes came that nobody heard, as it was closing: there may be more on the way */
 };
 
 enum cw_turn_flags {

@@ -284,6 +284,8 @@ static void feed_fresh(struct cw_conn *conn, uint8_t *data, size_t len)
         if (inbuf_append(conn, data + used, len - used)) {
             check_in_limit(conn);
         }
+    } else if (used < len) {
+        conn->flags |= CW_UNHEARD;
     }
     poison(data, len);
 }
@@ -401,6 +403,7 @@ static void take(struct cw_conn *conn, size_t n, size_t fresh)
     conn->bytes_in += n;
     cw_count(&loop->counters.bytes_in, n);
     if (conn->flags & CW_DISCARD) {
+        conn->flags |= CW_UNHEARD;
         return;
     }
     if (conn->in) {
