@@ -437,7 +437,7 @@ static void pass_through(struct rig_host *host, struct rig_story *story)
 }
 
 /* Half in the middle of a body, half in the middle of a header. Forty at a time: libevent keeps a little for every
- * descriptor that has ever been open. */
+ * descriptor that has ever been open; a loop keeps a few large buffers. */
 static void reset_many(struct rig_host *host, struct rig_story *story, int count)
 {
     static const uint8_t half_a_frame[4 + 30000] = {0, 0, 0xff, 0xff};
@@ -470,7 +470,7 @@ Test(limits, a_thousand_resets_in_the_middle_of_a_message_leave_nothing)
     reset_many(host, &story, 800);
     cr_expect_leq(rig_memory_pieces(), pieces + 45, "%d pieces, %d before",
                   (int)rig_memory_pieces(), (int)pieces);
-    cr_expect_leq(rig_memory_bytes(), bytes + 300000, "%d bytes, %d before",
+    cr_expect_leq(rig_memory_bytes(), bytes + 1200000, "%d bytes, %d before",
                   (int)rig_memory_bytes(), (int)bytes);
     rig_host_end(host);
     cr_expect_eq(rig_memory_pieces(), around);
