@@ -70,6 +70,7 @@ SCENARIOS = {
     ],
     "rooms": [
         Case("rooms", "64 B, 50 members", "rooms", 50, target="≤0.05", peers=False),
+        Case("rooms", "64 B, 50 members, 4 each", "rooms", 50, 4, target="≤0.05", peers=False),
         Case("rooms", "64 B, 500 members", "rooms", 500, target="≤0.05", peers=False),
     ],
     "idle": [Case("idle", "10000 conns", "idle", 10000, target="≤400 B")],
