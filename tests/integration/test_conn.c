@@ -190,6 +190,40 @@ static void send_too_big(struct cw_loop *loop, struct cw_conn *conn, void *arg)
     free(bytes);
 }
 
+/* More than out_high in small pieces, and then one so large that it takes them along to the stream at once. */
+static void answer_small_then_large(struct cw_conn *conn, const struct cw_message *msg, void *user)
+{
+    static const uint8_t bytes[20000];
+
+    rig_story_on_data(conn, msg, user);
+    rig_check(cw_conn_send_bytes(conn, bytes, 3000) == 0);
+    rig_check(cw_conn_send_bytes(conn, bytes, 3000) == 1);
+    rig_check(cw_conn_send_bytes(conn, bytes, sizeof bytes) >= 0);
+}
+
+static void expect_read_again_after_large(bool read_while_full)
+{
+    struct cw_server_options options = {.out_high_bytes = 4000, .read_while_full = read_while_full};
+    struct cw_hooks hooks = rig_story_with_data(answer_small_then_large);
+    struct rig_scene scene;
+    char buffer[26000];
+
+    rig_scene_begin(&scene, &cw_tcp, &options, &hooks);
+    for (unsigned i = 1; i <= 3; i++) {
+        rig_peer_send_text(&scene.peer, "?");
+        rig_await(atomic_load(&scene.story.messages) == i);
+        rig_peer_receive(&scene.peer, buffer, sizeof buffer);
+        rig_await(atomic_load(&scene.story.drained) == i);
+    }
+    rig_scene_end(&scene);
+}
+
+Test(conn, what_left_inside_of_a_hook_is_drained_and_the_peer_is_heard_again)
+{
+    expect_read_again_after_large(false);
+    expect_read_again_after_large(true);
+}
+
 Test(conn, send_says_what_can_never_fit_and_what_is_closed)
 {
     struct cw_server_options options = {.out_high_bytes = 20000, .out_max_bytes = 50000};
