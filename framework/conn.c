@@ -721,6 +721,10 @@ static void end_or_linger(struct cw_conn *conn)
     conn->flags |= CW_LINGER | CW_DISCARD | CW_OUTPUT_ENDED;
     conn->stream->ops->end(conn);
     tell(conn);
+    if (conn->phase == CW_PHASE_CLOSED) {
+        release(conn); /* a hook has aborted it meanwhile */
+        return;
+    }
     cw_conn_schedule(conn);
     cw_conn_update_events(conn);
 }
