@@ -483,10 +483,13 @@ void cw_conn_on_ready(struct cw_conn *conn)
 }
 
 /* Whether a flush has something to do: a send inside of the read may have written all there was, and then nobody has been
- * told that it has drained. */
+ * told that it has drained. Whom the loop has refused, the loop tells. */
 static bool owes_flush(const struct cw_conn *conn)
 {
-    return conn->out || (conn->flags & (CW_HELD_OUTPUT | CW_WANT_DRAIN | CW_SOURCE_ENDED));
+    uint32_t owed = CW_HELD_OUTPUT | CW_SOURCE_ENDED;
+
+    owed |= conn->loop->refused_bytes == 0 ? CW_WANT_DRAIN : 0u;
+    return conn->out || (conn->flags & owed);
 }
 
 void cw_conn_on_event(evutil_socket_t fd, short events, void *arg)
