@@ -98,6 +98,7 @@ struct cw_conn_extra {
     size_t sources;
     uint32_t idle; /* ticks, or CW_TICKS_ORIGIN */
     uint32_t read;
+    uint32_t switched; /* tick, with CW_STATE_OUTSIDE */
     uint32_t peer_code;
     char text[CW_REASON_TEXT_MAX];
 };
