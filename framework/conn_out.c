@@ -3,6 +3,7 @@
 
 #include <causeway/log.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -96,6 +97,7 @@ static ptrdiff_t read_file(struct cw_conn *conn, struct cw_out_node *file)
     ssize_t n = cap > 0 ? pread(file->as.file.fd, buffer, cap, (off_t)file->as.file.offset) : 0;
 
     if (n < 0) {
+        loop->os_errno = errno;
         return CW_EOS;
     }
     if (n > 0) {
@@ -156,6 +158,7 @@ static ptrdiff_t write_source(struct cw_conn *conn, size_t *budget)
     if (!is_file && head->as.source.waiting) {
         return 0;
     }
+    conn->loop->os_errno = 0; /* what fails here need not be the system */
     n = is_file ? send_file(conn, head) : pull_source(conn, head);
     if (n == CW_STREAM_AGAIN) {
         conn->flags |= CW_BLOCKED;
@@ -212,7 +215,7 @@ void cw_conn_flush_quiet(struct cw_conn *conn)
             }
         }
         if (n < 0 && n != CW_STREAM_AGAIN) {
-            cw_conn_break_with(conn, (int)n, n == CW_ETRUNCATED ? 0 : loop->os_errno, NULL);
+            cw_conn_break_with(conn, (int)n, loop->os_errno, NULL);
             return;
         }
     }

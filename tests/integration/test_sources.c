@@ -5,6 +5,7 @@
 
 #include <causeway/causeway.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -185,6 +186,26 @@ Test(sources, a_source_that_fails_aborts_the_connection_with_its_code)
     rig_peer_expect_reset(&scene.peer);
     rig_scene_await_closed(&scene, CW_EDENIED);
     expect_done(&spring, CW_EDENIED);
+    rig_scene_end(&scene);
+}
+
+Test(sources, a_source_that_fails_is_not_told_with_another_connections_errno)
+{
+    struct spring spring = {.len = 1000, .most = 100, .fail_at = 300, .fail_code = CW_EDENIED};
+    struct rig_scene scene;
+
+    rig_scene_begin(&scene, &cw_tcp, NULL, &rig_story_hooks);
+    rig_scene_conn(&scene);
+    rig_peer_reset(&scene.peer);
+    rig_scene_await_closed(&scene, CW_ERESET);
+    cr_expect_eq(scene.story.reason.os_errno, ECONNRESET);
+    scene.peer = rig_peer_tcp(rig_host_port(scene.host, 0));
+    rig_await(atomic_load(&scene.story.opened) == 2);
+    rig_scene_run(&scene, send_spring, &spring);
+    rig_peer_expect_reset(&scene.peer);
+    rig_await(atomic_load(&scene.story.closed) == 2);
+    cr_expect_eq(scene.story.reason.code, CW_EDENIED);
+    cr_expect_eq(scene.story.reason.os_errno, 0, "%d", scene.story.reason.os_errno);
     rig_scene_end(&scene);
 }
 
