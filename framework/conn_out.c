@@ -531,7 +531,7 @@ int cw_conn_write_payload(struct cw_conn *conn, struct cw_span head, struct cw_p
         return CW_ECLOSED;
     }
     error = check_room(conn, total, conn->origin->limits.out_max);
-    if (error < 0) {
+    if (error < 0 || total == 0) {
         return error;
     }
     /* The head rides as a payload of its own, so that the queue takes both or none. */

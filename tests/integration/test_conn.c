@@ -5,6 +5,7 @@
 
 #include <causeway/causeway.h>
 #include <causeway/middleware.h>
+#include <causeway/protocol.h>
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,6 +305,28 @@ Test(conn, a_connection_whose_answers_nobody_reads_is_read_no_more)
         got += (size_t)n;
     }
     free(bytes);
+    rig_scene_end(&scene);
+}
+
+/* ---- nothing to send ---- */
+
+static void write_nothing(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    struct cw_payload *empty = cw_payload_new(NULL, 0);
+
+    rig_check(conn && empty);
+    rig_check(cw_conn_write_payload(conn, (struct cw_span){0}, empty) == CW_OK);
+    cw_payload_drop(empty);
+}
+
+Test(conn, a_payload_without_a_byte_is_nothing_to_write)
+{
+    struct rig_scene scene;
+
+    rig_scene_begin(&scene, &cw_tcp, NULL, &rig_story_hooks);
+    rig_scene_run(&scene, write_nothing, NULL);
+    rig_scene_run(&scene, rig_send_text, "still well");
+    rig_peer_expect(&scene.peer, "still well");
     rig_scene_end(&scene);
 }
 
