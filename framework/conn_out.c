@@ -257,6 +257,7 @@ void cw_conn_flush(struct cw_conn *conn)
         !(conn->extra && conn->extra->sources > 0)) {
         conn->flags &= ~(uint32_t)CW_HELD_OUTPUT;
         conn->last_in = conn->loop->now; /* the peer could not be heard meanwhile */
+        cw_conn_schedule(conn);
         if (conn->in) {
             cw_conn_at_turn_end(conn, CW_TURN_READY);
         }
@@ -313,6 +314,15 @@ static int check_room(struct cw_conn *conn, size_t len, size_t max)
     return CW_OK;
 }
 
+/* No more input until the output has gone. */
+static void hold_by_output(struct cw_conn *conn)
+{
+    if (!(conn->flags & CW_HELD_OUTPUT)) {
+        conn->flags |= CW_HELD_OUTPUT;
+        cw_conn_schedule(conn);
+    }
+}
+
 /* After bytes were queued: who has to know. Returns 0 or 1. */
 static int queued(struct cw_conn *conn)
 {
@@ -326,7 +336,7 @@ static int queued(struct cw_conn *conn)
     }
     conn->flags |= CW_WANT_DRAIN;
     if (own_bytes(conn) > limits->out_high && !limits->read_while_full) {
-        conn->flags |= CW_HELD_OUTPUT;
+        hold_by_output(conn);
         if (conn != conn->loop->current) {
             cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
         }
@@ -573,7 +583,7 @@ static void source_queued(struct cw_conn *conn)
 {
     conn->extra->sources++;
     if (!conn->origin->limits.read_while_full) {
-        conn->flags |= CW_HELD_OUTPUT;
+        hold_by_output(conn);
     }
     cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
 }

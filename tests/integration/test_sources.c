@@ -209,6 +209,42 @@ Test(sources, a_source_that_fails_is_not_told_with_another_connections_errno)
     rig_scene_end(&scene);
 }
 
+/* ---- a source that has nothing, and time ---- */
+
+Test(sources, a_peer_that_goes_while_a_source_has_nothing_is_noticed)
+{
+    struct spring spring = {.len = 1000, .dry_at = 500};
+    struct cw_server_options options = {.idle_ms = CW_OFF};
+    struct rig_scene scene;
+
+    rig_scene_begin(&scene, &cw_tcp, &options, &rig_story_hooks);
+    rig_scene_run(&scene, send_spring, &spring);
+    rig_peer_expect_pattern(&scene.peer, 500);
+    rig_peer_reset(&scene.peer);
+    rig_scene_await_closed(&scene, CW_ERESET);
+    expect_done(&spring, CW_ERESET);
+    rig_scene_end(&scene);
+}
+
+Test(sources, the_idle_time_begins_anew_when_a_source_has_ended)
+{
+    struct spring spring = {.len = 1000, .dry_at = 500};
+    struct cw_server_options options = {.idle_ms = 200};
+    struct rig_scene scene;
+    uint64_t before;
+
+    rig_scene_begin(&scene, &cw_tcp, &options, &rig_story_hooks);
+    rig_scene_run(&scene, send_spring, &spring);
+    rig_peer_expect_pattern(&scene.peer, 500);
+    rig_peer_expect_silence(&scene.peer, 600);
+    before = rig_now_ms();
+    rig_scene_run(&scene, say_ready, NULL);
+    expect_done(&spring, CW_OK);
+    rig_scene_await_closed(&scene, CW_EIDLE);
+    cr_expect_leq(rig_now_ms() - before, 1500, "the idle time is 200 ms");
+    rig_scene_end(&scene);
+}
+
 static void promise_more(struct cw_loop *loop, struct cw_conn *conn, void *arg)
 {
     struct spring *spring = arg;
