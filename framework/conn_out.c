@@ -640,6 +640,7 @@ void cw_conn_source_ready(struct cw_conn *conn)
 {
     cw_loop_assert_thread(conn->loop);
     if (conn->out && cw_outq_wake_sources(conn->out) && conn->phase != CW_PHASE_CLOSED) {
+        conn->out->since = conn->loop->now; /* the peer could not take anything meanwhile */
         cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
     }
 }

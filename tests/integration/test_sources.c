@@ -1,7 +1,10 @@
 /* Bytes that are pulled as the peer takes them: sources and files. */
 #include "support/leak.h"
+#include "support/rig.h"
 #include "support/scene.h"
 #include "support/wait.h"
+
+#include "conn_impl.h"
 
 #include <causeway/causeway.h>
 #include <criterion/criterion.h>
@@ -243,6 +246,27 @@ Test(sources, the_idle_time_begins_anew_when_a_source_has_ended)
     rig_scene_await_closed(&scene, CW_EIDLE);
     cr_expect_leq(rig_now_ms() - before, 1500, "the idle time is 200 ms");
     rig_scene_end(&scene);
+}
+
+Test(sources, the_write_time_does_not_count_while_a_source_has_nothing)
+{
+    struct spring spring = {.len = 1000, .dry_at = 500};
+    struct rig *rig = rig_new(&(struct rig_setup){.protocol = &cw_tcp});
+
+    cr_assert_not_null(rig);
+    rig->conn->origin->limits.write = cw_ticks(30000);
+    send_spring(rig->conn->loop, rig->conn, &spring);
+    rig_run(rig);
+    cr_assert_eq(rig->output.len, 500);
+    rig->peer_takes = false;
+    rig_advance(rig, 60000);
+    cw_conn_source_ready(rig->conn);
+    rig_run(rig);
+    rig_advance(rig, 20000);
+    cr_expect_eq(rig->closes, 0, "%s", rig_told(rig));
+    rig_advance(rig, 11000);
+    cr_expect_eq(rig->code, CW_EWRITETIME);
+    rig_free(rig);
 }
 
 static void promise_more(struct cw_loop *loop, struct cw_conn *conn, void *arg)
