@@ -93,6 +93,7 @@ struct cw_conn_extra {
     struct cw_conn_timer *timers;
     size_t timer_count;
     struct event *pause_timer;
+    uint64_t paused_until_ms; /* with CW_HELD_RATE */
     uint64_t messages_dropped;
     size_t want;
     size_t sources;

@@ -446,6 +446,30 @@ Test(conn, pause_for_goes_on_by_itself)
     cr_expect_str_eq(gate.seen, "abcd");
 }
 
+static void pause_long_then_short(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    rig_check(conn);
+    rig_check(cw_conn_pause_for(conn, 300) == CW_OK);
+    rig_check(cw_conn_pause_for(conn, 20) == CW_OK);
+}
+
+Test(conn, a_shorter_pause_for_does_not_cut_a_longer_one_short)
+{
+    static struct gate gate;
+    struct rig_host *host;
+    struct rig_peer peer;
+    uint64_t before = rig_now_ms();
+
+    begin_gate(&gate, &host, &peer);
+    rig_await(atomic_load(&gate.story.opened) == 1);
+    rig_host_run(host, atomic_load(&gate.story.conn_id), pause_long_then_short, NULL);
+    rig_peer_send_text(&peer, "a\n");
+    rig_await(atomic_load(&gate.count) == 1);
+    cr_expect_geq(rig_now_ms() - before, 300 - 10);
+    rig_peer_close(&peer);
+    rig_host_end(host);
+}
+
 Test(conn, a_pause_by_the_application_outlives_pause_for)
 {
     static struct gate gate = {.pause_ms = 20};
