@@ -86,13 +86,21 @@ static uint32_t due_write(const struct cw_conn *conn)
                                                                 : 0;
 }
 
+/* The stream's handshake and the first protocol's share one time; one that is switched to has its own. */
+static uint32_t due_handshake(const struct cw_conn *conn)
+{
+    uint32_t handshake = conn->origin->limits.handshake;
+    uint32_t since = conn->flags & CW_STATE_OUTSIDE ? conn->extra->switched : conn->connected;
+
+    return handshake > 0 && !(conn->flags & CW_OPENED) ? not_zero(since + handshake) : 0;
+}
+
 static uint32_t due_at(const struct cw_conn *conn)
 {
     uint32_t due = 0;
 
     if (conn->phase == CW_PHASE_HANDSHAKING) {
-        uint32_t handshake = conn->origin->limits.handshake;
-        return handshake > 0 ? not_zero(conn->connected + handshake) : 0;
+        return due_handshake(conn);
     }
     if (conn->phase == CW_PHASE_DRAINING) {
         return not_zero(conn->deadline);
@@ -101,9 +109,7 @@ static uint32_t due_at(const struct cw_conn *conn)
     if (conn->flags & CW_HAS_DEADLINE) {
         due = least(due, not_zero(conn->deadline));
     }
-    if (!(conn->flags & CW_OPENED) && conn->origin->limits.handshake > 0) {
-        due = least(due, not_zero(conn->connected + conn->origin->limits.handshake));
-    }
+    due = least(due, due_handshake(conn));
     if (is_held(conn)) {
         due = least(due, not_zero(conn->loop->now + HELD_CHECK));
     }
@@ -176,8 +182,7 @@ static void check_open(struct cw_conn *conn, uint32_t now)
     if (conn->phase != CW_PHASE_OPEN || (conn->flags & CW_CLOSING)) {
         return;
     }
-    if (!(conn->flags & CW_OPENED) && conn->origin->limits.handshake > 0 &&
-        passed(not_zero(conn->connected + conn->origin->limits.handshake), now)) {
+    if (passed(due_handshake(conn), now)) {
         cw_conn_break(conn, CW_EHANDSHAKETIME);
     } else if (passed(due_write(conn), now)) {
         cw_conn_break_with(conn, CW_EWRITETIME, 0, NULL);
@@ -436,6 +441,7 @@ void cw_conn_do_switch(struct cw_conn *conn)
     cw_service_drop(conn->service);
     conn->service = next;
     extra->state = state;
+    extra->switched = conn->loop->now;
     conn->flags |= CW_STATE_OUTSIDE;
     extra->handover = NULL;
     if (conn->flags & CW_CLOSING) {
@@ -721,6 +727,10 @@ static void end_or_linger(struct cw_conn *conn)
     conn->flags |= CW_LINGER | CW_DISCARD | CW_OUTPUT_ENDED;
     conn->stream->ops->end(conn);
     tell(conn);
+    if (conn->phase == CW_PHASE_CLOSED) {
+        release(conn); /* a hook has aborted it meanwhile */
+        return;
+    }
     cw_conn_schedule(conn);
     cw_conn_update_events(conn);
 }

@@ -192,6 +192,8 @@ int cw_conn_pause_for(struct cw_conn *conn, uint64_t ms)
 {
     struct timeval after = cw_timeval(ms);
     struct cw_conn_extra *extra = cw_conn_extra(conn);
+    uint64_t now_ms = conn->loop->now_ms;
+    uint64_t until_ms = ms < UINT64_MAX - now_ms ? now_ms + ms : UINT64_MAX;
 
     cw_loop_assert_thread(conn->loop);
     if (conn->flags & CW_CLOSING) {
@@ -200,12 +202,16 @@ int cw_conn_pause_for(struct cw_conn *conn, uint64_t ms)
     if (!extra) {
         return CW_ENOMEM;
     }
+    if ((conn->flags & CW_HELD_RATE) && until_ms <= extra->paused_until_ms) {
+        return CW_OK; /* another limit has asked for longer */
+    }
     if (!extra->pause_timer) {
         extra->pause_timer = evtimer_new(conn->loop->base, on_pause_over, conn);
     }
     if (!extra->pause_timer || event_add(extra->pause_timer, &after) < 0) {
         return CW_ENOMEM;
     }
+    extra->paused_until_ms = until_ms;
     hold(conn, CW_HELD_RATE);
     return CW_OK;
 }

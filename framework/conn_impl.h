@@ -95,11 +95,13 @@ struct cw_conn_extra {
     struct cw_conn_timer *timers;
     size_t timer_count;
     struct event *pause_timer;
+    uint64_t paused_until_ms; /* with CW_HELD_RATE */
     uint64_t messages_dropped;
     size_t want;
     size_t sources;
     uint32_t idle; /* ticks, or CW_TICKS_ORIGIN */
     uint32_t read;
+    uint32_t switched; /* tick, with CW_STATE_OUTSIDE */
     uint32_t peer_code;
     char text[CW_REASON_TEXT_MAX];
 };

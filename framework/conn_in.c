@@ -485,6 +485,16 @@ void cw_conn_on_ready(struct cw_conn *conn)
     cw_conn_flush(conn);
 }
 
+/* Whether a flush has something to do: a send inside of the read may have written all there was, and then nobody has been
+ * told that it has drained. Whom the loop has refused, the loop tells. */
+static bool owes_flush(const struct cw_conn *conn)
+{
+    uint32_t owed = CW_HELD_OUTPUT | CW_SOURCE_ENDED;
+
+    owed |= conn->loop->refused_bytes == 0 ? CW_WANT_DRAIN : 0u;
+    return conn->out || (conn->flags & owed);
+}
+
 void cw_conn_on_event(evutil_socket_t fd, short events, void *arg)
 {
     struct cw_conn *conn = arg;
@@ -506,7 +516,7 @@ void cw_conn_on_event(evutil_socket_t fd, short events, void *arg)
         loop->current = NULL;
         /* Its own replies leave now, while they are in the cache; what others send it leaves at the end of the
          * turn, gathered. */
-        if (conn->out && !(conn->turn & CW_TURN_FLUSH)) {
+        if (owes_flush(conn) && !(conn->turn & CW_TURN_FLUSH)) {
             cw_conn_flush(conn);
         }
     }

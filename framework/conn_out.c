@@ -3,6 +3,7 @@
 
 #include <causeway/log.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -96,6 +97,7 @@ static ptrdiff_t read_file(struct cw_conn *conn, struct cw_out_node *file)
     ssize_t n = cap > 0 ? pread(file->as.file.fd, buffer, cap, (off_t)file->as.file.offset) : 0;
 
     if (n < 0) {
+        loop->os_errno = errno;
         return CW_EOS;
     }
     if (n > 0) {
@@ -156,6 +158,7 @@ static ptrdiff_t write_source(struct cw_conn *conn, size_t *budget)
     if (!is_file && head->as.source.waiting) {
         return 0;
     }
+    conn->loop->os_errno = 0; /* what fails here need not be the system */
     n = is_file ? send_file(conn, head) : pull_source(conn, head);
     if (n == CW_STREAM_AGAIN) {
         conn->flags |= CW_BLOCKED;
@@ -212,7 +215,7 @@ void cw_conn_flush_quiet(struct cw_conn *conn)
             }
         }
         if (n < 0 && n != CW_STREAM_AGAIN) {
-            cw_conn_break_with(conn, (int)n, n == CW_ETRUNCATED ? 0 : loop->os_errno, NULL);
+            cw_conn_break_with(conn, (int)n, loop->os_errno, NULL);
             return;
         }
     }
@@ -254,6 +257,7 @@ void cw_conn_flush(struct cw_conn *conn)
         !(conn->extra && conn->extra->sources > 0)) {
         conn->flags &= ~(uint32_t)CW_HELD_OUTPUT;
         conn->last_in = conn->loop->now; /* the peer could not be heard meanwhile */
+        cw_conn_schedule(conn);
         if (conn->in) {
             cw_conn_at_turn_end(conn, CW_TURN_READY);
         }
@@ -310,6 +314,15 @@ static int check_room(struct cw_conn *conn, size_t len, size_t max)
     return CW_OK;
 }
 
+/* No more input until the output has gone. */
+static void hold_by_output(struct cw_conn *conn)
+{
+    if (!(conn->flags & CW_HELD_OUTPUT)) {
+        conn->flags |= CW_HELD_OUTPUT;
+        cw_conn_schedule(conn);
+    }
+}
+
 /* After bytes were queued: who has to know. Returns 0 or 1. */
 static int queued(struct cw_conn *conn)
 {
@@ -323,7 +336,7 @@ static int queued(struct cw_conn *conn)
     }
     conn->flags |= CW_WANT_DRAIN;
     if (own_bytes(conn) > limits->out_high && !limits->read_while_full) {
-        conn->flags |= CW_HELD_OUTPUT;
+        hold_by_output(conn);
         if (conn != conn->loop->current) {
             cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
         }
@@ -528,7 +541,7 @@ int cw_conn_write_payload(struct cw_conn *conn, struct cw_span head, struct cw_p
         return CW_ECLOSED;
     }
     error = check_room(conn, total, conn->origin->limits.out_max);
-    if (error < 0) {
+    if (error < 0 || total == 0) {
         return error;
     }
     /* The head rides as a payload of its own, so that the queue takes both or none. */
@@ -570,7 +583,7 @@ static void source_queued(struct cw_conn *conn)
 {
     conn->extra->sources++;
     if (!conn->origin->limits.read_while_full) {
-        conn->flags |= CW_HELD_OUTPUT;
+        hold_by_output(conn);
     }
     cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
 }
@@ -627,6 +640,7 @@ void cw_conn_source_ready(struct cw_conn *conn)
 {
     cw_loop_assert_thread(conn->loop);
     if (conn->out && cw_outq_wake_sources(conn->out) && conn->phase != CW_PHASE_CLOSED) {
+        conn->out->since = conn->loop->now; /* the peer could not take anything meanwhile */
         cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
     }
 }

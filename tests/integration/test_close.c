@@ -351,6 +351,25 @@ Test(close, a_peer_that_broke_a_rule_and_goes_on_sending_still_gets_the_last_byt
     rig_scene_end(&scene);
 }
 
+static void abort_at_close(struct cw_conn *conn, const struct cw_close_reason *reason, void *user)
+{
+    cw_conn_abort(conn);
+    rig_story_on_close(conn, reason, user);
+}
+
+Test(close, an_abort_inside_on_close_ends_also_what_waits_for_the_peers_end)
+{
+    struct cw_hooks hooks = rig_story_hooks;
+    struct rig_scene scene;
+
+    hooks.on_close = abort_at_close;
+    rig_scene_begin(&scene, &cw_framed, NULL, &hooks);
+    rig_peer_send(&scene.peer, "\377\377\377\377", 4);
+    rig_scene_await_closed(&scene, CW_ETOOBIG);
+    rig_await(rig_host_conns(scene.host) == 0);
+    rig_scene_end(&scene);
+}
+
 static void close_with_text(struct cw_loop *loop, struct cw_conn *conn, void *arg)
 {
     rig_check(conn);

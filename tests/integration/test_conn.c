@@ -5,6 +5,7 @@
 
 #include <causeway/causeway.h>
 #include <causeway/middleware.h>
+#include <causeway/protocol.h>
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,6 +224,40 @@ static void send_too_big(struct cw_loop *loop, struct cw_conn *conn, void *arg)
     free(bytes);
 }
 
+/* More than out_high in small pieces, and then one so large that it takes them along to the stream at once. */
+static void answer_small_then_large(struct cw_conn *conn, const struct cw_message *msg, void *user)
+{
+    static const uint8_t bytes[20000];
+
+    rig_story_on_data(conn, msg, user);
+    rig_check(cw_conn_send_bytes(conn, bytes, 3000) == 0);
+    rig_check(cw_conn_send_bytes(conn, bytes, 3000) == 1);
+    rig_check(cw_conn_send_bytes(conn, bytes, sizeof bytes) >= 0);
+}
+
+static void expect_read_again_after_large(bool read_while_full)
+{
+    struct cw_server_options options = {.out_high_bytes = 4000, .read_while_full = read_while_full};
+    struct cw_hooks hooks = rig_story_with_data(answer_small_then_large);
+    struct rig_scene scene;
+    char buffer[26000];
+
+    rig_scene_begin(&scene, &cw_tcp, &options, &hooks);
+    for (unsigned i = 1; i <= 3; i++) {
+        rig_peer_send_text(&scene.peer, "?");
+        rig_await(atomic_load(&scene.story.messages) == i);
+        rig_peer_receive(&scene.peer, buffer, sizeof buffer);
+        rig_await(atomic_load(&scene.story.drained) == i);
+    }
+    rig_scene_end(&scene);
+}
+
+Test(conn, what_left_inside_of_a_hook_is_drained_and_the_peer_is_heard_again)
+{
+    expect_read_again_after_large(false);
+    expect_read_again_after_large(true);
+}
+
 Test(conn, send_says_what_can_never_fit_and_what_is_closed)
 {
     struct cw_server_options options = {.out_high_bytes = 20000, .out_max_bytes = 50000};
@@ -303,6 +338,28 @@ Test(conn, a_connection_whose_answers_nobody_reads_is_read_no_more)
         got += (size_t)n;
     }
     free(bytes);
+    rig_scene_end(&scene);
+}
+
+/* ---- nothing to send ---- */
+
+static void write_nothing(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    struct cw_payload *empty = cw_payload_new(NULL, 0);
+
+    rig_check(conn && empty);
+    rig_check(cw_conn_write_payload(conn, (struct cw_span){0}, empty) == CW_OK);
+    cw_payload_drop(empty);
+}
+
+Test(conn, a_payload_without_a_byte_is_nothing_to_write)
+{
+    struct rig_scene scene;
+
+    rig_scene_begin(&scene, &cw_tcp, NULL, &rig_story_hooks);
+    rig_scene_run(&scene, write_nothing, NULL);
+    rig_scene_run(&scene, rig_send_text, "still well");
+    rig_peer_expect(&scene.peer, "still well");
     rig_scene_end(&scene);
 }
 
@@ -420,6 +477,30 @@ Test(conn, pause_for_goes_on_by_itself)
     rig_host_end(host);
     gate.seen[gate.len] = '\0';
     cr_expect_str_eq(gate.seen, "abcd");
+}
+
+static void pause_long_then_short(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    rig_check(conn);
+    rig_check(cw_conn_pause_for(conn, 300) == CW_OK);
+    rig_check(cw_conn_pause_for(conn, 20) == CW_OK);
+}
+
+Test(conn, a_shorter_pause_for_does_not_cut_a_longer_one_short)
+{
+    static struct gate gate;
+    struct rig_host *host;
+    struct rig_peer peer;
+    uint64_t before = rig_now_ms();
+
+    begin_gate(&gate, &host, &peer);
+    rig_await(atomic_load(&gate.story.opened) == 1);
+    rig_host_run(host, atomic_load(&gate.story.conn_id), pause_long_then_short, NULL);
+    rig_peer_send_text(&peer, "a\n");
+    rig_await(atomic_load(&gate.count) == 1);
+    cr_expect_geq(rig_now_ms() - before, 300 - 10);
+    rig_peer_close(&peer);
+    rig_host_end(host);
 }
 
 Test(conn, a_pause_by_the_application_outlives_pause_for)

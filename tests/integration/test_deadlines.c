@@ -285,6 +285,46 @@ Test(deadlines, a_protocol_that_opens_in_time_stays)
     rig_scene_end(&scene);
 }
 
+/* A protocol that hands over to the one above at the first byte. */
+static ptrdiff_t switch_to_shy(struct cw_conn *conn, void *state, uint8_t *data, size_t len)
+{
+    struct cw_service service = cw_service(&shy, &rig_story_hooks, cw_conn_service_user(conn));
+    struct cw_service_ref *ref = cw_service_new(&service, NULL);
+
+    rig_check(ref && cw_conn_switch(conn, ref, NULL, NULL) == CW_OK);
+    cw_service_free(ref);
+    return 1;
+}
+
+static const struct cw_protocol upgrading = {
+    .name = "upgrading", .on_bytes = switch_to_shy, .send = refuse};
+
+Test(deadlines, a_protocol_that_is_switched_to_late_has_the_whole_time_to_open)
+{
+    struct cw_server_options options = {.handshake_ms = 300};
+    struct rig_scene scene;
+    uint64_t before;
+
+    rig_scene_begin(&scene, &upgrading, &options, &rig_story_hooks);
+    rig_scene_conn(&scene);
+    rig_peer_expect_silence(&scene.peer, 500);
+    rig_peer_send_text(&scene.peer, "^");
+    rig_await(atomic_load(&scene.story.closed) == 1);
+    rig_peer_expect_silence(&scene.peer, 200);
+    rig_peer_send_text(&scene.peer, "open!");
+    rig_await(atomic_load(&scene.story.opened) == 2);
+    rig_scene_end(&scene);
+    rig_scene_begin(&scene, &upgrading, &options, &rig_story_hooks);
+    rig_scene_conn(&scene);
+    before = rig_now_ms();
+    rig_peer_send_text(&scene.peer, "^");
+    rig_peer_expect_end(&scene.peer);
+    expect_after(before, 300);
+    rig_await(rig_host_conns(scene.host) == 0);
+    cr_expect_eq(scene.story.report.code, CW_EHANDSHAKETIME);
+    rig_scene_end(&scene);
+}
+
 /* ---- timers of a connection ---- */
 
 static void send_tick(struct cw_conn *conn, void *user)

@@ -1,10 +1,14 @@
 /* Bytes that are pulled as the peer takes them: sources and files. */
 #include "support/leak.h"
+#include "support/rig.h"
 #include "support/scene.h"
 #include "support/wait.h"
 
+#include "conn_impl.h"
+
 #include <causeway/causeway.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -186,6 +190,83 @@ Test(sources, a_source_that_fails_aborts_the_connection_with_its_code)
     rig_scene_await_closed(&scene, CW_EDENIED);
     expect_done(&spring, CW_EDENIED);
     rig_scene_end(&scene);
+}
+
+Test(sources, a_source_that_fails_is_not_told_with_another_connections_errno)
+{
+    struct spring spring = {.len = 1000, .most = 100, .fail_at = 300, .fail_code = CW_EDENIED};
+    struct rig_scene scene;
+
+    rig_scene_begin(&scene, &cw_tcp, NULL, &rig_story_hooks);
+    rig_scene_conn(&scene);
+    rig_peer_reset(&scene.peer);
+    rig_scene_await_closed(&scene, CW_ERESET);
+    cr_expect_eq(scene.story.reason.os_errno, ECONNRESET);
+    scene.peer = rig_peer_tcp(rig_host_port(scene.host, 0));
+    rig_await(atomic_load(&scene.story.opened) == 2);
+    rig_scene_run(&scene, send_spring, &spring);
+    rig_peer_expect_reset(&scene.peer);
+    rig_await(atomic_load(&scene.story.closed) == 2);
+    cr_expect_eq(scene.story.reason.code, CW_EDENIED);
+    cr_expect_eq(scene.story.reason.os_errno, 0, "%d", scene.story.reason.os_errno);
+    rig_scene_end(&scene);
+}
+
+/* ---- a source that has nothing, and time ---- */
+
+Test(sources, a_peer_that_goes_while_a_source_has_nothing_is_noticed)
+{
+    struct spring spring = {.len = 1000, .dry_at = 500};
+    struct cw_server_options options = {.idle_ms = CW_OFF};
+    struct rig_scene scene;
+
+    rig_scene_begin(&scene, &cw_tcp, &options, &rig_story_hooks);
+    rig_scene_run(&scene, send_spring, &spring);
+    rig_peer_expect_pattern(&scene.peer, 500);
+    rig_peer_reset(&scene.peer);
+    rig_scene_await_closed(&scene, CW_ERESET);
+    expect_done(&spring, CW_ERESET);
+    rig_scene_end(&scene);
+}
+
+Test(sources, the_idle_time_begins_anew_when_a_source_has_ended)
+{
+    struct spring spring = {.len = 1000, .dry_at = 500};
+    struct cw_server_options options = {.idle_ms = 200};
+    struct rig_scene scene;
+    uint64_t before;
+
+    rig_scene_begin(&scene, &cw_tcp, &options, &rig_story_hooks);
+    rig_scene_run(&scene, send_spring, &spring);
+    rig_peer_expect_pattern(&scene.peer, 500);
+    rig_peer_expect_silence(&scene.peer, 600);
+    before = rig_now_ms();
+    rig_scene_run(&scene, say_ready, NULL);
+    expect_done(&spring, CW_OK);
+    rig_scene_await_closed(&scene, CW_EIDLE);
+    cr_expect_leq(rig_now_ms() - before, 1500, "the idle time is 200 ms");
+    rig_scene_end(&scene);
+}
+
+Test(sources, the_write_time_does_not_count_while_a_source_has_nothing)
+{
+    struct spring spring = {.len = 1000, .dry_at = 500};
+    struct rig *rig = rig_new(&(struct rig_setup){.protocol = &cw_tcp});
+
+    cr_assert_not_null(rig);
+    rig->conn->origin->limits.write = cw_ticks(30000);
+    send_spring(rig->conn->loop, rig->conn, &spring);
+    rig_run(rig);
+    cr_assert_eq(rig->output.len, 500);
+    rig->peer_takes = false;
+    rig_advance(rig, 60000);
+    cw_conn_source_ready(rig->conn);
+    rig_run(rig);
+    rig_advance(rig, 20000);
+    cr_expect_eq(rig->closes, 0, "%s", rig_told(rig));
+    rig_advance(rig, 11000);
+    cr_expect_eq(rig->code, CW_EWRITETIME);
+    rig_free(rig);
 }
 
 static void promise_more(struct cw_loop *loop, struct cw_conn *conn, void *arg)
