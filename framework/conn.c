@@ -8,6 +8,7 @@
 #include <causeway/log.h>
 
 #include <assert.h>
+#include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -131,6 +132,29 @@ static bool passed(uint32_t due, uint32_t now)
     return due != 0 && cw_tick_reached(due, now);
 }
 
+uint32_t cw_conn_in_kernel(const struct cw_conn *conn)
+{
+    int waiting = 0;
+
+    if (conn->event.ev_fd < 0 || ioctl(cw_conn_fd_of(conn), SIOCOUTQ, &waiting) < 0) {
+        return 0;
+    }
+    return waiting > 0 ? (uint32_t)waiting : 0;
+}
+
+/* A full stream becomes writable only when a good part of the kernel's buffer has gone. A peer that takes less than
+ * that in the time it has is slow, but takes bytes. */
+static void look_for_progress(struct cw_conn *conn, uint32_t now)
+{
+    uint32_t before = conn->out->in_kernel;
+    uint32_t waiting = before > 0 ? cw_conn_in_kernel(conn) : 0;
+
+    if (waiting < before) {
+        conn->out->in_kernel = waiting;
+        conn->out->since = now;
+    }
+}
+
 static void on_idle(struct cw_conn *conn, uint32_t now)
 {
     const struct cw_hooks *hooks = &conn->service->hooks;
@@ -184,7 +208,12 @@ static void check_open(struct cw_conn *conn, uint32_t now)
     }
     if (passed(due_handshake(conn), now)) {
         cw_conn_break(conn, CW_EHANDSHAKETIME);
-    } else if (passed(due_write(conn), now)) {
+        return;
+    }
+    if (passed(due_write(conn), now)) {
+        look_for_progress(conn, now);
+    }
+    if (passed(due_write(conn), now)) {
         cw_conn_break_with(conn, CW_EWRITETIME, 0, NULL);
     } else if (passed(due_read(conn), now)) {
         cw_conn_break(conn, CW_EREADTIME);
@@ -196,12 +225,15 @@ static void check_open(struct cw_conn *conn, uint32_t now)
 static void check_draining(struct cw_conn *conn, uint32_t now)
 {
     /* Progress buys time, except when everything has to stop. */
-    uint32_t since = conn->out ? conn->out->since : conn->connected;
-    uint32_t later = since + conn->origin->limits.drain;
+    uint32_t later;
 
     if (!passed(not_zero(conn->deadline), now)) {
         return;
     }
+    if (conn->out) {
+        look_for_progress(conn, now);
+    }
+    later = (conn->out ? conn->out->since : conn->connected) + conn->origin->limits.drain;
     if (conn->out && !passed(not_zero(later), now) && conn->loop->phase == CW_LOOP_RUNNING) {
         conn->deadline = later;
         return;

@@ -194,6 +194,9 @@ void cw_conn_flush(struct cw_conn *conn);
 /* The same without hooks: for inside of a send. */
 void cw_conn_flush_quiet(struct cw_conn *conn);
 
+/* Bytes the kernel has taken and the peer has not; 0 also when the kernel cannot say. */
+uint32_t cw_conn_in_kernel(const struct cw_conn *conn);
+
 /* Brings the event in line with what is to be watched. False: it cannot. */
 void cw_conn_update_events(struct cw_conn *conn);
 

@@ -137,6 +137,7 @@ static ptrdiff_t send_file(struct cw_conn *conn, struct cw_out_node *node)
         cw_count(&conn->loop->counters.bytes_out, (uint64_t)n);
         conn->last_out = conn->loop->now;
         conn->out->since = conn->loop->now;
+        conn->out->in_kernel = 0;
     }
     return n;
 }
@@ -207,6 +208,7 @@ void cw_conn_flush_quiet(struct cw_conn *conn)
             if (n > 0) {
                 conn->last_out = loop->now;
                 conn->out->since = loop->now;
+                conn->out->in_kernel = 0;
                 conn->bytes_out += (uint64_t)n;
                 cw_count(&loop->counters.bytes_out, (uint64_t)n);
                 budget -= (size_t)n < budget ? (size_t)n : budget;
@@ -220,6 +222,9 @@ void cw_conn_flush_quiet(struct cw_conn *conn)
         }
     }
     if (conn->flags & CW_BLOCKED) {
+        if (conn->out && conn->out->in_kernel == 0) {
+            conn->out->in_kernel = cw_conn_in_kernel(conn);
+        }
         cw_conn_schedule(conn);
     }
     cw_outq_settle(&conn->out, &loop->out_pool);

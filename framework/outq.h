@@ -76,6 +76,7 @@ struct cw_outq {
     size_t shared_count; /* of rooms and others */
     uint64_t gone;       /* rooms' messages up to this serial have left it, or never were in it */
     uint32_t since;      /* tick of the last progress, or of the first byte queued */
+    uint32_t in_kernel;  /* bytes the peer had not taken when the stream was full; 0: not asked */
 };
 
 /* Free lists of one loop. */

@@ -7,6 +7,7 @@
 #include <causeway/protocol.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -125,6 +126,45 @@ Test(close, a_peer_that_never_reads_holds_a_closing_connection_for_the_drain_tim
     cr_expect_leq(rig_now_ms() - before, 2000);
     cr_expect_eq(atomic_load(&scene.story.errors), 1);
     cr_expect_eq(scene.story.report.code, CW_EDRAINTIME);
+    rig_scene_end(&scene);
+}
+
+static ptrdiff_t endless(uint8_t *buffer, size_t cap, void *user)
+{
+    memset(buffer, 'x', cap);
+    return (ptrdiff_t)cap;
+}
+
+static void send_much_and_close(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    rig_check(cw_conn_send_source(conn, 64 << 20, endless, NULL, NULL) == CW_OK);
+    cw_conn_close(conn);
+}
+
+/* Once the kernel's buffer has grown, it takes a megabyte of room before the socket is writable again. */
+Test(close, a_peer_that_takes_its_last_bytes_slowly_gets_all_of_them)
+{
+    struct cw_server_options options = {.drain_ms = 300};
+    struct rig_scene scene;
+    uint8_t *buffer = malloc(1 << 20);
+    size_t got = 24 << 20;
+    int window = 1 << 17; /* or this side's kernel would not tell of a few bytes taken */
+
+    cr_assert_not_null(buffer);
+    rig_scene_begin(&scene, &cw_tcp, &options, &rig_story_hooks);
+    setsockopt(scene.peer.fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
+    rig_scene_run(&scene, send_much_and_close, NULL);
+    for (int i = 0; i < 24; i++) {
+        rig_peer_receive(&scene.peer, buffer, 1 << 20);
+    }
+    for (uint64_t until = rig_now_ms() + 2000; rig_now_ms() < until;) {
+        rig_peer_receive(&scene.peer, buffer, 20000);
+        got += 20000;
+        poll(NULL, 0, 20);
+    }
+    cr_expect_eq(got + rig_peer_receive_all(&scene.peer), 64 << 20);
+    rig_scene_await_closed(&scene, CW_BY_APP);
+    free(buffer);
     rig_scene_end(&scene);
 }
 
