@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <time.h>
 
+enum { GATHER_LOOKS = 4, GATHER_MIN = 32 };
 enum { SWEEP_EVERY_TICKS = 6, FIRST_TICK = 1 }; /* a sweep at most every tenth of a second */
 
 uint32_t cw_ticks(uint64_t ms)
@@ -172,6 +173,25 @@ static void tell_of_room(struct cw_loop *loop)
     }
 }
 
+/* Many connections wait for a flush with what others sent them: what has arrived meanwhile is read first, so that
+ * it leaves in the same writes. A few looks only, and none when the last one found nothing. */
+static int gather_more(struct cw_loop *loop)
+{
+    int answer = 0;
+
+    for (int looks = 0; looks < GATHER_LOOKS && loop->shared_to >= GATHER_MIN && answer >= 0;
+         looks++) {
+        size_t before = loop->shared_to;
+
+        answer = event_base_loop(loop->base, EVLOOP_NONBLOCK);
+        if (loop->shared_to == before) {
+            break;
+        }
+    }
+    loop->shared_to = 0;
+    return answer;
+}
+
 int cw_loop_turn(struct cw_loop *loop, bool wait)
 {
     int flags = wait && !loop->turn_head ? EVLOOP_ONCE : EVLOOP_NONBLOCK;
@@ -180,6 +200,9 @@ int cw_loop_turn(struct cw_loop *loop, bool wait)
     loop->stale = true;
     answer = event_base_loop(loop->base, flags);
     cw_loop_wake(loop);
+    if (gather_more(loop) < 0) {
+        answer = -1;
+    }
     cw_loop_end_turn(loop);
     tell_of_room(loop);
     return answer;

@@ -96,6 +96,7 @@ struct cw_loop {
     uint32_t sweep_at;         /* tick it is set for; 0: not set */
     struct cw_conn *turn_head; /* connections with something left to do in this turn */
     struct cw_conn **turn_tail;
+    size_t shared_to;        /* shared messages queued in this turn */
     struct cw_conn *current; /* the one whose read is under way: it flushes by itself */
 
     struct cw_mailbox mailbox;

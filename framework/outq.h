@@ -140,6 +140,34 @@ void cw_outq_advance(struct cw_outq *queue, struct cw_outq_pool *pool, size_t n)
 void cw_outq_pop(struct cw_outq *queue, struct cw_outq_pool *pool, int code);
 
 /* What a queue counts for: its bytes, and something for each message that is held beside them. */
+/* Bytes of a room that were copied: they must not stop the member's own input. */
+static inline void cw_outq_count_copied(struct cw_outq *queue, size_t len)
+{
+    size_t most = queue->bytes - queue->shared_bytes;
+
+    queue->copied_bytes += len;
+    if (queue->copied_bytes > most) {
+        queue->copied_bytes = most; /* some of it is gone */
+    }
+}
+
+/* The copy of a small shared message where its bytes simply fit behind the last ones. False: take the long way. */
+static inline bool cw_outq_append_small(struct cw_outq *queue, struct cw_outq_pool *pool,
+                                        struct cw_span bytes)
+{
+    struct cw_out_node *tail = queue->tail;
+
+    if (!tail || tail->kind != CW_OUT_BYTES || tail->cap - tail->start - tail->len < bytes.len) {
+        return false;
+    }
+    memcpy(tail->as.bytes + tail->start + tail->len, bytes.data, bytes.len);
+    tail->len += (uint32_t)bytes.len;
+    queue->bytes += bytes.len;
+    pool->bytes += bytes.len;
+    cw_outq_count_copied(queue, bytes.len);
+    return true;
+}
+
 static inline size_t cw_outq_charge(const struct cw_outq *queue)
 {
     return queue->bytes + queue->shared_count * CW_OUT_NODE_CHARGE;
