@@ -339,7 +339,8 @@ static void close_mailbox(struct cw_loop *loop)
 static void shut(struct cw_loop *loop)
 {
     if (loop->phase < CW_LOOP_DRAINING) {
-        loop->phase = CW_LOOP_DRAINING; /* freed without a stop: the hooks may ask for more all the same */
+        loop->phase =
+            CW_LOOP_DRAINING; /* freed without a stop: the hooks may ask for more all the same */
         loop->thread = pthread_self();
     }
     end_everything(loop);
