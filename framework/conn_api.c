@@ -116,12 +116,12 @@ int cw_conn_deliver(struct cw_conn *conn, const struct cw_message *msg)
     if (conn->flags & CW_CLOSING) {
         return conn->flags & CW_AWAIT_FINISH ? CW_GO : CW_STOP;
     }
+    if ((conn->flags & CW_HAS_MIDDLEWARE) && cw_middleware_message(conn, msg) != CW_PASS) {
+        return cw_conn_proceed(conn);
+    }
     if (msg->part <= CW_BEGIN) {
         conn->messages_in++;
         cw_count(&loop->counters.messages_in, 1);
-    }
-    if ((conn->flags & CW_HAS_MIDDLEWARE) && cw_middleware_message(conn, msg) != CW_PASS) {
-        return cw_conn_proceed(conn);
     }
     if (hooks->on_data) {
         hooks->on_data(conn, msg, conn->service->user);

@@ -361,6 +361,11 @@ static void close_mailbox(struct cw_loop *loop)
 
 static void shut(struct cw_loop *loop)
 {
+    if (loop->phase < CW_LOOP_DRAINING) {
+        loop->phase =
+            CW_LOOP_DRAINING; /* freed without a stop: the hooks may ask for more all the same */
+        loop->thread = pthread_self();
+    }
     end_everything(loop);
     while (loop->work_pending > 0) {
         cw_work_pool_wait(loop->work, loop);

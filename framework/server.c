@@ -524,7 +524,7 @@ void cw_server_stop(struct cw_server *server)
     }
     pthread_mutex_lock(&server->lock);
     server->stops++;
-    for (unsigned i = 0; i < server->workers && server->taking_stops; i++) {
+    for (unsigned i = 0; server->taking_stops && i < server->workers; i++) {
         cw_loop_stop(server->loops[i]);
     }
     pthread_mutex_unlock(&server->lock);

@@ -4,6 +4,7 @@
 #include "support/wait.h"
 
 #include <causeway/causeway.h>
+#include <causeway/middleware.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -348,4 +349,36 @@ Test(identity, send_json_sends_one_text_without_spaces)
     rig_scene_run(&scene, send_json, NULL);
     rig_peer_expect(&scene.peer, "{\"name\":\"Zo\303\253\",\"age\":42}\n");
     rig_scene_end(&scene);
+}
+
+static int drop_long(struct cw_conn_middleware *self, struct cw_conn *conn, void *slot,
+                     const struct cw_message *msg)
+{
+    return msg->body.len > 1 ? CW_DROP : CW_PASS;
+}
+
+Test(identity, a_message_that_middleware_drops_has_not_come_in)
+{
+    static struct cw_conn_middleware middleware = {.name = "drop_long", .on_message = drop_long};
+    struct rig_story story = {0};
+    struct cw_hooks hooks = rig_story_with_data(rig_echo);
+    struct cw_server *server = rig_server(&cw_line, NULL);
+    struct rig_host *host;
+    struct rig_peer peer;
+    struct cw_conn_stats stats;
+    struct cw_server_stats total;
+
+    cr_assert_eq(cw_server_use(server, &middleware), CW_OK);
+    host = rig_host_start(server, &hooks, &story);
+    peer = rig_peer_tcp(rig_host_port(host, 0));
+    rig_peer_send_text(&peer, "no\nno\ny\n");
+    rig_peer_expect(&peer, "y\n");
+    rig_host_run(host, atomic_load(&story.conn_id), ask_stats, &stats);
+    cr_expect_eq(stats.messages_in, 1);
+    cr_expect_eq(stats.messages_dropped, 2);
+    cw_server_stats(server, &total);
+    cr_expect_eq(total.messages_in, 1);
+    cr_expect_eq(total.messages_dropped, 2);
+    rig_peer_close(&peer);
+    rig_host_end(host);
 }

@@ -531,6 +531,32 @@ Test(loop, done_may_start_more_work)
     cr_expect_eq(atomic_load(&job.dones), 3);
 }
 
+struct insistent {
+    struct job job;
+    int answer; /* to the last time it asked */
+    int asked;
+};
+
+static void ask_again(struct cw_loop *on, int code, void *arg)
+{
+    struct insistent *insistent = arg;
+
+    if (++insistent->asked < 100) {
+        insistent->answer = cw_work(on, do_job, ask_again, arg);
+    }
+}
+
+Test(loop, a_loop_that_is_freed_takes_no_more_work)
+{
+    struct cw_loop *other = cw_loop_new();
+    struct insistent insistent = {.asked = 0};
+
+    cr_assert_eq(cw_work(other, do_job, ask_again, &insistent), CW_OK);
+    cw_loop_free(other);
+    cr_expect_eq(insistent.asked, 1);
+    cr_expect_eq(insistent.answer, CW_ESTOPPED);
+}
+
 Test(loop, a_timer_may_start_work)
 {
     struct job job = {0};
