@@ -636,7 +636,7 @@ static void say_goodbye(struct cw_conn *conn)
     snprintf(reason.text, sizeof reason.text, "%s", text);
     reason.peer_code = conn->extra ? conn->extra->peer_code : 0;
     if (protocol->on_shutdown(conn, cw_conn_state_of(conn), &reason) == 1 &&
-        !(conn->flags & CW_INPUT_ENDED)) {
+        !(conn->flags & (CW_INPUT_ENDED | CW_DISCARD))) {
         conn->flags |= CW_AWAIT_FINISH;
     } else {
         conn->flags |= CW_DISCARD;

@@ -474,7 +474,10 @@ void cw_conn_on_ready(struct cw_conn *conn)
 
     loop->current = conn;
     conn->turn_messages = 0;
-    conn->flags &= ~(uint32_t)CW_HELD_TURN;
+    if (conn->flags & CW_HELD_TURN) {
+        conn->flags &= ~(uint32_t)CW_HELD_TURN;
+        cw_conn_schedule(conn); /* a sweep may have passed it over meanwhile */
+    }
     if (conn->in && may_feed(conn)) {
         feed_waiting(conn);
     }

@@ -25,6 +25,12 @@ static size_t own_bytes(const struct cw_conn *conn)
     return queue && copied > queue->copied_bytes ? copied - queue->copied_bytes : 0;
 }
 
+/* While one waits, the connection counts as above out_high. */
+static bool has_source(const struct cw_conn *conn)
+{
+    return conn->extra && conn->extra->sources > 0;
+}
+
 static size_t charged(const struct cw_conn *conn)
 {
     return conn->out ? cw_outq_charge(conn->out) : 0;
@@ -263,12 +269,13 @@ void cw_conn_flush(struct cw_conn *conn)
         conn->flags &= ~(uint32_t)CW_HELD_OUTPUT;
         conn->last_in = conn->loop->now; /* the peer could not be heard meanwhile */
         cw_conn_schedule(conn);
-        if (conn->in) {
+        if (conn->in || !conn->stream->ops->short_read_is_empty) {
             cw_conn_at_turn_end(conn, CW_TURN_READY);
         }
     }
     if ((conn->flags & (CW_WANT_DRAIN | CW_SOURCE_ENDED)) &&
-        (!conn->out || (conn->out->bytes <= limits->out_low && !(conn->flags & CW_HELD_OUTPUT)))) {
+        (!conn->out || (conn->out->bytes <= limits->out_low && !has_source(conn) &&
+                        !(conn->flags & CW_HELD_OUTPUT)))) {
         tell_drained(conn);
     }
     if ((conn->flags & CW_CLOSING) && !conn->out) {
@@ -281,7 +288,7 @@ void cw_conn_flush(struct cw_conn *conn)
 
 static bool may_write(const struct cw_conn *conn, bool control)
 {
-    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & CW_OUTPUT_ENDED)) {
+    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & (CW_OUTPUT_ENDED | CW_ENDING | CW_TOLD))) {
         return false;
     }
     return control || !(conn->flags & CW_CLOSING);
@@ -336,7 +343,7 @@ static int queued(struct cw_conn *conn)
     if (conn != conn->loop->current && !(conn->flags & CW_BLOCKED)) {
         cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
     }
-    if (!conn->out || conn->out->bytes <= limits->out_high) {
+    if (!conn->out || (conn->out->bytes <= limits->out_high && !has_source(conn))) {
         return 0;
     }
     conn->flags |= CW_WANT_DRAIN;

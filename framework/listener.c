@@ -306,9 +306,11 @@ static int bind_unix(struct cw_server *server, struct cw_listen_entry *entry, in
         return fail(server, entry, NULL, "bind", errno);
     }
     if (chmod(path->sun_path, mode) < 0) {
+        unlink(path->sun_path);
         return fail(server, entry, NULL, "permissions", errno);
     }
     if (listen(fd, entry->options.backlog ? (int)entry->options.backlog : BACKLOG) < 0) {
+        unlink(path->sun_path);
         return fail(server, entry, NULL, "listen", errno);
     }
     return CW_OK;

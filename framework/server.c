@@ -437,7 +437,12 @@ static void run_worker(struct cw_loop *loop)
         cw_report(loop, server->service, &report);
         cw_server_stop(server);
     }
-    cw_loop_turns(loop);
+    if (cw_loop_turns(loop) < 0) {
+        report.code = CW_EOS;
+        snprintf(report.text, sizeof report.text, "worker %u: the event loop failed", loop->worker);
+        cw_report(loop, server->service, &report);
+        cw_server_stop(server);
+    }
     if (server->hooks.on_worker_stop) {
         server->hooks.on_worker_stop(server, loop, server->user);
     }

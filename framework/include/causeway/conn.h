@@ -216,15 +216,15 @@ int cw_conn_set_tcp(struct cw_conn *conn, const struct cw_tcp_options *options);
 
 /* What a connection has done so far. */
 struct cw_conn_stats {
-    uint64_t connected_at_ms;  /* milliseconds since 1970 */
-    uint64_t idle_ms;          /* since the last byte in either direction */
-    uint64_t silent_ms;        /* since the last byte from the peer */
-    uint64_t bytes_in;         /* as the protocol saw them: plaintext */
-    uint64_t bytes_out;        /* taken by the stream, plaintext */
-    uint64_t messages_in;      /* handed to on_data */
-    uint64_t messages_out;     /* accepted from the application and from rooms */
-    uint64_t messages_dropped; /* by slow-receiver policies and rate limits */
-    uint64_t queued_bytes;     /* waiting in the output queue */
+    uint64_t connected_at_ms; /* milliseconds since 1970 */
+    uint64_t idle_ms;         /* since the last byte in either direction */
+    uint64_t silent_ms;       /* since the last byte from the peer */
+    uint64_t bytes_in;        /* as the protocol saw them: plaintext */
+    uint64_t bytes_out;       /* taken by the stream, plaintext */
+    uint64_t messages_in;     /* handed to on_data */
+    uint64_t messages_out;    /* accepted from the application and from rooms */
+    uint64_t messages_dropped; /* by slow-receiver policies, rate limits, or because its protocol cannot carry them */
+    uint64_t queued_bytes; /* waiting in the output queue */
 };
 
 /* Fills in the figures of one connection.
