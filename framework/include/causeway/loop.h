@@ -35,7 +35,7 @@ int cw_loop_run(struct cw_loop *loop);
 /* The same, and SIGINT or SIGTERM stop it: the first drains the connections, the second ends the
  * process with status 1.
  *
- * returns  0, or an enum cw_error
+ * returns  0, also when every attempt to connect has failed (on_error tells of those); or an enum cw_error
  * thread   the main thread, before others are started */
 int cw_loop_main(struct cw_loop *loop);
 

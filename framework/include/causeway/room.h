@@ -18,7 +18,8 @@ enum cw_slow_policy {
     CW_SLOW_DROP_OLDEST = 1, /* room messages that wait in its queue make way, oldest first */
     CW_SLOW_KEEP_LATEST =
         2,             /* all of this room's messages that wait make way: a ticker, a position */
-    CW_SLOW_CLOSE = 3, /* the member is closed with CW_ESLOW */
+    CW_SLOW_CLOSE = 3, /* the member is closed with CW_ESLOW; it counts as one until what waits
+                                for it has drained, for drain_ms at most */
 };
 
 /* Rules of one room. Zero means the default in every member. */

@@ -66,7 +66,8 @@ struct cw_hooks {
  * except what `user` points to. */
 struct cw_service {
     const struct cw_protocol *protocol;
-    const void *options; /* of the protocol's own type; NULL: its defaults */
+    const void *options; /* of the protocol's own type, which nobody can check: use its typed call
+                            (cw_framed_service). NULL: its defaults */
     const struct cw_hooks *hooks;
     void *user;
 };
