@@ -2,7 +2,7 @@
 # run.sh static|shared BUILD-FOLDER COMPILER SANITIZERS
 # Installs to a fresh prefix, then builds and runs user.c there, by pkg-config and by find_package.
 set -eu
-kind=$1 build=$2 cc=$3 sanitizers=$4
+kind=$1 build=$2 cc=$3 sanitizers=${4-} # nothing in a plain build
 here=$(dirname "$(readlink -f "$0")")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
