@@ -6,6 +6,7 @@
 #include <causeway/causeway.h>
 #include <causeway/middleware.h>
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -381,4 +382,36 @@ Test(identity, a_message_that_middleware_drops_has_not_come_in)
     cr_expect_eq(total.messages_dropped, 2);
     rig_peer_close(&peer);
     rig_host_end(host);
+}
+
+/* ---- descriptors ---- */
+
+enum { FDS_MAX = 256 };
+
+static void note_open(bool open[FDS_MAX])
+{
+    for (int fd = 0; fd < FDS_MAX; fd++) {
+        open[fd] = fcntl(fd, F_GETFD) >= 0;
+    }
+}
+
+Test(identity, no_descriptor_of_a_server_is_handed_to_programs_it_starts)
+{
+    struct rig_scene scene = {0};
+    bool before[FDS_MAX];
+    int checked = 0;
+
+    note_open(before);
+    rig_scene_begin(&scene, &cw_tcp, NULL, &rig_story_hooks);
+    rig_scene_conn(&scene);
+    for (int fd = 0; fd < FDS_MAX; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+
+        if (flags >= 0 && !before[fd] && fd != scene.peer.fd) {
+            cr_expect(flags & FD_CLOEXEC, "descriptor %d would be inherited", fd);
+            checked++;
+        }
+    }
+    cr_expect_geq(checked, 4, "the loop, its mailbox, the listener and the connection");
+    rig_scene_end(&scene);
 }
