@@ -20,6 +20,8 @@
 extern "C" {
 #endif
 
+struct cw_setting;
+
 /* What a protocol is fed. */
 enum cw_transport {
     CW_STREAM = 0,   /* on_bytes sees a growing input */
@@ -82,7 +84,8 @@ struct cw_protocol {
      * returns  0: in order
      *          1: an answer is owed: the connection stays until cw_conn_finish, half-open or not
      *          < 0: it ended where it must not (CW_ETRUNCATED)
-     * NULL: unused bytes are CW_ETRUNCATED. */
+     * NULL: unused bytes are CW_ETRUNCATED. After 0 an end that is not proven (cw_conn_end_is_proven) is CW_ETRUNCATED
+     * too: whole messages may be missing. A protocol that knows better says its own end with cw_conn_finish. */
     int (*on_end)(struct cw_conn *conn, void *state, uint8_t *data, size_t len);
 
     /* The queue has fallen to out_low after a write had returned 1 or CW_EFULL, or a source has ended. Before the hook
@@ -117,6 +120,9 @@ struct cw_protocol {
      * bytes for both; it does not change while a connection is open. 0: this one cannot share, use `send`. NULL: all
      * can. */
     uint64_t (*wire_key)(struct cw_conn *conn, const void *state);
+
+    /* Members of the options that a configuration file may set (causeway/config.h); ends with a NULL key. NULL: none. */
+    const struct cw_setting *settings;
 };
 
 /* What cw_conn_deliver answers. */
@@ -221,6 +227,12 @@ int cw_conn_switch(struct cw_conn *conn, struct cw_service_ref *service, void *h
 struct cw_service_ref *cw_service_new(const struct cw_service *service,
                                       struct cw_complaint *complaint);
 void cw_service_free(struct cw_service_ref *service);
+
+/* Whether the end of the input is the peer's own: over TLS, that it said close_notify. Otherwise somebody in between may
+ * have cut it (RFC 8446 §6.1). Without TLS nobody can know, and it is taken for proven.
+ *
+ * thread   loop thread, after the end has come */
+bool cw_conn_end_is_proven(const struct cw_conn *conn);
 
 /* The state of the protocol in charge.
  *
