@@ -56,6 +56,7 @@ enum cw_conn_flags {
     CW_TOLD = 1 << 28,   /* its end has been told; only a lingering socket is left */
     CW_UNHEARD =
         1 << 29, /* bytes came that nobody heard, as it was closing: there may be more on the way */
+    CW_EXEMPT = 1 << 30, /* counted, but not for its address: a trusted one */
 };
 
 enum cw_turn_flags {

@@ -3,11 +3,14 @@
 #define CW_SERVER_IMPL_H
 
 #include "loop_impl.h"
+#include "networks.h"
 #include "service_impl.h"
 
 #include <causeway/middleware.h>
 #include <causeway/server.h>
 
+struct cw_config;
+struct cw_config_source;
 struct cw_ip_table;
 struct cw_room_registry;
 
@@ -16,6 +19,7 @@ struct cw_listen_entry {
     struct cw_listen_entry *next;
     struct cw_listen_options options; /* texts are copies */
     struct cw_origin *origin;         /* made when the server runs */
+    unsigned from_file; /* which listener of the configuration file, from 1. 0: the program's own */
 };
 
 enum cw_server_phase { CW_SERVER_NEW, CW_SERVER_RUNNING, CW_SERVER_STOPPED };
@@ -25,7 +29,8 @@ struct cw_server {
     const struct cw_protocol *protocol;
     struct cw_hooks hooks;
     void *user;
-    void *protocol_options;           /* NULL: the defaults */
+    void *protocol_options;         /* NULL: the defaults */
+    struct cw_server_options given; /* as the last cw_server_configure said; its texts are copies */
     struct cw_server_options options; /* defaults filled in */
     struct cw_limits limits;
     bool out_max_given;
@@ -44,9 +49,12 @@ struct cw_server {
     unsigned workers;
     struct cw_service_ref *service; /* of its own: where server-wide hooks go */
     struct cw_ip_table *addresses;
+    struct cw_networks trusted; /* trusted_proxies */
     atomic_size_t conns_open;
     struct cw_work_pool *work;
     struct cw_room_registry *rooms;
+    struct cw_config *config; /* the one that is in force; NULL: there is no file */
+    struct cw_config_source *config_source;
     struct cw_signals *signals; /* of cw_server_main; NULL: nobody's */
 };
 
