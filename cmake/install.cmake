@@ -15,6 +15,7 @@ set(CMAKE_INSTALL_LIBDIR \"${CMAKE_INSTALL_LIBDIR}\")
 set(PROJECT_DESCRIPTION \"${PROJECT_DESCRIPTION}\")
 set(PROJECT_VERSION \"${PROJECT_VERSION}\")
 set(CJSON_MODULE_NAME \"${CJSON_MODULE_NAME}\")
+set(CAUSEWAY_MBEDTLS_LIBS \"${CAUSEWAY_MBEDTLS_LIBS}\")
 configure_file(\"${PROJECT_SOURCE_DIR}/cmake/causeway.pc.in\"
     \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/pkgconfig/causeway.pc\" @ONLY)")
 
@@ -25,4 +26,5 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/causeway-config-version.c
     COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/causeway-config.cmake
               ${PROJECT_BINARY_DIR}/causeway-config-version.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/FindMbedTLS.cmake
         DESTINATION ${package_dir})
