@@ -35,18 +35,30 @@ static void add(struct list *list, const char *name)
 
 /* ---- options of the server ---- */
 
+static uint64_t number_at(const void *options, size_t offset)
+{
+    uint64_t number;
+
+    memcpy(&number, (const char *)options + offset, sizeof number);
+    return number;
+}
+
 static void compare_option(const char *path, const struct cw_config_key *key, void *user)
 {
     struct list *list = user;
     const size_t begin = offsetof(struct cw_config_file, config.server);
     size_t at = key->offset - begin;
 
-    if (!(key->flags & CW_KEY_NEEDS_START) || strncmp(path, "server.", 7) != 0 ||
-        strstr(path, "[]") || key->offset < begin || at >= sizeof list->options[0]) {
+    if (!(key->flags & CW_KEY_NEEDS_START) || strstr(path, "[]") || key->offset < begin ||
+        at >= sizeof list->options[0]) {
         return;
     }
-    if (memcmp((char *)&list->options[0] + at, (char *)&list->options[1] + at, sizeof(uint64_t)) !=
-        0) {
+    /* A default that follows from another option is nothing that the file says. */
+    if (number_at(&list->running->config.server, at) == 0 &&
+        number_at(&list->read->config.server, at) == 0) {
+        return;
+    }
+    if (number_at(&list->options[0], at) != number_at(&list->options[1], at)) {
         add(list, path);
     }
 }
