@@ -118,7 +118,6 @@ static void free_server(struct cw_server *server)
     }
     cw_service_drop(server->service);
     cw_release(server->protocol_options);
-    cw_release((void *)(uintptr_t)server->given.trusted_proxies);
     cw_networks_clear(&server->trusted);
     cw_config_free(server->config);
     cw_config_source_free(server->config_source);
@@ -159,57 +158,24 @@ int cw_server_set_hooks(struct cw_server *server, const struct cw_hooks *hooks, 
     return error;
 }
 
-/* A copy, or NULL for NULL; *failed is set when memory runs out. */
-static void *copy(const void *memory, size_t size, bool *failed)
-{
-    void *made = memory ? cw_alloc(size > 0 ? size : 1) : NULL;
-
-    if (made) {
-        memcpy(made, memory, size);
-    } else if (memory) {
-        *failed = true;
-    }
-    return made;
-}
-
-/* The text that is kept goes into both structs of options. */
-static int keep_trusted(struct cw_server *server, const char *text, struct cw_complaint *complaint)
-{
-    bool failed = false;
-    char *kept = copy(text, text ? strlen(text) + 1 : 0, &failed);
-    int error = failed ? CW_ENOMEM : cw_networks_set(&server->trusted, text, complaint);
-
-    if (failed) {
-        snprintf(complaint->text, sizeof complaint->text, "%s", cw_strerror(CW_ENOMEM));
-    }
-    if (error < 0) {
-        cw_release(kept);
-        return error;
-    }
-    cw_release((void *)(uintptr_t)server->given.trusted_proxies);
-    server->given.trusted_proxies = kept;
-    return CW_OK;
-}
-
 int cw_server_configure(struct cw_server *server, const struct cw_server_options *options)
 {
     struct cw_server_options filled = *options;
     struct cw_complaint complaint;
-    const char *trusted;
     int error = check_new(server, "configure");
 
     if (error < 0) {
         return error;
     }
     error = cw_options_fill(&filled, &complaint);
-    error = error < 0 ? error : keep_trusted(server, options->trusted_proxies, &complaint);
+    error =
+        error < 0 ? error : cw_networks_set(&server->trusted, options->trusted_proxies, &complaint);
     if (error < 0) {
         return cw_server_fail(server, error, "configure: %s", complaint.text);
     }
-    trusted = server->given.trusted_proxies;
     server->given = *options;
     server->options = filled;
-    server->given.trusted_proxies = server->options.trusted_proxies = trusted;
+    server->given.trusted_proxies = server->options.trusted_proxies = server->trusted.text;
     server->out_max_given = options->out_max_bytes != 0;
     return CW_OK;
 }
@@ -244,6 +210,19 @@ int cw_server_set_protocol_options(struct cw_server *server, const struct cw_pro
     }
     memcpy(server->protocol_options, options, protocol->options_size);
     return CW_OK;
+}
+
+/* A copy, or NULL for NULL; *failed is set when memory runs out. */
+static void *copy(const void *memory, size_t size, bool *failed)
+{
+    void *made = memory ? cw_alloc(size > 0 ? size : 1) : NULL;
+
+    if (made) {
+        memcpy(made, memory, size);
+    } else if (memory) {
+        *failed = true;
+    }
+    return made;
 }
 
 static int check_listen(struct cw_server *server, const struct cw_listen_options *options)
