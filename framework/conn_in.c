@@ -36,7 +36,11 @@ void cw_conn_update_events(struct cw_conn *conn)
     bool reads = !(conn->flags & CW_STOP_MASK) || (conn->flags & CW_DISCARD) != 0 ||
                  (conn->flags & CW_AWAIT_FINISH) != 0;
 
+    if (conn->phase == CW_PHASE_HANDSHAKING) {
+        reads = true;
+    }
     if (conn->phase != CW_PHASE_CLOSED) {
+        reads = reads && !conn->stream->resting;
         want |= reads && !(conn->flags & CW_INPUT_ENDED) ? (uint32_t)CW_WATCHED_READ : 0u;
         want |= conn->flags & CW_BLOCKED ? (uint32_t)CW_WATCHED_WRITE : 0u;
     }
@@ -321,6 +325,12 @@ static void on_read_error(struct cw_conn *conn, int code)
         cw_conn_at_turn_end(conn, CW_TURN_END);
         return;
     }
+    if (cw_conn_is_of_tls(code)) {
+        /* The socket is sound, and the peer has an alert to read. */
+        cw_conn_clear_out(conn);
+        cw_conn_break(conn, code);
+        return;
+    }
     cw_conn_break_with(conn, code, conn->loop->os_errno, NULL);
 }
 
@@ -344,6 +354,10 @@ static void on_input_end(struct cw_conn *conn)
         answer = cw_conn_fail(conn, CW_ETRUNCATED, "input ended, %zu bytes make no message", left);
     }
     cw_conn_inbuf_free(conn);
+    if (answer == 0 && !cw_conn_end_is_proven(conn)) {
+        answer = cw_conn_fail(conn, CW_ETRUNCATED,
+                              "the end came without close_notify: messages may be missing");
+    }
     if (answer < 0) {
         cw_conn_break(conn, answer);
     } else if (conn->flags & CW_CLOSING) {
@@ -455,11 +469,11 @@ void cw_conn_read(struct cw_conn *conn)
             break;
         }
         take(conn, (size_t)n, fresh);
-        if ((size_t)n < asked && conn->stream->ops->short_read_is_empty) {
+        if ((size_t)n < asked && !cw_conn_has_more(conn)) {
             break;
         }
         if ((size_t)n >= budget) {
-            if (!conn->stream->ops->short_read_is_empty) {
+            if (cw_conn_has_more(conn)) {
                 cw_conn_at_turn_end(conn, CW_TURN_READY);
             }
             break;
@@ -472,6 +486,10 @@ void cw_conn_on_ready(struct cw_conn *conn)
 {
     struct cw_loop *loop = conn->loop;
 
+    if (conn->phase == CW_PHASE_HANDSHAKING) {
+        cw_conn_handshake(conn);
+        return;
+    }
     loop->current = conn;
     conn->turn_messages = 0;
     if (conn->flags & CW_HELD_TURN) {
@@ -481,7 +499,7 @@ void cw_conn_on_ready(struct cw_conn *conn)
     if (conn->in && may_feed(conn)) {
         feed_waiting(conn);
     }
-    if (!conn->stream->ops->short_read_is_empty) {
+    if (cw_conn_has_more(conn)) {
         cw_conn_read(conn);
     }
     loop->current = NULL;

@@ -24,6 +24,7 @@ enum { CW_TARGET_TEXT_MAX = 272 };
 struct cw_target {
     size_t holds;
     struct cw_service_ref *service;
+    struct cw_tls *tls; /* NULL: plain */
     struct cw_limits limits;
     struct cw_connect_options options; /* filled in; local_host is NULL */
     struct cw_endpoint endpoint;

@@ -512,7 +512,7 @@ static void take(struct cw_listener *listener, int fd, const struct cw_address *
         refuse(listener, fd, error, peer, limit);
         return;
     }
-    conn = cw_conn_new(loop, listener->entry->origin, &cw_stream_plain, fd, peer);
+    conn = cw_conn_with_stream(loop, listener->entry->origin, fd, peer);
     if (!conn) {
         dismiss(loop->server, loop, peer);
         refuse(listener, fd, CW_ENOMEM, peer, 0);

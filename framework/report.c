@@ -61,7 +61,7 @@ static void to_log(const struct cw_error_report *report, enum cw_log_level level
 static bool tell(struct cw_loop *loop, const struct cw_service_ref *service,
                  struct cw_error_report *report)
 {
-    report->tls_alert = CW_NO_ALERT;
+    report->tls_alert = report->tls_alert > 0 ? report->tls_alert : CW_NO_ALERT;
     if (!service || !service->hooks.on_error) {
         return false;
     }
@@ -95,8 +95,10 @@ void cw_report_refused(struct cw_loop *loop, const struct cw_service_ref *servic
 
 static void say_why(const struct cw_conn *conn, char *text, size_t cap)
 {
-    const char *step =
-        conn->phase == CW_PHASE_HANDSHAKING ? "handshake" : conn->service->protocol->name;
+    bool of_tls = cw_conn_is_of_tls(conn->code);
+    const char *step = of_tls                                ? "tls"
+                       : conn->phase == CW_PHASE_HANDSHAKING ? "handshake"
+                                                             : conn->service->protocol->name;
     const char *what =
         conn->extra && conn->extra->text[0] ? conn->extra->text : cw_strerror(conn->code);
 
@@ -108,6 +110,7 @@ void cw_report_conn(struct cw_conn *conn)
     struct cw_error_report report = {
         .code = conn->code,
         .os_errno = conn->os_errno,
+        .tls_alert = conn->extra ? conn->extra->tls_alert : 0,
         .conn_id = cw_conn_id(conn),
         .conn = conn,
         .address = &conn->peer,

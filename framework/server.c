@@ -100,6 +100,7 @@ static void free_server(struct cw_server *server)
 {
     free_loops(server);
     cw_work_pool_free(server->work);
+    cw_work_pool_free(server->handshakes);
     cw_room_registry_free(server->rooms);
     cw_ip_table_free(server->addresses);
     while (server->middleware) {
@@ -349,6 +350,22 @@ static unsigned cores(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
+/* Threads for handshakes: apart from those of the application's work, so that neither waits for the other. */
+static bool make_handshakes(struct cw_server *server)
+{
+    uint64_t threads = server->options.handshake_threads;
+
+    if (threads == CW_OFF) {
+        return true;
+    }
+    server->handshakes = cw_work_pool_new((size_t)(threads > 0 ? threads : cores()),
+                                          (size_t)server->options.handshakes_max);
+    if (server->handshakes) {
+        cw_work_pool_yields(server->handshakes);
+    }
+    return server->handshakes != NULL;
+}
+
 static int make_loops(struct cw_server *server)
 {
     uint64_t workers = server->options.workers == CW_PER_CORE ? cores() : server->options.workers;
@@ -358,6 +375,7 @@ static int make_loops(struct cw_server *server)
         .mailbox_max_bytes = (size_t)server->options.mailbox_max_bytes,
         .buffered_max = (size_t)server->options.buffered_max_bytes,
         .drain_ms = server->options.drain_ms,
+        .handshakes_per_turn = server->options.handshakes_per_turn,
     };
 
     server->work =
@@ -367,6 +385,10 @@ static int make_loops(struct cw_server *server)
         return cw_server_fail(server, CW_ENOMEM, "start: %s", cw_strerror(CW_ENOMEM));
     }
     setup.work = server->work;
+    if (!make_handshakes(server)) {
+        return cw_server_fail(server, CW_ENOMEM, "start: %s", cw_strerror(CW_ENOMEM));
+    }
+    setup.handshakes = server->handshakes;
     server->workers = (unsigned)(workers > 256 ? 256 : workers);
     for (unsigned i = 0; i < server->workers; i++) {
         setup.worker = i;
@@ -763,6 +785,9 @@ void cw_server_stats(const struct cw_server *server, struct cw_server_stats *sta
         stats->refused_middleware += counted(&c->refused_middleware);
         stats->refused_descriptors += counted(&c->refused_descriptors);
         stats->closed_by_error += counted(&c->closed_by_error);
+        stats->handshakes_full += counted(&c->handshakes_full);
+        stats->handshakes_resumed += counted(&c->handshakes_resumed);
+        stats->handshakes_failed += counted(&c->handshakes_failed);
         stats->bytes_in += counted(&c->bytes_in);
         stats->bytes_out += counted(&c->bytes_out);
         stats->messages_in += counted(&c->messages_in);

@@ -46,6 +46,7 @@ struct cw_server {
     struct cw_ip_table *addresses;
     atomic_size_t conns_open;
     struct cw_work_pool *work;
+    struct cw_work_pool *handshakes; /* NULL: the loops do them */
     struct cw_room_registry *rooms;
     struct cw_signals *signals; /* of cw_server_main; NULL: nobody's */
 };
