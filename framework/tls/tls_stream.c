@@ -1,6 +1,8 @@
 /* The lower seam over TLS, once the handshake is over: records in and out. */
 #include "tls_stream_impl.h"
 
+#include <causeway/log.h>
+
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
