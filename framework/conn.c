@@ -2,6 +2,7 @@
 #include "conn_impl.h"
 
 #include "connector_impl.h"
+#include "report.h"
 #include "rooms/room_impl.h"
 #include "server_impl.h"
 #include "tls/tls.h"
@@ -472,6 +473,7 @@ int cw_conn_ready(struct cw_conn *conn)
         return cw_conn_proceed(conn);
     }
     conn->flags |= CW_OPENED;
+    cw_trace_opened(conn);
     cw_room_rekey(conn);
     if (conn->origin->role == CW_CLIENT) {
         cw_client_conn_opened(conn);
@@ -562,6 +564,7 @@ void cw_conn_do_switch(struct cw_conn *conn)
         }
         return;
     }
+    cw_trace_switched(conn, next);
     tell_closed(conn, CW_SWITCHED);
     close_protocol(conn);
     if (conn->flags & CW_STATE_OUTSIDE) {
@@ -798,10 +801,7 @@ static void tell(struct cw_conn *conn)
     cw_outq_clear(&conn->out, &loop->out_pool, conn->code);
     cw_conn_inbuf_free(conn);
     cw_room_leave_all(conn);
-    if (conn->flags & CW_FAILED) {
-        cw_count(&loop->counters.closed_by_error, 1);
-        cw_report_conn(conn);
-    }
+    cw_report_end(conn);
     tell_closed(conn, conn->code);
     if (conn->flags & CW_HAS_MIDDLEWARE) {
         cw_middleware_close(conn);

@@ -241,10 +241,6 @@ int cw_middleware_open(struct cw_conn *conn);
 int cw_middleware_message(struct cw_conn *conn, const struct cw_message *msg);
 void cw_middleware_close(struct cw_conn *conn);
 
-/* ---- reports (report.c) ---- */
-
-void cw_report_conn(struct cw_conn *conn);
-
 /* The socket's own error, 0: none. Takes it off the socket. */
 int cw_stream_pending_error(int fd);
 

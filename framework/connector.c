@@ -381,6 +381,7 @@ static void start_conn(struct cw_client *client, struct cw_dial_result *result)
     conn->user = options->conn_user;
     client->conn = conn;
     client->phase = CLIENT_HANDSHAKING;
+    cw_trace_connected(conn, client->target->text);
     cw_conn_start(conn); /* hooks run from here on, and may end the client */
 }
 
@@ -474,7 +475,8 @@ void cw_client_conn_ended(struct cw_conn *conn)
 {
     struct cw_client *client = client_of(conn);
     int code = conn->code < 0 ? conn->code : CW_ECLOSED;
-    struct cw_error_report report = {.code = code, .address = &conn->peer};
+    struct cw_error_report report = {
+        .code = code, .conn_id = cw_conn_id(conn), .address = &conn->peer};
     enum client_phase was;
     const char *what;
     bool gave_up;

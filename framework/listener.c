@@ -501,6 +501,16 @@ static void dismiss(struct cw_server *server, struct cw_loop *loop, const struct
     atomic_fetch_sub(&server->conns_open, 1);
 }
 
+static void trace(const struct cw_listener *listener, const struct cw_conn *conn)
+{
+    char text[sizeof(struct sockaddr_un) + 32];
+
+    if (cw_log_takes(CW_LOG_DEBUG)) {
+        print_listener(listener, text, sizeof text);
+        cw_trace_accepted(conn, text);
+    }
+}
+
 static void take(struct cw_listener *listener, int fd, const struct cw_address *peer)
 {
     struct cw_loop *loop = listener->loop;
@@ -520,6 +530,7 @@ static void take(struct cw_listener *listener, int fd, const struct cw_address *
     }
     conn->flags |= CW_COUNTED;
     cw_count(&loop->counters.conns_total, 1);
+    trace(listener, conn);
     cw_conn_start(conn);
 }
 

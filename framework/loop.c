@@ -1,6 +1,7 @@
 /* One turn: wait, readiness, timers, end of turn. */
 #include "conn_impl.h"
 #include "connector_impl.h"
+#include "report.h"
 #include "rooms/room_impl.h"
 #include "server_impl.h"
 #include "signals.h"
@@ -11,6 +12,7 @@
 
 #include <assert.h>
 #include <event2/thread.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <time.h>
 
@@ -383,6 +385,7 @@ static void shut(struct cw_loop *loop)
     }
     close_mailbox(loop);
     end_everything(loop);
+    cw_report_left_out(loop);
     loop->phase = CW_LOOP_STOPPED;
 }
 
@@ -569,6 +572,9 @@ void cw_loop_begin_stop(struct cw_loop *loop)
         return;
     }
     loop->phase = CW_LOOP_DRAINING;
+    if (loop->server && loop->worker == 0) {
+        cw_log(CW_LOG_INFO, 0, "stopping: connections have %" PRIu64 " ms to end", loop->drain_ms);
+    }
     cw_listeners_close(loop);
     while (loop->stop_hooks) {
         struct cw_stop_hook *hook = loop->stop_hooks;

@@ -69,9 +69,20 @@ enum cw_log_kind {
     CW_LOGGED_CONNS_MAX,
     CW_LOGGED_ADDRESS_MAX,
     CW_LOGGED_DESCRIPTORS,
-    CW_LOGGED_REFUSED, /* for any other reason */
+    CW_LOGGED_REFUSED, /* by a rule */
     CW_LOGGED_CONN,    /* a connection that failed */
+    CW_LOGGED_LIMIT,   /* one that was closed by a limit on rates or queues */
+    CW_LOGGED_REPORT,  /* what failed outside of a connection: to connect, to join a room */
+    CW_LOGGED_TROUBLE, /* of this process itself */
     CW_LOGGED_KINDS,
+};
+
+struct cw_log_quota {
+    uint64_t second; /* now_ms of the last line in seconds, and in minutes */
+    uint64_t minute;
+    unsigned in_second;
+    unsigned in_minute;
+    uint64_t left_out; /* and not yet said */
 };
 
 enum cw_loop_phase { CW_LOOP_NEW, CW_LOOP_RUNNING, CW_LOOP_DRAINING, CW_LOOP_STOPPED };
@@ -134,11 +145,7 @@ struct cw_loop {
     struct cw_stop_hook *stop_hooks;
     pthread_t thread;
     struct cw_loop_counters counters;
-    struct {
-        uint64_t second;
-        uint64_t left_out;
-        uint64_t logged;
-    } log_quota[CW_LOGGED_KINDS];
+    struct cw_log_quota log_quota[CW_LOGGED_KINDS];
 };
 
 /* Somebody who has to know that the loop is about to stop (a pool). */

@@ -6,12 +6,27 @@
 
 struct cw_error_report;
 
-/* To the service's on_error; without one, to the log. */
+/* To the service's on_error; without one, to the log. The log gets at most ten lines a second and a hundred a minute of
+ * each kind from each loop, and is told how many were left out; so it is with the next two. */
 void cw_report(struct cw_loop *loop, const struct cw_service_ref *service,
                struct cw_error_report *report);
 
-/* A refused connection. The log gets at most ten a second of each code. */
+/* A refused connection. */
 void cw_report_refused(struct cw_loop *loop, const struct cw_service_ref *service, int code,
                        const struct cw_address *peer, uint64_t limit);
+
+/* The end of a connection: counted and reported when it failed, and a line for those who follow each one. */
+void cw_report_end(struct cw_conn *conn);
+
+/* Says how many lines were left out and have not been told yet. */
+void cw_report_left_out(struct cw_loop *loop);
+
+/* ---- lines at CW_LOG_DEBUG: the life of each connection ---- */
+
+/* where: the listener, or what was connected to. */
+void cw_trace_accepted(const struct cw_conn *conn, const char *where);
+void cw_trace_connected(const struct cw_conn *conn, const char *where);
+void cw_trace_opened(const struct cw_conn *conn);
+void cw_trace_switched(const struct cw_conn *conn, const struct cw_service_ref *next);
 
 #endif

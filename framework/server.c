@@ -533,6 +533,7 @@ static int run(struct cw_server *server)
         if (server->hooks.on_stop) {
             server->hooks.on_stop(server, server->user);
         }
+        cw_log(CW_LOG_INFO, 0, "stopped");
     }
     return error;
 }

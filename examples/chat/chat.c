@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 
-#include <causeway/log.h>
 
 struct settings {
     struct chat_client_options client;
@@ -83,9 +82,7 @@ int main(int argc, char **argv)
     case COMMAND_LINE_RUN:
         break;
     }
-    if (line.quiet) {
-        cw_log_set_level(CW_LOG_ERROR);
-    }
+    command_line_set_log(&line);
     return settings.client.address == NULL ? chat_serve(&line, settings.messages_per_s)
                                            : run_client(&settings.client);
 }

@@ -2,6 +2,8 @@
 
 #include "values.h"
 
+#include <causeway/log.h>
+
 #include <string.h>
 
 enum {
@@ -16,6 +18,10 @@ enum {
 #define YEAR_MS ((uint64_t)365 * 24 * 3600 * 1000)
 
 /* ---- the common options ---- */
+
+/* In the order of enum cw_log_level and enum cw_log_format. */
+static const char *const log_levels[] = {"debug", "info", "warning", "error", "silent", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
 
 static const struct {
     struct option_entry entry; /* without `into` */
@@ -125,7 +131,21 @@ static const struct {
       .kind = OPTION_SWITCH,
       .about = "a peer that has ended its sending may still be sent to"},
      offsetof(struct command_line, server.half_open)},
-    {{.name = "quiet", .kind = OPTION_SWITCH, .about = "log errors only"},
+    {{.name = "log-level",
+      .kind = OPTION_CHOICE,
+      .value = "debug|info|warning|error|silent",
+      .standard = "info",
+      .about = "the least that is logged",
+      .choices = log_levels},
+     offsetof(struct command_line, log_level)},
+    {{.name = "log-format",
+      .kind = OPTION_CHOICE,
+      .value = "text|json",
+      .standard = "text",
+      .about = "how a line of the log is written",
+      .choices = log_formats},
+     offsetof(struct command_line, log_format)},
+    {{.name = "quiet", .kind = OPTION_SWITCH, .about = "the same as --log-level error"},
      offsetof(struct command_line, quiet)},
 };
 
@@ -427,6 +447,8 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
     memset(line, 0, sizeof *line);
     line->listen.host = "127.0.0.1";
     line->listen.port = program->port;
+    line->log_level = COMMAND_LINE_UNSET;
+    line->log_format = COMMAND_LINE_UNSET;
     snprintf(reader.port, sizeof reader.port, "%u", program->port);
     aim_common(&reader, line);
     enum command_line_outcome outcome = read_all(&reader, *argv == NULL ? argv : argv + 1, out);
@@ -442,4 +464,16 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
     line->listen.host = NULL;
     line->listen.port = 0;
     return COMMAND_LINE_RUN;
+}
+
+void command_line_set_log(const struct command_line *line)
+{
+    if (line->log_level != COMMAND_LINE_UNSET) {
+        cw_log_set_level((enum cw_log_level)line->log_level);
+    } else if (line->quiet) {
+        cw_log_set_level(CW_LOG_ERROR);
+    }
+    if (line->log_format != COMMAND_LINE_UNSET) {
+        cw_log_set_format((enum cw_log_format)line->log_format);
+    }
 }

@@ -45,11 +45,16 @@ struct program {
     bool own_only;         /* it does not listen: there are no common options */
 };
 
+/* The index of a choice that was not made. */
+#define COMMAND_LINE_UNSET SIZE_MAX
+
 /* What the common options fill in. */
 struct command_line {
     struct cw_server_options server;
     struct cw_listen_options listen;
     uint64_t frame_max_bytes; /* 0: the protocol's default */
+    size_t log_level;         /* enum cw_log_level, or COMMAND_LINE_UNSET */
+    size_t log_format;        /* enum cw_log_format, or COMMAND_LINE_UNSET */
     bool quiet;
 };
 
@@ -62,5 +67,8 @@ enum command_line_outcome {
 /* Reads the command line. Texts are borrowed from argv. */
 enum command_line_outcome command_line_read(struct command_line *line, const struct program *program,
                                             char *const *argv, FILE *out, FILE *err);
+
+/* Sets the log as the command line says; what it does not say stays as it is. */
+void command_line_set_log(const struct command_line *line);
 
 #endif

@@ -60,9 +60,7 @@ int main(int argc, char **argv)
     case COMMAND_LINE_RUN:
         break;
     }
-    if (line.quiet) {
-        cw_log_set_level(CW_LOG_ERROR);
-    }
+    command_line_set_log(&line);
     struct cw_server *server = cw_create_server(protocols[protocol]);
     cw_server_set_hooks(server, &hooks, NULL);
     cw_server_configure(server, &line.server);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <causeway/log.h>
 
 enum { PORT = 7360 };
 
@@ -47,9 +46,7 @@ static int serve(char **argv)
         fprintf(stderr, "file serve: where to put files? --dir DIR says so\n");
         return 1;
     }
-    if (line.quiet) {
-        cw_log_set_level(CW_LOG_ERROR);
-    }
+    command_line_set_log(&line);
     return file_serve(&line, directory, size_max);
 }
 

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <causeway/log.h>
 
 enum {
     PORT = 7350,
@@ -27,9 +26,7 @@ static int serve(char **argv)
     case COMMAND_LINE_RUN:
         break;
     }
-    if (line.quiet) {
-        cw_log_set_level(CW_LOG_ERROR);
-    }
+    command_line_set_log(&line);
     return stream_serve(&line);
 }
 

@@ -1,6 +1,8 @@
 #include "command_line.h"
 #include "support/leak.h"
 
+#include <causeway/error.h>
+#include <causeway/log.h>
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +93,8 @@ Test(command_line, without_options_only_the_address_is_set)
     cr_expect_arr_eq(&line.server, &none, sizeof none);
     cr_expect_eq(line.frame_max_bytes, 0);
     cr_expect_not(line.quiet);
+    cr_expect_eq(line.log_level, COMMAND_LINE_UNSET);
+    cr_expect_eq(line.log_format, COMMAND_LINE_UNSET);
 }
 
 Test(command_line, every_common_option_reaches_its_member)
@@ -115,6 +119,53 @@ Test(command_line, every_common_option_reaches_its_member)
     cr_expect(line.listen.tcp.delay);
     cr_expect(line.server.half_open);
     cr_expect(line.quiet);
+}
+
+static bool takes(enum cw_log_level level)
+{
+    command_line_set_log(&line);
+    return cw_log_takes(level);
+}
+
+Test(command_line, the_log_is_as_the_command_line_says)
+{
+    read_line("");
+    cr_expect(takes(CW_LOG_INFO));
+    cr_expect_not(takes(CW_LOG_DEBUG));
+    read_line("--log-level debug");
+    cr_expect(takes(CW_LOG_DEBUG));
+    read_line("--log-level silent");
+    cr_expect_not(takes(CW_LOG_ERROR));
+    read_line("--quiet");
+    cr_expect(takes(CW_LOG_ERROR));
+    cr_expect_not(takes(CW_LOG_WARNING));
+    read_line("--log-level warning --quiet");
+    cr_expect(takes(CW_LOG_WARNING));
+    cr_expect_not(takes(CW_LOG_INFO));
+    read_line("--log-format json");
+    cr_expect_eq(line.log_format, CW_LOG_JSON);
+    expect_wrong("--log-format xml", "echo: --log-format xml: expected text|json\n");
+    expect_wrong("--log-level loud",
+                 "echo: --log-level loud: expected debug|info|warning|error|silent\n");
+}
+
+Test(command_line, the_words_for_levels_and_formats_are_those_of_the_library)
+{
+    static const char *const formats[] = {"text", "json"};
+    enum cw_log_format format = CW_LOG_TEXT;
+    char words[64];
+
+    for (int level = CW_LOG_DEBUG; level <= CW_LOG_SILENT; level++) {
+        snprintf(words, sizeof words, "--log-level %s", cw_log_level_name((enum cw_log_level)level));
+        read_line(words);
+        cr_expect_eq(line.log_level, (size_t)level, "%s", words);
+    }
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        snprintf(words, sizeof words, "--log-format %s", formats[i]);
+        read_line(words);
+        cr_assert_eq(cw_log_format_parse(formats[i], &format), CW_OK);
+        cr_expect_eq(line.log_format, (size_t)format, "%s", words);
+    }
 }
 
 Test(command_line, words_stand_for_numbers_where_they_make_sense)

@@ -204,7 +204,7 @@ struct cw_tcp_options {
     bool delay;            /* Nagle's algorithm on. false: TCP_NODELAY */
     uint64_t keepalive_ms; /* silence before the first probe. 0: 300000; CW_OFF: no probes */
     uint64_t keepalive_interval_ms; /* between probes. 0: 30000 */
-    uint64_t keepalive_probes;      /* unanswered probes that end it. 0: 4 */
+    uint64_t keepalive_probes;      /* unanswered, that end it without a user time-out. 0: 4 */
     uint64_t user_timeout_ms;   /* unacknowledged data may wait. 0: 30000; CW_OFF: the system's */
     uint64_t send_buffer_bytes; /* SO_SNDBUF. 0: the system's */
     uint64_t receive_buffer_bytes; /* SO_RCVBUF. 0: the system's */

@@ -8,13 +8,19 @@
 extern "C" {
 #endif
 
-/* How much a line matters. */
+/* How much a line matters. docs/logs.md says what each level holds. */
 enum cw_log_level {
-    CW_LOG_DEBUG = 0,
-    CW_LOG_INFO = 1,
-    CW_LOG_WARNING = 2,
-    CW_LOG_ERROR = 3,
-    CW_LOG_SILENT = 4, /* as the least level: nothing is logged */
+    CW_LOG_DEBUG = 0,   /* the life of each connection */
+    CW_LOG_INFO = 1,    /* the life of the server, and connections that did not end in good order */
+    CW_LOG_WARNING = 2, /* somebody was refused, or a limit was reached: worth a look */
+    CW_LOG_ERROR = 3,   /* something that has to be mended here */
+    CW_LOG_SILENT = 4,  /* as the least level: nothing is logged */
+};
+
+/* How the log writes a line to standard error. */
+enum cw_log_format {
+    CW_LOG_TEXT = 0, /* for people */
+    CW_LOG_JSON = 1, /* one object with time, level, conn (where there is one) and text */
 };
 
 /* Takes one line without its end. May be called from any loop's thread, several at once.
@@ -44,12 +50,41 @@ void cw_log_set_format(enum cw_log_format format);
  * thread   any */
 void cw_log_set_level(enum cw_log_level level);
 
-/* Logs one line (at most 500 bytes; longer ones are cut).
+/* Chooses how lines are written to standard error, from the next line on. A log that was put in place
+ * with cw_log_set has its own way. At first CW_LOG_TEXT.
+ *
+ * thread   any */
+void cw_log_set_format(enum cw_log_format format);
+
+/* Says whether a line of this level would be logged now, for lines whose words cost something to make.
+ *
+ * thread   any */
+bool cw_log_takes(enum cw_log_level level);
+
+/* Logs one line. At most 500 bytes, and whole characters of UTF-8: longer ones are cut. Control
+ * characters are written as `?`.
  *
  * conn_id  0: about no connection
  * thread   any */
 void cw_log(enum cw_log_level level, uint64_t conn_id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The word for a level: `debug`, `info`, `warning`, `error`, `silent`. Never NULL.
+ *
+ * thread   any */
+const char *cw_log_level_name(enum cw_log_level level);
+
+/* Reads the word for a level, as cw_log_level_name writes it.
+ *
+ * returns  0, or CW_EINVAL: no such word, and *level is as it was
+ * thread   any */
+int cw_log_level_parse(const char *text, enum cw_log_level *level);
+
+/* Reads the word for a format: `text` or `json`.
+ *
+ * returns  0, or CW_EINVAL: no such word, and *format is as it was
+ * thread   any */
+int cw_log_format_parse(const char *text, enum cw_log_format *format);
 
 /* Where memory comes from. The three follow malloc, realloc and free. */
 struct cw_allocator {
