@@ -36,7 +36,7 @@ const char *cw_server_error(const struct cw_server *server)
     return server ? server->error : cw_strerror(CW_ENOMEM);
 }
 
-static int check_new(struct cw_server *server, const char *call)
+int cw_server_check_new(struct cw_server *server, const char *call)
 {
     if (!server) {
         return CW_ENOMEM;
@@ -74,16 +74,6 @@ struct cw_server *cw_create_server(const struct cw_protocol *protocol)
     return server;
 }
 
-static void free_entry(struct cw_listen_entry *entry)
-{
-    cw_release((void *)(uintptr_t)entry->options.host);
-    cw_release((void *)(uintptr_t)entry->options.unix_path);
-    cw_release((void *)(uintptr_t)entry->options.service.options);
-    cw_release((void *)(uintptr_t)entry->options.service.hooks);
-    cw_origin_drop(entry->origin);
-    cw_release(entry);
-}
-
 static void free_loops(struct cw_server *server)
 {
     for (unsigned i = 0; server->loops && i < server->workers; i++) {
@@ -112,7 +102,7 @@ static void free_server(struct cw_server *server)
     while (server->listens) {
         struct cw_listen_entry *entry = server->listens;
         server->listens = entry->next;
-        free_entry(entry);
+        cw_listen_free(entry);
     }
     cw_service_drop(server->service);
     cw_release(server->protocol_options);
@@ -144,7 +134,7 @@ void cw_server_free(struct cw_server *server)
 
 int cw_server_set_hooks(struct cw_server *server, const struct cw_hooks *hooks, void *user)
 {
-    int error = check_new(server, "set_hooks");
+    int error = cw_server_check_new(server, "set_hooks");
 
     if (error == CW_OK) {
         server->hooks = *hooks;
@@ -157,7 +147,7 @@ int cw_server_configure(struct cw_server *server, const struct cw_server_options
 {
     struct cw_server_options filled = *options;
     struct cw_complaint complaint;
-    int error = check_new(server, "configure");
+    int error = cw_server_check_new(server, "configure");
 
     if (error < 0) {
         return error;
@@ -176,7 +166,7 @@ int cw_server_set_protocol_options(struct cw_server *server, const struct cw_pro
     struct cw_complaint complaint;
     struct cw_service service = {.protocol = protocol, .options = options};
     struct cw_service_ref *tried;
-    int error = check_new(server, "set_protocol_options");
+    int error = cw_server_check_new(server, "set_protocol_options");
 
     if (error < 0) {
         return error;
@@ -202,80 +192,9 @@ int cw_server_set_protocol_options(struct cw_server *server, const struct cw_pro
     return CW_OK;
 }
 
-/* A copy, or NULL for NULL; *failed is set when memory runs out. */
-static void *copy(const void *memory, size_t size, bool *failed)
-{
-    void *made = memory ? cw_alloc(size > 0 ? size : 1) : NULL;
-
-    if (made) {
-        memcpy(made, memory, size);
-    } else if (memory) {
-        *failed = true;
-    }
-    return made;
-}
-
-static int check_listen(struct cw_server *server, const struct cw_listen_options *options)
-{
-    struct cw_complaint complaint;
-    int given =
-        (options->host || options->port != 0) + (options->unix_path != NULL) + (options->fd != 0);
-
-    if (given > 1) {
-        return cw_server_fail(server, CW_EINVAL,
-                              "listen: host and port, unix_path and fd exclude each other");
-    }
-    if (options->unix_path && !options->unix_path[0]) {
-        return cw_server_fail(server, CW_EINVAL, "listen: unix_path is empty");
-    }
-    if (options->fd < 0) {
-        return cw_server_fail(server, CW_EINVAL, "listen: fd %d is no descriptor", options->fd);
-    }
-    if (options->backlog > 65535) {
-        return cw_server_fail(server, CW_EINVAL, "listen: backlog: at most 65535 is allowed");
-    }
-    if (cw_tcp_options_check(&options->tcp, &complaint) < 0) {
-        return cw_server_fail(server, CW_EINVAL, "listen: %s", complaint.text);
-    }
-    return CW_OK;
-}
-
-int cw_server_listen(struct cw_server *server, const struct cw_listen_options *options)
-{
-    struct cw_listen_entry *entry;
-    const struct cw_protocol *protocol = options->service.protocol;
-    bool failed = false;
-    int error = check_new(server, "listen");
-
-    error = error < 0 ? error : check_listen(server, options);
-    if (error < 0) {
-        return error;
-    }
-    entry = cw_alloc_zero(sizeof *entry);
-    if (!entry) {
-        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
-    }
-    entry->options = *options;
-    entry->options.host =
-        copy(options->host, options->host ? strlen(options->host) + 1 : 0, &failed);
-    entry->options.unix_path =
-        copy(options->unix_path, options->unix_path ? strlen(options->unix_path) + 1 : 0, &failed);
-    entry->options.service.options =
-        copy(options->service.options, protocol ? protocol->options_size : 0, &failed);
-    entry->options.service.hooks =
-        copy(options->service.hooks, sizeof *options->service.hooks, &failed);
-    if (failed) {
-        free_entry(entry);
-        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
-    }
-    *server->listens_tail = entry;
-    server->listens_tail = &entry->next;
-    return CW_OK;
-}
-
 int cw_server_use(struct cw_server *server, struct cw_conn_middleware *middleware)
 {
-    int error = check_new(server, "use");
+    int error = cw_server_check_new(server, "use");
 
     if (error == CW_OK && !middleware) {
         error = cw_server_fail(server, CW_ENOMEM,
@@ -295,34 +214,6 @@ int cw_server_use(struct cw_server *server, struct cw_conn_middleware *middlewar
 
 /* ---- start ---- */
 
-static int make_origin(struct cw_server *server, struct cw_listen_entry *entry)
-{
-    struct cw_service *given = &entry->options.service;
-    struct cw_service_ref *service;
-    struct cw_complaint complaint;
-    struct cw_limits limits;
-
-    if (given->protocol) {
-        service = cw_service_new(given, &complaint);
-        if (!service) {
-            return cw_server_fail(server, CW_EINVAL, "listen: service %s: %s",
-                                  given->protocol->name, complaint.text);
-        }
-    } else {
-        service = cw_service_hold(server->service);
-    }
-    if (entry->options.tcp.keepalive_ms == 0) {
-        entry->options.tcp.keepalive_ms = server->options.keepalive_ms;
-    }
-    cw_limits_fill(&limits, &server->options, service, server->out_max_given);
-    entry->origin = cw_origin_new(service, &limits, CW_SERVER);
-    if (!entry->origin) {
-        cw_service_drop(service);
-        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
-    }
-    return CW_OK;
-}
-
 static int make_services(struct cw_server *server)
 {
     struct cw_service own = cw_service(server->protocol, &server->hooks, server->user);
@@ -334,7 +225,7 @@ static int make_services(struct cw_server *server)
         return cw_server_fail(server, CW_EINVAL, "service: %s", complaint.text);
     }
     for (struct cw_listen_entry *entry = server->listens; entry; entry = entry->next) {
-        int error = make_origin(server, entry);
+        int error = cw_listen_prepare(server, entry);
         if (error < 0) {
             return error;
         }
@@ -517,7 +408,7 @@ static int run(struct cw_server *server)
 
 int cw_server_run(struct cw_server *server)
 {
-    int error = check_new(server, "run");
+    int error = cw_server_check_new(server, "run");
 
     return error < 0 ? error : run(server);
 }
@@ -538,7 +429,7 @@ void cw_server_stop(struct cw_server *server)
 int cw_server_main(struct cw_server *server)
 {
     struct cw_signals *signals = cw_signals_new();
-    int error = check_new(server, "main");
+    int error = cw_server_check_new(server, "main");
 
     if (error == CW_OK && !signals) {
         error = cw_server_fail(server, CW_EDESCRIPTORS, "main: signals: %s",

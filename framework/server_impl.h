@@ -54,6 +54,9 @@ struct cw_server {
 int cw_server_fail(struct cw_server *server, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* 0, or CW_ESTATE, kept: the server runs already or has run. NULL: CW_ENOMEM. */
+int cw_server_check_new(struct cw_server *server, const char *call);
+
 /* Checks and fills in. 0, or CW_EINVAL with the complaint worded. */
 int cw_options_fill(struct cw_server_options *options, struct cw_complaint *complaint);
 
@@ -63,6 +66,12 @@ void cw_limits_fill(struct cw_limits *limits, const struct cw_server_options *op
 
 /* The loop a connection id or worker number belongs to. 0, CW_ENOTFOUND or CW_ESTOPPED. thread: any */
 int cw_server_loop_of(struct cw_server *server, uint64_t target, struct cw_loop **loop);
+
+/* ---- server_listen.c ---- */
+
+/* Makes the origin of one entry, with the limits of the server's options. 0, or the error, kept. */
+int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry);
+void cw_listen_free(struct cw_listen_entry *entry);
 
 /* ---- listener.c ---- */
 
