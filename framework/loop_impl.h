@@ -115,6 +115,7 @@ struct cw_loop {
     bool owns_work;
     size_t work_pending;
     struct cw_listener *listeners;
+    unsigned updates_seen; /* of its server's options */
 
     struct event *drain_timer;
     unsigned stops; /* asked for so often */

@@ -14,7 +14,6 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 /* ---- errors ---- */
 
@@ -61,6 +60,7 @@ struct cw_server *cw_create_server(const struct cw_protocol *protocol)
     atomic_init(&server->phase, CW_SERVER_NEW);
     atomic_init(&server->conns_open, 0);
     pthread_mutex_init(&server->lock, NULL);
+    pthread_mutex_init(&server->update_lock, NULL);
     server->protocol = protocol;
     server->listens_tail = &server->listens;
     server->middleware_tail = &server->middleware;
@@ -106,6 +106,7 @@ static void free_server(struct cw_server *server)
     }
     cw_service_drop(server->service);
     cw_release(server->protocol_options);
+    pthread_mutex_destroy(&server->update_lock);
     pthread_mutex_destroy(&server->lock);
     cw_release(server);
 }
@@ -155,7 +156,7 @@ int cw_server_configure(struct cw_server *server, const struct cw_server_options
     if (cw_options_fill(&filled, &complaint) < 0) {
         return cw_server_fail(server, CW_EINVAL, "configure: %s", complaint.text);
     }
-    server->out_max_given = options->out_max_bytes != 0;
+    server->given = *options;
     server->options = filled;
     return CW_OK;
 }
@@ -273,26 +274,6 @@ static int make_loops(struct cw_server *server)
     return CW_OK;
 }
 
-/* The soft limit on descriptors follows conns_max as far as it may. */
-static void raise_descriptors(const struct cw_server *server)
-{
-    rlim_t need = (rlim_t)server->options.conns_max + 64 + 8 * (rlim_t)server->workers;
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need) {
-        return;
-    }
-    limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < need) {
-        cw_log(
-            CW_LOG_WARNING, 0,
-            "the limit on descriptors is %llu; conns_max (%llu) needs %llu: raise it (ulimit -n) or lower "
-            "conns_max",
-            (unsigned long long)limit.rlim_cur, (unsigned long long)server->options.conns_max,
-            (unsigned long long)need);
-    }
-}
-
 static int prepare(struct cw_server *server)
 {
     int error;
@@ -309,7 +290,8 @@ static int prepare(struct cw_server *server)
     if (error < 0) {
         return error;
     }
-    raise_descriptors(server);
+    cw_server_raise_descriptors(server, server->options.conns_max);
+    cw_server_publish(server, &server->options);
     return cw_listeners_open(server);
 }
 

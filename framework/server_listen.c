@@ -103,10 +103,11 @@ int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry)
     } else {
         service = cw_service_hold(server->service);
     }
-    if (entry->options.tcp.keepalive_ms == 0) {
+    entry->own_keepalive = entry->options.tcp.keepalive_ms != 0;
+    if (!entry->own_keepalive) {
         entry->options.tcp.keepalive_ms = server->options.keepalive_ms;
     }
-    cw_limits_fill(&limits, &server->options, service, server->out_max_given);
+    cw_limits_fill(&limits, &server->options, service, server->given.out_max_bytes != 0);
     entry->origin = cw_origin_new(service, &limits, CW_SERVER);
     if (!entry->origin) {
         cw_service_drop(service);

@@ -49,6 +49,13 @@ struct cw_work_pool *cw_work_pool_new(size_t threads, size_t waiting_max)
     return pool;
 }
 
+void cw_work_pool_set_max(struct cw_work_pool *pool, size_t waiting_max)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->waiting_max = waiting_max;
+    pthread_mutex_unlock(&pool->lock);
+}
+
 void cw_work_pool_free(struct cw_work_pool *pool)
 {
     if (!pool) {

@@ -8,6 +8,9 @@ struct cw_work_pool;
 
 struct cw_work_pool *cw_work_pool_new(size_t threads, size_t waiting_max);
 
+/* How much may wait from now on; what waits already stays. thread: any */
+void cw_work_pool_set_max(struct cw_work_pool *pool, size_t waiting_max);
+
 /* No loop may use it any more. */
 void cw_work_pool_free(struct cw_work_pool *pool);
 
