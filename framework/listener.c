@@ -27,6 +27,7 @@ struct cw_listener {
     struct cw_listener *next;
     struct cw_loop *loop;
     struct cw_listen_entry *entry;
+    struct cw_origin *origin; /* of the connections from here on */
     int fd;
     struct event *event;
     struct event *rest;
@@ -145,6 +146,7 @@ static struct cw_listener *add_listener(struct cw_loop *loop, struct cw_listen_e
     }
     listener->loop = loop;
     listener->entry = entry;
+    listener->origin = cw_origin_hold(entry->origin);
     listener->fd = fd;
     if (getsockname(fd, (struct sockaddr *)&system, &len) == 0) {
         cw_address_from_sockaddr((const struct sockaddr *)&system, len, &listener->address);
@@ -424,7 +426,7 @@ static void print_unix(const struct cw_listener *listener, char *text, size_t ca
 
 static void print_listener(const struct cw_listener *listener, char *text, size_t cap)
 {
-    const struct cw_protocol *protocol = listener->entry->origin->service->protocol;
+    const struct cw_protocol *protocol = listener->origin->service->protocol;
     const char *scheme = protocol->scheme                     ? protocol->scheme
                          : protocol->transport == CW_DATAGRAM ? "udp"
                                                               : "tcp";
@@ -466,18 +468,20 @@ static void refuse(struct cw_listener *listener, int fd, int code, const struct 
         cw_count(&counters->refused_middleware, 1);
     }
     close(fd); /* behind the count: who sees the end finds it counted */
-    cw_report_refused(listener->loop, listener->entry->origin->service, code, peer, limit);
+    cw_report_refused(listener->loop, listener->origin->service, code, peer, limit);
 }
 
 /* Counts one more connection. 0, or why it may not be. */
 static int admit(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer,
                  uint64_t *limit)
 {
+    uint64_t conns_max = cw_live(&server->live.conns_max);
+    uint64_t per_ip_max = cw_live(&server->live.conns_per_ip_max);
     int error;
 
-    if (atomic_fetch_add(&server->conns_open, 1) >= server->options.conns_max) {
+    if (atomic_fetch_add(&server->conns_open, 1) >= conns_max) {
         atomic_fetch_sub(&server->conns_open, 1);
-        *limit = server->options.conns_max;
+        *limit = conns_max;
         return CW_ECONNSMAX;
     }
     error = cw_middleware_accept(server, loop, peer, limit);
@@ -485,9 +489,9 @@ static int admit(struct cw_server *server, struct cw_loop *loop, const struct cw
         atomic_fetch_sub(&server->conns_open, 1);
         return error;
     }
-    error = cw_ip_table_enter(server->addresses, peer, server->options.conns_per_ip_max);
+    error = cw_ip_table_enter(server->addresses, peer, per_ip_max);
     if (error < 0) {
-        *limit = error == CW_EADDRESSMAX ? server->options.conns_per_ip_max : 0;
+        *limit = error == CW_EADDRESSMAX ? per_ip_max : 0;
         cw_middleware_gone(server, loop, peer);
         atomic_fetch_sub(&server->conns_open, 1);
     }
@@ -522,7 +526,7 @@ static void take(struct cw_listener *listener, int fd, const struct cw_address *
         refuse(listener, fd, error, peer, limit);
         return;
     }
-    conn = cw_conn_with_stream(loop, listener->entry->origin, fd, peer);
+    conn = cw_conn_with_stream(loop, listener->origin, fd, peer);
     if (!conn) {
         dismiss(loop->server, loop, peer);
         refuse(listener, fd, CW_ENOMEM, peer, 0);
@@ -543,7 +547,7 @@ static void rest(struct cw_listener *listener, int os_errno)
     event_del(listener->event);
     listener->resting = true;
     event_add(listener->rest, &moment);
-    cw_report_refused(loop, listener->entry->origin->service, cw_error_from_errno(os_errno),
+    cw_report_refused(loop, listener->origin->service, cw_error_from_errno(os_errno),
                       &listener->address, 0);
 }
 
@@ -573,11 +577,12 @@ void cw_listeners_wake(struct cw_loop *loop)
 static void on_accept(evutil_socket_t ignored, short events, void *arg)
 {
     struct cw_listener *listener = arg;
-    uint64_t budget = listener->loop->server->options.accepts_per_turn;
+    uint64_t budget = cw_live(&listener->loop->server->live.accepts_per_turn);
 
     (void)ignored;
     (void)events;
     cw_loop_wake(listener->loop);
+    cw_server_refresh(listener->loop);
     while (budget-- > 0) {
         struct sockaddr_storage system;
         socklen_t len = sizeof system;
@@ -597,6 +602,22 @@ static void on_accept(evutil_socket_t ignored, short events, void *arg)
         }
         cw_address_from_sockaddr((const struct sockaddr *)&system, len, &peer);
         take(listener, fd, &peer);
+    }
+}
+
+void cw_listeners_refresh(struct cw_loop *loop)
+{
+    for (struct cw_listener *listener = loop->listeners; listener; listener = listener->next) {
+        struct cw_listen_entry *entry = listener->entry;
+
+        if (listener->origin != entry->origin) {
+            cw_origin_drop(listener->origin);
+            listener->origin = cw_origin_hold(entry->origin);
+        }
+        if (listener->address.family != CW_UNIX &&
+            cw_tcp_options_apply(listener->fd, &entry->options.tcp, true) < 0) {
+            cw_log(CW_LOG_WARNING, 0, "update: keepalive_ms: the system does not take it");
+        }
     }
 }
 
@@ -638,6 +659,7 @@ void cw_listeners_close(struct cw_loop *loop)
             event_free(listener->rest);
         }
         close(listener->fd);
+        cw_origin_drop(listener->origin);
         cw_release(listener);
     }
 }

@@ -137,6 +137,7 @@ struct cw_loop {
     struct cw_tls_loop *tls;   /* NULL: no connection has needed it yet */
     size_t work_pending;
     struct cw_listener *listeners;
+    unsigned updates_seen; /* of its server's options */
 
     struct event *drain_timer;
     unsigned stops; /* asked for so often */

@@ -14,7 +14,6 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 /* ---- errors ---- */
 
@@ -36,7 +35,7 @@ const char *cw_server_error(const struct cw_server *server)
     return server ? server->error : cw_strerror(CW_ENOMEM);
 }
 
-static int check_new(struct cw_server *server, const char *call)
+int cw_server_check_new(struct cw_server *server, const char *call)
 {
     if (!server) {
         return CW_ENOMEM;
@@ -61,6 +60,7 @@ struct cw_server *cw_create_server(const struct cw_protocol *protocol)
     atomic_init(&server->phase, CW_SERVER_NEW);
     atomic_init(&server->conns_open, 0);
     pthread_mutex_init(&server->lock, NULL);
+    pthread_mutex_init(&server->update_lock, NULL);
     server->protocol = protocol;
     server->listens_tail = &server->listens;
     server->middleware_tail = &server->middleware;
@@ -72,16 +72,6 @@ struct cw_server *cw_create_server(const struct cw_protocol *protocol)
         return NULL;
     }
     return server;
-}
-
-static void free_entry(struct cw_listen_entry *entry)
-{
-    cw_release((void *)(uintptr_t)entry->options.host);
-    cw_release((void *)(uintptr_t)entry->options.unix_path);
-    cw_release((void *)(uintptr_t)entry->options.service.options);
-    cw_release((void *)(uintptr_t)entry->options.service.hooks);
-    cw_origin_drop(entry->origin);
-    cw_release(entry);
 }
 
 static void free_loops(struct cw_server *server)
@@ -113,10 +103,11 @@ static void free_server(struct cw_server *server)
     while (server->listens) {
         struct cw_listen_entry *entry = server->listens;
         server->listens = entry->next;
-        free_entry(entry);
+        cw_listen_free(entry);
     }
     cw_service_drop(server->service);
     cw_release(server->protocol_options);
+    pthread_mutex_destroy(&server->update_lock);
     pthread_mutex_destroy(&server->lock);
     cw_release(server);
 }
@@ -145,7 +136,7 @@ void cw_server_free(struct cw_server *server)
 
 int cw_server_set_hooks(struct cw_server *server, const struct cw_hooks *hooks, void *user)
 {
-    int error = check_new(server, "set_hooks");
+    int error = cw_server_check_new(server, "set_hooks");
 
     if (error == CW_OK) {
         server->hooks = *hooks;
@@ -158,7 +149,7 @@ int cw_server_configure(struct cw_server *server, const struct cw_server_options
 {
     struct cw_server_options filled = *options;
     struct cw_complaint complaint;
-    int error = check_new(server, "configure");
+    int error = cw_server_check_new(server, "configure");
 
     if (error < 0) {
         return error;
@@ -166,7 +157,7 @@ int cw_server_configure(struct cw_server *server, const struct cw_server_options
     if (cw_options_fill(&filled, &complaint) < 0) {
         return cw_server_fail(server, CW_EINVAL, "configure: %s", complaint.text);
     }
-    server->out_max_given = options->out_max_bytes != 0;
+    server->given = *options;
     server->options = filled;
     return CW_OK;
 }
@@ -177,7 +168,7 @@ int cw_server_set_protocol_options(struct cw_server *server, const struct cw_pro
     struct cw_complaint complaint;
     struct cw_service service = {.protocol = protocol, .options = options};
     struct cw_service_ref *tried;
-    int error = check_new(server, "set_protocol_options");
+    int error = cw_server_check_new(server, "set_protocol_options");
 
     if (error < 0) {
         return error;
@@ -203,80 +194,9 @@ int cw_server_set_protocol_options(struct cw_server *server, const struct cw_pro
     return CW_OK;
 }
 
-/* A copy, or NULL for NULL; *failed is set when memory runs out. */
-static void *copy(const void *memory, size_t size, bool *failed)
-{
-    void *made = memory ? cw_alloc(size > 0 ? size : 1) : NULL;
-
-    if (made) {
-        memcpy(made, memory, size);
-    } else if (memory) {
-        *failed = true;
-    }
-    return made;
-}
-
-static int check_listen(struct cw_server *server, const struct cw_listen_options *options)
-{
-    struct cw_complaint complaint;
-    int given =
-        (options->host || options->port != 0) + (options->unix_path != NULL) + (options->fd != 0);
-
-    if (given > 1) {
-        return cw_server_fail(server, CW_EINVAL,
-                              "listen: host and port, unix_path and fd exclude each other");
-    }
-    if (options->unix_path && !options->unix_path[0]) {
-        return cw_server_fail(server, CW_EINVAL, "listen: unix_path is empty");
-    }
-    if (options->fd < 0) {
-        return cw_server_fail(server, CW_EINVAL, "listen: fd %d is no descriptor", options->fd);
-    }
-    if (options->backlog > 65535) {
-        return cw_server_fail(server, CW_EINVAL, "listen: backlog: at most 65535 is allowed");
-    }
-    if (cw_tcp_options_check(&options->tcp, &complaint) < 0) {
-        return cw_server_fail(server, CW_EINVAL, "listen: %s", complaint.text);
-    }
-    return CW_OK;
-}
-
-int cw_server_listen(struct cw_server *server, const struct cw_listen_options *options)
-{
-    struct cw_listen_entry *entry;
-    const struct cw_protocol *protocol = options->service.protocol;
-    bool failed = false;
-    int error = check_new(server, "listen");
-
-    error = error < 0 ? error : check_listen(server, options);
-    if (error < 0) {
-        return error;
-    }
-    entry = cw_alloc_zero(sizeof *entry);
-    if (!entry) {
-        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
-    }
-    entry->options = *options;
-    entry->options.host =
-        copy(options->host, options->host ? strlen(options->host) + 1 : 0, &failed);
-    entry->options.unix_path =
-        copy(options->unix_path, options->unix_path ? strlen(options->unix_path) + 1 : 0, &failed);
-    entry->options.service.options =
-        copy(options->service.options, protocol ? protocol->options_size : 0, &failed);
-    entry->options.service.hooks =
-        copy(options->service.hooks, sizeof *options->service.hooks, &failed);
-    if (failed) {
-        free_entry(entry);
-        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
-    }
-    *server->listens_tail = entry;
-    server->listens_tail = &entry->next;
-    return CW_OK;
-}
-
 int cw_server_use(struct cw_server *server, struct cw_conn_middleware *middleware)
 {
-    int error = check_new(server, "use");
+    int error = cw_server_check_new(server, "use");
 
     if (error == CW_OK && !middleware) {
         error = cw_server_fail(server, CW_ENOMEM,
@@ -296,34 +216,6 @@ int cw_server_use(struct cw_server *server, struct cw_conn_middleware *middlewar
 
 /* ---- start ---- */
 
-static int make_origin(struct cw_server *server, struct cw_listen_entry *entry)
-{
-    struct cw_service *given = &entry->options.service;
-    struct cw_service_ref *service;
-    struct cw_complaint complaint;
-    struct cw_limits limits;
-
-    if (given->protocol) {
-        service = cw_service_new(given, &complaint);
-        if (!service) {
-            return cw_server_fail(server, CW_EINVAL, "listen: service %s: %s",
-                                  given->protocol->name, complaint.text);
-        }
-    } else {
-        service = cw_service_hold(server->service);
-    }
-    if (entry->options.tcp.keepalive_ms == 0) {
-        entry->options.tcp.keepalive_ms = server->options.keepalive_ms;
-    }
-    cw_limits_fill(&limits, &server->options, service, server->out_max_given);
-    entry->origin = cw_origin_new(service, &limits, CW_SERVER);
-    if (!entry->origin) {
-        cw_service_drop(service);
-        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
-    }
-    return CW_OK;
-}
-
 static int make_services(struct cw_server *server)
 {
     struct cw_service own = cw_service(server->protocol, &server->hooks, server->user);
@@ -335,7 +227,7 @@ static int make_services(struct cw_server *server)
         return cw_server_fail(server, CW_EINVAL, "service: %s", complaint.text);
     }
     for (struct cw_listen_entry *entry = server->listens; entry; entry = entry->next) {
-        int error = make_origin(server, entry);
+        int error = cw_listen_prepare(server, entry);
         if (error < 0) {
             return error;
         }
@@ -358,7 +250,7 @@ static bool make_handshakes(struct cw_server *server)
     if (threads == CW_OFF) {
         return true;
     }
-    server->handshakes = cw_work_pool_new((size_t)(threads > 0 ? threads : cores()),
+    server->handshakes = cw_work_pool_new((size_t)(threads == CW_PER_CORE ? cores() : threads),
                                           (size_t)server->options.handshakes_max);
     if (server->handshakes) {
         cw_work_pool_yields(server->handshakes);
@@ -404,26 +296,6 @@ static int make_loops(struct cw_server *server)
     return CW_OK;
 }
 
-/* The soft limit on descriptors follows conns_max as far as it may. */
-static void raise_descriptors(const struct cw_server *server)
-{
-    rlim_t need = (rlim_t)server->options.conns_max + 64 + 8 * (rlim_t)server->workers;
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need) {
-        return;
-    }
-    limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < need) {
-        cw_log(
-            CW_LOG_WARNING, 0,
-            "the limit on descriptors is %llu; conns_max (%llu) needs %llu: raise it (ulimit -n) or lower "
-            "conns_max",
-            (unsigned long long)limit.rlim_cur, (unsigned long long)server->options.conns_max,
-            (unsigned long long)need);
-    }
-}
-
 static int prepare(struct cw_server *server)
 {
     int error;
@@ -440,7 +312,8 @@ static int prepare(struct cw_server *server)
     if (error < 0) {
         return error;
     }
-    raise_descriptors(server);
+    cw_server_raise_descriptors(server, server->options.conns_max);
+    cw_server_publish(server, &server->options);
     return cw_listeners_open(server);
 }
 
@@ -540,7 +413,7 @@ static int run(struct cw_server *server)
 
 int cw_server_run(struct cw_server *server)
 {
-    int error = check_new(server, "run");
+    int error = cw_server_check_new(server, "run");
 
     return error < 0 ? error : run(server);
 }
@@ -561,7 +434,7 @@ void cw_server_stop(struct cw_server *server)
 int cw_server_main(struct cw_server *server)
 {
     struct cw_signals *signals = cw_signals_new();
-    int error = check_new(server, "main");
+    int error = cw_server_check_new(server, "main");
 
     if (error == CW_OK && !signals) {
         error = cw_server_fail(server, CW_EDESCRIPTORS, "main: signals: %s",

@@ -15,7 +15,16 @@ struct cw_room_registry;
 struct cw_listen_entry {
     struct cw_listen_entry *next;
     struct cw_listen_options options; /* texts are copies */
-    struct cw_origin *origin;         /* made when the server runs */
+    bool own_keepalive;               /* options.tcp.keepalive_ms is not the server's */
+    struct cw_origin *origin;         /* made when the server runs; each listener holds its own */
+    struct cw_origin *next_origin;    /* while an update is being made */
+};
+
+/* Numbers that may change while loops read them: cw_live. */
+struct cw_live_options {
+    atomic_uint_least64_t conns_max;
+    atomic_uint_least64_t conns_per_ip_max;
+    atomic_uint_least64_t accepts_per_turn;
 };
 
 enum cw_server_phase { CW_SERVER_NEW, CW_SERVER_RUNNING, CW_SERVER_STOPPED };
@@ -26,9 +35,12 @@ struct cw_server {
     struct cw_hooks hooks;
     void *user;
     void *protocol_options;           /* NULL: the defaults */
-    struct cw_server_options options; /* defaults filled in */
-    struct cw_limits limits;
-    bool out_max_given;
+    struct cw_server_options given;   /* as they were handed in, and then with */
+    struct cw_server_options options; /* the defaults filled in. While it runs: those of the start */
+    struct cw_live_options live;
+    pthread_mutex_t update_lock; /* of the next, and while it runs of the entries and their origins */
+    struct cw_server_options current; /* filled in */
+    atomic_uint updates; /* so many; a listener that has seen fewer takes what is new */
     struct cw_listen_entry *listens;
     struct cw_listen_entry **listens_tail;
     struct cw_conn_middleware *middleware;
@@ -55,6 +67,9 @@ struct cw_server {
 int cw_server_fail(struct cw_server *server, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* 0, or CW_ESTATE, kept: the server runs already or has run. NULL: CW_ENOMEM. */
+int cw_server_check_new(struct cw_server *server, const char *call);
+
 /* Checks and fills in. 0, or CW_EINVAL with the complaint worded. */
 int cw_options_fill(struct cw_server_options *options, struct cw_complaint *complaint);
 
@@ -65,6 +80,28 @@ void cw_limits_fill(struct cw_limits *limits, const struct cw_server_options *op
 /* The loop a connection id or worker number belongs to. 0, CW_ENOTFOUND or CW_ESTOPPED. thread: any */
 int cw_server_loop_of(struct cw_server *server, uint64_t target, struct cw_loop **loop);
 
+static inline uint64_t cw_live(const atomic_uint_least64_t *number)
+{
+    return atomic_load_explicit(number, memory_order_relaxed);
+}
+
+/* ---- server_reload.c ---- */
+
+/* The soft limit on descriptors follows conns_max as far as it may. */
+void cw_server_raise_descriptors(const struct cw_server *server, uint64_t conns_max);
+
+/* The options that the loops read from here on. */
+void cw_server_publish(struct cw_server *server, const struct cw_server_options *filled);
+
+/* The loop takes what updates have brought since it looked last; on its thread. */
+void cw_server_refresh(struct cw_loop *loop);
+
+/* ---- server_listen.c ---- */
+
+/* Makes the origin of one entry, with the limits of the server's options. 0, or the error, kept. */
+int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry);
+void cw_listen_free(struct cw_listen_entry *entry);
+
 /* ---- listener.c ---- */
 
 /* Binds all listeners of the server on all its loops. 0, or the first error, kept. */
@@ -73,6 +110,9 @@ int cw_listeners_open(struct cw_server *server);
 /* Starts accepting; on the loop's thread. */
 int cw_listeners_start(struct cw_loop *loop);
 void cw_listeners_close(struct cw_loop *loop);
+
+/* The listeners take the origins and TCP options of their entries; under the update lock, on the loop's thread. */
+void cw_listeners_refresh(struct cw_loop *loop);
 
 /* Descriptors or places have become free. */
 void cw_listeners_wake(struct cw_loop *loop);

@@ -59,6 +59,13 @@ void cw_work_pool_yields(struct cw_work_pool *pool)
     pool->yields = true;
 }
 
+void cw_work_pool_set_max(struct cw_work_pool *pool, size_t waiting_max)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->waiting_max = waiting_max;
+    pthread_mutex_unlock(&pool->lock);
+}
+
 void cw_work_pool_free(struct cw_work_pool *pool)
 {
     if (!pool) {

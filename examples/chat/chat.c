@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 
-
 struct settings {
     struct chat_client_options client;
     uint64_t messages_per_s;

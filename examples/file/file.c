@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 enum { PORT = 7360 };
 
 static const uint64_t size_max_default = (uint64_t)16 << 30;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 enum {
     PORT = 7350,
     PACKETS_MOST = 10000000,

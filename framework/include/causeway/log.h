@@ -34,17 +34,6 @@ typedef void (*cw_log_fn)(enum cw_log_level level, uint64_t conn_id, const char 
  * thread   any, but not while a server or loop exists */
 void cw_log_set(cw_log_fn log, void *user);
 
-/* How the log that writes to standard error words its lines. */
-enum cw_log_format {
-    CW_LOG_TEXT = 0,
-    CW_LOG_JSON = 1, /* one object for each line */
-};
-
-/* Changes that. At first CW_LOG_TEXT.
- *
- * thread   any */
-void cw_log_set_format(enum cw_log_format format);
-
 /* Lines under this level are dropped before they are formatted. At first CW_LOG_INFO.
  *
  * thread   any */

@@ -182,7 +182,7 @@ int cw_server_configure(struct cw_server *server, const struct cw_server_options
  *
  * options  copied; the whole of them, as for cw_server_configure
  * returns  0: on its way to the workers; CW_EINVAL: a value out of range or two that contradict each other (logged),
- *          nothing has changed; CW_ESTOPPED: it does not run
+ *          nothing has changed; CW_ENOMEM: nothing has changed; CW_ESTOPPED: it does not run
  * thread   any */
 int cw_server_update(struct cw_server *server, const struct cw_server_options *options);
 
