@@ -529,8 +529,9 @@ static bool can_be_watched(int fd)
            (fstat(fd, &about) == 0 && (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode)));
 }
 
-static int run(struct terminal *terminal, const char *address)
+static int run(struct terminal *terminal, const struct chat_client_options *options)
 {
+    const char *address = options->address;
     const struct cw_framed_options framed = {.frame_max_bytes = FRAME_MAX, .kind = CW_TEXT};
 
     if (terminal->loop == NULL || terminal->kept == NULL) {
@@ -543,10 +544,10 @@ static int run(struct terminal *terminal, const char *address)
     if (terminal->input == NULL) {
         return complain("standard input", "it cannot be watched");
     }
-    terminal->client =
-        cw_connect(terminal->loop, cw_framed_service(&framed, &hooks, terminal), address,
-                   &(struct cw_connect_options){
-                       .reconnect = true, .reconnect_max_ms = 5000, .idle_ms = CW_OFF});
+    terminal->client = cw_connect(
+        terminal->loop, cw_framed_service(&framed, &hooks, terminal), address,
+        &(struct cw_connect_options){
+            .reconnect = true, .reconnect_max_ms = 5000, .idle_ms = CW_OFF, .tls = options->tls});
     if (terminal->client < 0) {
         return terminal->client == CW_EINVAL /* what is wrong with the address has been logged */
                    ? 1
@@ -576,7 +577,7 @@ int chat_in_terminal(const struct chat_client_options *options)
     terminal->ping_ms = options->ping_ms;
     terminal->loop = cw_loop_new();
     terminal->kept = cJSON_CreateArray();
-    status = run(terminal, options->address);
+    status = run(terminal, options);
     cw_loop_free(terminal->loop);
     cJSON_Delete(terminal->others);
     cJSON_Delete(terminal->kept);
