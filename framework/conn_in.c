@@ -1,5 +1,7 @@
 /* Bytes in: from the stream to the protocol, and what of them has to wait. */
 #include "conn_impl.h"
+#include "report.h"
+#include "tls/tls_hello.h"
 
 #include <causeway/log.h>
 
@@ -409,9 +411,23 @@ static ptrdiff_t read_once(struct cw_conn *conn, size_t *fresh, size_t *asked)
     return n;
 }
 
+/* The first bytes of a peer that speaks TLS to a port that does not. To a protocol of raw bytes they may be what it is
+ * for; any other fails on them, and then this is why. */
+static void judge_hello(struct cw_conn *conn)
+{
+    if (conn->flags & CW_FAILED) {
+        conn->code = cw_conn_fail(conn, CW_EISTLS, "a TLS hello came to a port without TLS");
+    } else {
+        cw_report_hello(conn);
+    }
+}
+
 static void take(struct cw_conn *conn, size_t n, size_t fresh)
 {
     struct cw_loop *loop = conn->loop;
+    bool hello = conn->bytes_in == 0 && conn->stream == &cw_stream_plain &&
+                 conn->origin->role == CW_SERVER &&
+                 cw_tls_is_hello(cw_span_of(loop->scratch, fresh));
 
     conn->last_in = loop->now;
     conn->bytes_in += n;
@@ -433,6 +449,9 @@ static void take(struct cw_conn *conn, size_t n, size_t fresh)
     }
     if (fresh > 0 && is_heard(conn)) {
         feed_fresh(conn, loop->scratch, fresh);
+    }
+    if (hello) {
+        judge_hello(conn);
     }
 }
 
