@@ -360,6 +360,7 @@ static void on_input_end(struct cw_conn *conn)
         answer = cw_conn_fail(conn, CW_ETRUNCATED,
                               "the end came without close_notify: messages may be missing");
     }
+    answer = answer == CW_END_IN_ORDER ? 0 : answer;
     if (answer < 0) {
         cw_conn_break(conn, answer);
     } else if (conn->flags & CW_CLOSING) {
@@ -416,7 +417,8 @@ static ptrdiff_t read_once(struct cw_conn *conn, size_t *fresh, size_t *asked)
 static void judge_hello(struct cw_conn *conn)
 {
     if (conn->flags & CW_FAILED) {
-        conn->code = cw_conn_fail(conn, CW_EISTLS, "a TLS hello came to a port without TLS");
+        cw_conn_fail(conn, CW_EISTLS, "a TLS hello came to a port without TLS");
+        conn->code = CW_EISTLS;
     } else {
         cw_report_hello(conn);
     }

@@ -34,6 +34,9 @@ enum cw_role {
     CW_CLIENT = 1, /* we connected to the peer */
 };
 
+/* What on_end answers to an end that is as good as proven. */
+enum { CW_END_IN_ORDER = 2 };
+
 /* Where a `configure` says what is wrong with options. */
 struct cw_complaint {
     char text[CW_REPORT_TEXT_MAX];
@@ -83,9 +86,10 @@ struct cw_protocol {
      *
      * returns  0: in order
      *          1: an answer is owed: the connection stays until cw_conn_finish, half-open or not
+     *          CW_END_IN_ORDER: in order, though it may not be proven
      *          < 0: it ended where it must not (CW_ETRUNCATED)
      * NULL: unused bytes are CW_ETRUNCATED. After 0 an end that is not proven (cw_conn_end_is_proven) is CW_ETRUNCATED
-     * too: whole messages may be missing. A protocol that knows better says its own end with cw_conn_finish. */
+     * too: whole messages may be missing. A protocol that knows that none are answers CW_END_IN_ORDER. */
     int (*on_end)(struct cw_conn *conn, void *state, uint8_t *data, size_t len);
 
     /* The queue has fallen to out_low after a write had returned 1 or CW_EFULL, or a source has ended. Before the hook
