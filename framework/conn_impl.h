@@ -159,6 +159,9 @@ struct cw_conn *cw_conn_with_stream(struct cw_loop *loop, struct cw_origin *orig
 /* Goes on with the stream's handshake. */
 void cw_conn_handshake(struct cw_conn *conn);
 
+/* The stream is ready: middleware, then the protocol. */
+void cw_conn_open(struct cw_conn *conn);
+
 /* Starts the stream's handshake, or opens the protocol at once. */
 void cw_conn_start(struct cw_conn *conn);
 

@@ -1,5 +1,7 @@
 /* Bytes in: from the stream to the protocol, and what of them has to wait. */
 #include "conn_impl.h"
+#include "report.h"
+#include "tls/tls_hello.h"
 
 #include <causeway/log.h>
 
@@ -358,6 +360,7 @@ static void on_input_end(struct cw_conn *conn)
         answer = cw_conn_fail(conn, CW_ETRUNCATED,
                               "the end came without close_notify: messages may be missing");
     }
+    answer = answer == CW_END_IN_ORDER ? 0 : answer;
     if (answer < 0) {
         cw_conn_break(conn, answer);
     } else if (conn->flags & CW_CLOSING) {
@@ -409,9 +412,24 @@ static ptrdiff_t read_once(struct cw_conn *conn, size_t *fresh, size_t *asked)
     return n;
 }
 
+/* The first bytes of a peer that speaks TLS to a port that does not. To a protocol of raw bytes they may be what it is
+ * for; any other fails on them, and then this is why. */
+static void judge_hello(struct cw_conn *conn)
+{
+    if (conn->flags & CW_FAILED) {
+        cw_conn_fail(conn, CW_EISTLS, "a TLS hello came to a port without TLS");
+        conn->code = CW_EISTLS;
+    } else {
+        cw_report_hello(conn);
+    }
+}
+
 static void take(struct cw_conn *conn, size_t n, size_t fresh)
 {
     struct cw_loop *loop = conn->loop;
+    bool hello = conn->bytes_in == 0 && conn->stream == &cw_stream_plain &&
+                 conn->origin->role == CW_SERVER &&
+                 cw_tls_is_hello(cw_span_of(loop->scratch, fresh));
 
     conn->last_in = loop->now;
     conn->bytes_in += n;
@@ -433,6 +451,9 @@ static void take(struct cw_conn *conn, size_t n, size_t fresh)
     }
     if (fresh > 0 && is_heard(conn)) {
         feed_fresh(conn, loop->scratch, fresh);
+    }
+    if (hello) {
+        judge_hello(conn);
     }
 }
 

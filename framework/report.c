@@ -170,6 +170,16 @@ static void report_conn(struct cw_conn *conn)
     }
 }
 
+void cw_report_hello(struct cw_conn *conn)
+{
+    struct cw_error_report report = {
+        .code = CW_EISTLS, .conn_id = cw_conn_id(conn), .address = &conn->peer};
+
+    snprintf(report.text, sizeof report.text, "%s: the first bytes are a TLS hello",
+             conn->service->protocol->name);
+    to_log(conn->loop, &report, kind_of(CW_EISTLS, CW_LOGGED_CONN));
+}
+
 void cw_report_end(struct cw_conn *conn)
 {
     if (conn->flags & CW_FAILED) {

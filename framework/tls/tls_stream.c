@@ -274,14 +274,14 @@ static ptrdiff_t unsaid(struct cw_conn *conn)
 static ptrdiff_t tls_read(struct cw_conn *conn, const struct iovec *iov, int count)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
-    ptrdiff_t n = stream->dead ? 1 : unsaid(conn);
+    ptrdiff_t n = stream->dead || !stream->established ? 1 : unsaid(conn);
     size_t total;
     int error;
 
     if (n <= 0) {
         return n;
     }
-    if (stream->dead) {
+    if (stream->dead || !stream->established) {
         return discard(conn, iov);
     }
     n = fetch(conn);
