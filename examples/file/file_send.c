@@ -254,9 +254,8 @@ static int send_over(struct sender *sender, const struct file_send_options *opti
                    &(struct cw_connect_options){.tls = options->tls});
 
     if (client < 0) {
-        return client == CW_EINVAL /* what is wrong with the address has been logged */
-                   ? 1
-                   : complain(options->address, cw_strerror((int)client));
+        return client == CW_ENOMEM ? complain(options->address, cw_strerror(CW_ENOMEM))
+                                   : 1; /* what is wrong has been logged */
     }
     int ended = cw_loop_main(sender->loop);
     if (ended < 0) {

@@ -215,9 +215,8 @@ static int run(struct sender *sender, uint64_t largest)
     sender->client = cw_connect(sender->loop, cw_framed_service(&framed, &hooks, sender), address,
                                 &(struct cw_connect_options){.tls = sender->options.tls});
     if (sender->client < 0) {
-        return sender->client == CW_EINVAL /* what is wrong with the address has been logged */
-                   ? 1
-                   : complain(address, (int)sender->client);
+        return sender->client == CW_ENOMEM ? complain(address, CW_ENOMEM)
+                                           : 1; /* what is wrong has been logged */
     }
     int ended = cw_loop_main(sender->loop);
     if (ended < 0) {
