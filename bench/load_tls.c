@@ -45,6 +45,15 @@ void tls_release(void)
     SSL_CTX_free(context);
 }
 
+/* A copy: OpenSSL spoils a session of TLS 1.3 for all others once one has resumed it. */
+static void resume_latest(SSL *ssl)
+{
+    SSL_SESSION *copy = SSL_SESSION_dup(latest);
+
+    SSL_set_session(ssl, copy);
+    SSL_SESSION_free(copy);
+}
+
 bool tls_begin(struct conn *conn)
 {
     SSL *ssl = SSL_new(context);
@@ -53,7 +62,7 @@ bool tls_begin(struct conn *conn)
     if (ssl == NULL || SSL_set_fd(ssl, conn->fd) != 1)
         return false;
     if (latest != NULL)
-        SSL_set_session(ssl, latest);
+        resume_latest(ssl);
     SSL_set_connect_state(ssl);
     return true;
 }
