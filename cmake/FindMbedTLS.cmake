@@ -26,7 +26,7 @@ foreach(part mbedtls mbedx509 mbedcrypto) # in the order a linker needs
                  PATH_SUFFIXES lib/${CMAKE_LIBRARY_ARCHITECTURE} lib lib64 NO_CACHE)
     list(APPEND mbedtls_files ${${part}_file})
     if(NOT ${part}_file)
-        list(APPEND mbedtls_missing ${library_prefix}${part}${library_suffix})
+        list(APPEND mbedtls_missing lib${part}${library_suffix})
     endif()
 endforeach()
 if(NOT mbedtls_headers)
