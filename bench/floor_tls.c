@@ -144,6 +144,23 @@ static void send_rest(int epoll, int fd)
     watch(epoll, EPOLL_CTL_MOD, fd, EPOLLIN);
 }
 
+/* NULL is in every list. */
+static bool is_one_of(const char *name, const char *const *names)
+{
+    while (name != NULL && *names != NULL && strcmp(name, *names) != 0)
+        names++;
+    return name == NULL || *names != NULL;
+}
+
+static bool are_right(const struct floor_options *options)
+{
+    static const char *const ciphers[] = {"chacha20", "aes128", "aes256", NULL};
+    static const char *const groups[] = {"x25519", "p256", NULL};
+
+    return options->cert != NULL && options->key != NULL && is_one_of(options->cipher, ciphers) &&
+           is_one_of(options->group, groups);
+}
+
 static bool parse(int argc, char **argv, struct floor_options *options, struct sockaddr_in *address)
 {
     static const struct option known[] = {{"host", required_argument, NULL, 'h'},
@@ -167,7 +184,7 @@ static bool parse(int argc, char **argv, struct floor_options *options, struct s
         else if (!listen_parse(address, letter, optarg))
             return false;
     }
-    return options->cert != NULL && options->key != NULL && optind == argc;
+    return are_right(options) && optind == argc;
 }
 
 static void run(int epoll, int listener)

@@ -81,6 +81,14 @@ def over_tls(scenario, version):
     ]
 
 
+def idle_over_tls(version, target):
+    label = f"TLS {version}, 1000 conns, "
+    return [
+        Case("tls_idle", label + "64 B each way", "idle", 1000, target=target, tls=version),
+        Case("tls_idle", label + "64 KiB each way", "idle", 1000, size=KIB64, tls=version),
+    ]
+
+
 SCENARIOS = {
     "framed": sized("framed", "framed", ("≤1.08", "≤1.20", "≤1.15")),
     "raw": sized("raw", "raw", ("", "", "")),
@@ -97,10 +105,7 @@ SCENARIOS = {
     "accepts": [Case("accepts", "connect, one echo, close", "accepts", 64)],
     "tls": over_tls("tls", "1.2"),
     "tls13": over_tls("tls13", "1.3"),
-    "tls_idle": [
-        Case("tls_idle", "1000 conns, 64 B each way", "idle", 1000, target="≤20 KB", tls="1.3"),
-        Case("tls_idle", "1000 conns, 64 KiB each way", "idle", 1000, size=KIB64, tls="1.3"),
-    ],
+    "tls_idle": idle_over_tls("1.2", "≤20 KB") + idle_over_tls("1.3", ""),
 }
 
 
@@ -249,8 +254,8 @@ class Bench:
 
     def tls_servers(self, case):
         """The same for TLS: its floor is a bare loop over mbedTLS, the framework's own library."""
-        if case.scenario == "tls13" and self.tls_version() < "1.3":
-            self.note(f"skipped: tls13 ({self.tls_library()} has no TLS 1.3)")
+        if self.tls_version() < case.tls:
+            self.note(f"skipped: TLS {case.tls} ({self.tls_library()} has none)")
             return {}
         cert, key = self.certificate()
         own = ["--port", 0, "--cert", cert, "--key", key]
@@ -332,10 +337,7 @@ class Bench:
         if child.returncode != 0:
             lines = err.decode(errors="replace").strip().splitlines()
             raise Failure(lines[0] if lines else f"load ended with status {child.returncode}")
-        result = json.loads(out)
-        if case.tls and not result["tls"].startswith(f"TLSv{case.tls}"):
-            raise Failure(f"spoke {result['tls']}")
-        return result
+        return json.loads(out)
 
     def run_idle(self, case, server):
         child = self.children.start(self.load_argv(case, server), self.load_cpu,
@@ -378,6 +380,8 @@ class Bench:
             with Server(self, argv) as server:
                 run = self.run_idle if case.mode == "idle" else self.run_load
                 result = run(case, server)
+            if case.tls and not result["tls"].startswith(f"TLSv{case.tls}"):
+                raise Failure(f"spoke {result['tls']}")
         except (Failure, OSError, ValueError) as error:
             print(f"{head}: failed: {error}", file=sys.stderr, flush=True)
             return {"failed": str(error)}
