@@ -226,11 +226,17 @@ static int parse_key(mbedtls_pk_context *key, const struct cw_tls_source *source
     case MBEDTLS_ERR_PK_PASSWORD_MISMATCH:
         return complain_of(source, CW_ECERT, "the passphrase is wrong", complaint);
     default:
-        return complain_library(source, "holds no key that can be read", result, complaint);
+        break;
     }
+    if (strstr((const char *)bytes->data, "ENCRYPTED PRIVATE KEY")) {
+        return complain_of(source, CW_ECERT,
+                           "is encrypted in a way that mbedTLS " MBEDTLS_VERSION_STRING
+                           " cannot open: openssl pkey -traditional -aes256",
+                           complaint);
+    }
+    return complain_library(source, "holds no key that can be read", result, complaint);
 }
 
-/* One that is in DER and encrypted, or is so in a way 2.28 cannot open, has no error of its own. */
 static int read_key(struct cw_tls_identity *identity, const struct cw_tls_source *source,
                     const char *passphrase, struct cw_complaint *complaint)
 {

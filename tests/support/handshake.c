@@ -86,16 +86,20 @@ static void shake(struct end *server, struct end *client)
     }
 }
 
+/* The library also says that it wants to read when it has read a message of its own. */
 static int read_some(struct end *end, unsigned char *bytes, size_t len)
 {
-    int result = mbedtls_ssl_read(&end->session.ssl, bytes, len);
+    int result;
 
-#if defined(MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
-    while (result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
-        cw_tls_session_keep(&end->session);
+    do {
         result = mbedtls_ssl_read(&end->session.ssl, bytes, len);
-    }
+#if defined(MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+        if (result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+            cw_tls_session_keep(&end->session);
+            result = MBEDTLS_ERR_SSL_WANT_READ;
+        }
 #endif
+    } while (result == MBEDTLS_ERR_SSL_WANT_READ && end->in->len > 0);
     return result;
 }
 
