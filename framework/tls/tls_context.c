@@ -549,6 +549,12 @@ int cw_tls_session_open(struct cw_tls_session *session, struct cw_tls *tls)
     return error;
 }
 
+int cw_tls_session_step(struct cw_tls_session *session)
+{
+    cw_tls_before_step(&session->ssl);
+    return mbedtls_ssl_handshake_step(&session->ssl);
+}
+
 void cw_tls_session_close(struct cw_tls_session *session)
 {
     if (!session->tls) {

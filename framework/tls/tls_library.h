@@ -264,4 +264,27 @@ static inline int cw_tls_sent_alert(const mbedtls_ssl_context *ssl)
                : -1;
 }
 
+/* RFC 8446 §7.3: behind its Finished a server writes with the application's keys. The library changes to them only behind
+ * the client's, so an alert in between (for a client's certificate) could be read by nobody. Nothing but an alert is sent
+ * there, and the library begins with these keys anew. */
+static inline void cw_tls_before_step(mbedtls_ssl_context *ssl)
+{
+#if CW_TLS_HAS_1_3
+    int state = ssl->MBEDTLS_PRIVATE(state);
+    bool awaits_client =
+        state == MBEDTLS_SSL_CLIENT_CERTIFICATE || state == MBEDTLS_SSL_CERTIFICATE_VERIFY ||
+        state == MBEDTLS_SSL_CLIENT_FINISHED || state == MBEDTLS_SSL_CLIENT_CERTIFICATE_VERIFY;
+
+    if (awaits_client && cw_tls_is_1_3(ssl) && ssl->MBEDTLS_PRIVATE(transform_application) &&
+        mbedtls_ssl_conf_get_endpoint(mbedtls_ssl_context_get_config(ssl)) ==
+            MBEDTLS_SSL_IS_SERVER &&
+        ssl->MBEDTLS_PRIVATE(transform_out) != ssl->MBEDTLS_PRIVATE(transform_application)) {
+        ssl->MBEDTLS_PRIVATE(transform_out) = ssl->MBEDTLS_PRIVATE(transform_application);
+        memset(ssl->MBEDTLS_PRIVATE(cur_out_ctr), 0, sizeof ssl->MBEDTLS_PRIVATE(cur_out_ctr));
+    }
+#else
+    (void)ssl;
+#endif
+}
+
 #endif

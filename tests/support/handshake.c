@@ -61,7 +61,7 @@ static int shake_one(struct end *end)
     while (result == 0 && ssl->CW_TLS_PRIVATE(state) != MBEDTLS_SSL_HANDSHAKE_OVER) {
         end->seen_cert =
             end->seen_cert || ssl->CW_TLS_PRIVATE(state) == MBEDTLS_SSL_SERVER_CERTIFICATE;
-        result = mbedtls_ssl_handshake_step(ssl);
+        result = cw_tls_session_step(&end->session);
     }
     end->session.resumed = result == 0 && !end->seen_cert;
     return result;

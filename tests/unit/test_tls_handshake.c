@@ -340,6 +340,14 @@ Test(tls_handshake, where_a_certificate_is_required_none_is_refused)
     struct cw_tls_options server = asking(CW_CLIENT_CERT_REQUIRE);
 
     expect_client_refused(&server, NULL, CW_NO_ALERT, "the peer has shown no certificate");
+#if CW_TLS_HAS_1_3
+    struct cw_tls_options client = showing(NULL);
+    struct handshake hands;
+
+    handshake_try(&server, &client, NULL, &hands);
+    cr_expect_str_eq(hands.client.failure.text, "the peer refused: no_certificate (41)");
+    cr_expect_eq(hands.server.failure.alert, 41);
+#endif
 }
 
 Test(tls_handshake, where_a_certificate_is_requested_none_is_fine)
