@@ -59,6 +59,7 @@ struct cw_tls_lists {
 #define CW_TLS_PRIVATE(member) MBEDTLS_PRIVATE(member)
 #define CW_TLS_ERR_VERSION MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION
 #define CW_TLS_ERR_CERTIFICATE MBEDTLS_ERR_SSL_BAD_CERTIFICATE
+#define CW_TLS_ERR_HELLO MBEDTLS_ERR_SSL_DECODE_ERROR
 
 #if defined(MBEDTLS_SSL_PROTO_TLS1_3)
 #define CW_TLS_HAS_1_3 1
@@ -133,6 +134,7 @@ static inline bool cw_tls_is_1_3(const mbedtls_ssl_context *ssl)
 #define CW_TLS_PRIVATE(member) member
 #define CW_TLS_ERR_VERSION MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION
 #define CW_TLS_ERR_CERTIFICATE MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE
+#define CW_TLS_ERR_HELLO MBEDTLS_ERR_SSL_BAD_HS_CLIENT_HELLO
 #define CW_TLS_HAS_1_3 0
 
 static inline void cw_tls_conf_versions(mbedtls_ssl_config *conf, bool least_is_1_3,
