@@ -305,6 +305,7 @@ int cw_tls_identity_read(struct cw_tls_identity *identity, const struct cw_tls_c
         return cw_tls_complain(complaint, CW_ECERT, "%s: %s: does not belong to the certificate %s",
                                key.option, shown(key.text), shown(cert.text));
     }
+    cw_tls_fill_tables(&identity->key);
     warn_of_dates(&cert, &identity->chain);
     warn_of_mode(&key);
     return check_use(&cert, &identity->chain, role, complaint);

@@ -70,7 +70,7 @@ struct cw_tls_source {
 
 /* 0, or an enum cw_error with the complaint worded. The caller wipes and frees. */
 int cw_tls_content_read(const struct cw_tls_source *source, struct cw_tls_content *bytes,
-                      struct cw_complaint *complaint);
+                        struct cw_complaint *complaint);
 void cw_tls_content_wipe(struct cw_tls_content *bytes);
 
 /* option: `tls` or `tls.certificates[1]`; role: who will show it. */
@@ -188,8 +188,10 @@ struct cw_tls_generation {
     struct cw_tls_host host;      /* CW_CLIENT */
     uint8_t fingerprint[32];
     bool has_fingerprint;
-    bool refuses_in_callback; /* a certificate may be missing, but not bad */
-    bool accepts_in_callback; /* a certificate may be bad, but not missing */
+    bool uses_system_store;
+    pthread_mutex_t verify_lock; /* see cw_tls_session_step */
+    bool refuses_in_callback;    /* a certificate may be missing, but not bad */
+    bool accepts_in_callback;    /* a certificate may be bad, but not missing */
 };
 
 /* What a client may resume. */

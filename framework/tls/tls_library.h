@@ -32,6 +32,11 @@
 /* Random bytes of the system; no state, so every thread may call it. 0, or an error of the library. */
 int cw_tls_random(void *unused, unsigned char *bytes, size_t len);
 
+/* 2.28 fills a table inside a curve's group when it is first used, without a lock. Done beforehand for keys and trusted CAs,
+ * nothing changes when threads share them; 3.6 has its tables as constants. Without memory the table stays for later. */
+void cw_tls_fill_tables(mbedtls_pk_context *key);
+#define CW_TLS_FILLS_TABLES (MBEDTLS_VERSION_NUMBER < 0x03000000)
+
 /* What the library needs done once for the process. 0, or -1. thread: any */
 int cw_tls_library_begin(void);
 
@@ -216,6 +221,12 @@ static inline void cw_tls_forget_purpose(mbedtls_x509_crt *crt)
 {
     crt->CW_TLS_PRIVATE(ext_types) &=
         ~(MBEDTLS_X509_EXT_KEY_USAGE | MBEDTLS_X509_EXT_EXTENDED_KEY_USAGE);
+}
+
+/* Whether a client's next step verifies the server's certificate. */
+static inline bool cw_tls_is_at_certificate(const mbedtls_ssl_context *ssl)
+{
+    return ssl->CW_TLS_PRIVATE(state) == MBEDTLS_SSL_SERVER_CERTIFICATE;
 }
 
 /* Whether a client can come back with it. */
