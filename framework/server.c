@@ -433,7 +433,7 @@ void cw_server_stop(struct cw_server *server)
 
 int cw_server_main(struct cw_server *server)
 {
-    struct cw_signals *signals = cw_signals_new();
+    struct cw_signals *signals = cw_signals_new(true);
     int error = cw_server_check_new(server, "main");
 
     if (error == CW_OK && !signals) {
