@@ -104,14 +104,15 @@ static size_t print_text(char *line, const char *when, enum cw_log_level level, 
 /* A string of JSON without its quotes (RFC 8259 §7). There are no control characters left in it. */
 static size_t escape(char *out, const char *text)
 {
+    static const unsigned char replacement[] = {0xef, 0xbf, 0xbd}; /* U+FFFD */
     char *at = out;
 
     while (*text) {
         size_t len = character_len(text);
 
         if (len == 0) {
-            memcpy(at, "\xef\xbf\xbd", 3); /* U+FFFD */
-            at += 3;
+            memcpy(at, replacement, sizeof replacement);
+            at += sizeof replacement;
             text++;
             continue;
         }
@@ -137,8 +138,7 @@ static size_t print_json(char *line, const char *when, enum cw_log_level level, 
     len = (size_t)snprintf(line, HEAD_MAX_BYTES, "{\"time\":\"%s\",\"level\":\"%s\",%s\"text\":\"",
                            when, level_names[level], conn);
     len += escape(line + len, text);
-    memcpy(line + len, "\"}\n", 3);
-    return len + 3;
+    return len + (size_t)snprintf(line + len, LINE_MAX_BYTES - len, "\"}\n");
 }
 
 static void write_to_stderr(enum cw_log_level level, uint64_t conn_id, const char *text, void *user)

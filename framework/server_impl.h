@@ -8,6 +8,7 @@
 #include <causeway/middleware.h>
 #include <causeway/server.h>
 
+struct cw_config;
 struct cw_ip_table;
 struct cw_room_registry;
 struct cw_tls;
@@ -67,6 +68,8 @@ struct cw_server {
     struct cw_work_pool *handshakes; /* NULL: the loops do them */
     struct cw_room_registry *rooms;
     struct cw_signals *signals; /* of cw_server_main; NULL: nobody's */
+    struct cw_config *config;   /* of the start. NULL: no file */
+    struct cw_config *reread;   /* of the last reload. NULL: there was none */
 };
 
 /* Keeps the first error; returns its code. */
