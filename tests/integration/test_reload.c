@@ -6,8 +6,8 @@
 #include "support/wait.h"
 
 #include <causeway/causeway.h>
+#include <causeway/protocol.h>
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,4 +211,277 @@ Test(reload, a_server_that_does_not_run_answers_so)
     rig_host_stop(host);
     cr_expect_eq(cw_server_reload(server), CW_ESTOPPED);
     rig_host_free(host);
+}
+
+/* ---- certificates ---- */
+
+/* A folder with cert.pem and key.pem. */
+struct shelf {
+    char folder[64];
+    char cert[96];
+    char key[96];
+};
+
+static void copy_file(const char *from, const char *to)
+{
+    char bytes[16384];
+    FILE *in = fopen(from, "r");
+    FILE *out = fopen(to, "w");
+    size_t len;
+
+    rig_check(in && out);
+    len = fread(bytes, 1, sizeof bytes, in);
+    rig_check(fwrite(bytes, 1, len, out) == len);
+    rig_check(fclose(in) == 0);
+    rig_check(fclose(out) == 0);
+}
+
+static void put_cert(const struct shelf *shelf, bool next)
+{
+    copy_file(pki(next ? "next.pem" : "server.pem"), shelf->cert);
+}
+
+static void put_key(const struct shelf *shelf, bool next)
+{
+    copy_file(pki(next ? "next.key" : "server.key"), shelf->key);
+    cr_assert_eq(chmod(shelf->key, 0600), 0);
+}
+
+static struct shelf shelf_new(void)
+{
+    struct shelf shelf = {.folder = "/tmp/causeway-test-XXXXXX"};
+
+    if (!pki_made()) {
+        cr_skip_test("there are no certificates in this build");
+    }
+    cr_assert_not_null(mkdtemp(shelf.folder));
+    snprintf(shelf.cert, sizeof shelf.cert, "%s/cert.pem", shelf.folder);
+    snprintf(shelf.key, sizeof shelf.key, "%s/key.pem", shelf.folder);
+    put_cert(&shelf, false);
+    put_key(&shelf, false);
+    return shelf;
+}
+
+static void shelf_free(const struct shelf *shelf)
+{
+    unlink(shelf->cert);
+    unlink(shelf->key);
+    cr_expect_eq(rmdir(shelf->folder), 0);
+}
+
+static void listen_with(struct cw_server *server, const struct shelf *shelf)
+{
+    struct cw_tls_options tls = {.cert = shelf->cert, .key = shelf->key};
+
+    cr_assert_eq(
+        cw_server_listen(server, &(struct cw_listen_options){.host = "127.0.0.1", .tls = &tls}),
+        CW_OK);
+}
+
+static struct rig_host *start_with(const struct shelf *one, const struct shelf *other,
+                                   const struct cw_server_options *options, struct stage *stage)
+{
+    struct cw_hooks hooks = hooks_of_reload();
+    struct cw_server *server = cw_create_server(&cw_tcp);
+
+    cr_assert_eq(cw_server_configure(server, options), CW_OK);
+    listen_with(server, one);
+    if (other) {
+        listen_with(server, other);
+    }
+    return rig_host_start(server, &hooks, stage);
+}
+
+/* Visits in another process, and waits. */
+static void begin_visits(struct rig_child *child, uint16_t port, unsigned visits)
+{
+    static char script[] = CW_SOURCE_DIR "/tests/programs/tls_visits.py";
+    char texts[2][16];
+    char ca[512];
+    char *arguments[] = {"env", "python3", script, texts[0], ca, texts[1], "8", NULL};
+
+    snprintf(texts[0], sizeof texts[0], "%u", port);
+    snprintf(texts[1], sizeof texts[1], "%u", visits);
+    snprintf(ca, sizeof ca, "%s", pki("ca.pem"));
+    rig_child_start(child, "/usr/bin/env", arguments);
+}
+
+static void expect_shown(const struct rig_host *host, unsigned listener, const char *line)
+{
+    struct rig_child child;
+
+    begin_visits(&child, rig_host_port(host, listener), 1);
+    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
+    cr_expect_str_eq(child.text, line);
+}
+
+static void reload_and_wait(const struct rig_host *host, struct stage *stage, int error)
+{
+    unsigned before = atomic_load(&stage->reloads);
+    int answer = cw_server_reload(rig_host_server(host));
+
+    while (answer == CW_EAGAIN) {
+        rig_await(atomic_load(&stage->reloads) > before);
+        before = atomic_load(&stage->reloads);
+        answer = cw_server_reload(rig_host_server(host));
+    }
+    cr_assert_eq(answer, CW_OK);
+    rig_await(atomic_load(&stage->reloads) > before);
+    cr_expect_eq(atomic_load(&stage->last_error), error, "%d", atomic_load(&stage->last_error));
+}
+
+Test(reload, a_certificate_that_cannot_be_read_is_the_servers_first_error)
+{
+    struct cw_tls_options tls = {.cert = "/nowhere/server.pem", .key = "/nowhere/server.key"};
+    struct cw_listen_options listen = {.host = "127.0.0.1", .port = 1, .tls = &tls};
+    struct cw_server *server = cw_create_server(&cw_tcp);
+
+    cr_expect_eq(cw_server_listen(server, &listen), CW_OK);
+    cr_expect_eq(cw_server_run(server), CW_ENOPATH);
+    cr_expect_str_eq(cw_server_error(server),
+                     "listen 127.0.0.1:1: tls.cert: /nowhere/server.pem: no such file");
+    cw_server_free(server);
+}
+
+static const struct cw_protocol *plain_and_secret(struct cw_protocol *copy)
+{
+    *copy = cw_tcp;
+    copy->scheme = "ape";
+    copy->scheme_tls = "apes";
+    return copy;
+}
+
+Test(reload, the_address_of_a_listener_says_whether_it_speaks_tls)
+{
+    struct cw_hooks hooks = hooks_of_reload();
+    struct cw_server *server = cw_create_server(&cw_tcp);
+    struct shelf shelf = shelf_new();
+    struct cw_protocol own;
+    struct cw_service service = cw_service(plain_and_secret(&own), NULL, NULL);
+    struct cw_tls_options tls = {.cert = shelf.cert, .key = shelf.key};
+    struct cw_tls_options later = {.cert = shelf.cert, .key = shelf.key, .start_tls = true};
+    struct cw_listen_options options[] = {
+        {.host = "127.0.0.1"},
+        {.host = "127.0.0.1", .tls = &tls},
+        {.host = "127.0.0.1", .tls = &later},
+        {.host = "127.0.0.1", .service = service},
+        {.host = "127.0.0.1", .service = service, .tls = &tls},
+        {.host = "127.0.0.1", .service = service, .tls = &later},
+    };
+    static const char *const starts[] = {"tcp://", "tls://",  "tcp://",
+                                         "ape://", "apes://", "ape://"};
+    struct stage stage = {0};
+    struct rig_host *host;
+
+    for (int i = 0; i < 6; i++) {
+        cr_assert_eq(cw_server_listen(server, &options[i]), CW_OK);
+    }
+    host = rig_host_start(server, &hooks, &stage);
+    for (unsigned i = 0; i < 6; i++) {
+        const char *text = rig_host_text(host, i);
+        cr_expect_eq(strncmp(text, starts[i], strlen(starts[i])), 0, "%s", text);
+    }
+    rig_host_end(host);
+    shelf_free(&shelf);
+}
+
+Test(reload, new_connections_get_the_new_certificate_and_an_open_one_stays)
+{
+    struct cw_server_options options = {0};
+    struct stage stage = {0};
+    struct shelf shelf = shelf_new();
+    struct rig_host *host = start_with(&shelf, NULL, &options, &stage);
+
+    expect_shown(host, 0, "server=1\n");
+    put_cert(&shelf, true);
+    put_key(&shelf, true);
+    expect_shown(host, 0, "server=1\n"); /* nobody has asked for it */
+    reload_and_wait(host, &stage, CW_OK);
+    expect_shown(host, 0, "next=1\n");
+    cr_expect_eq(atomic_load(&stage.story.errors), 0);
+    rig_host_end(host);
+    shelf_free(&shelf);
+}
+
+Test(reload, a_listener_whose_files_do_not_pass_keeps_the_old_ones_and_the_others_are_renewed)
+{
+    struct cw_server_options options = {0};
+    struct stage stage = {0};
+    struct shelf broken = shelf_new();
+    struct shelf good = shelf_new();
+    struct rig_host *host = start_with(&broken, &good, &options, &stage);
+    char text[CW_REPORT_TEXT_MAX];
+    FILE *file;
+
+    put_cert(&good, true);
+    put_key(&good, true);
+    put_cert(&broken, true);
+    file = fopen(broken.key, "w");
+    cr_assert_not_null(file);
+    fputs("this is no key\n", file);
+    fclose(file);
+    reload_and_wait(host, &stage, CW_ECERT);
+    cr_expect_eq(atomic_load(&stage.story.errors), 1);
+    cr_expect_eq(stage.story.report_address.port, rig_host_port(host, 0));
+    snprintf(text, sizeof text,
+             "reload: listen 127.0.0.1:%u: tls.key: %s: ", rig_host_port(host, 0), broken.key);
+    cr_expect_eq(strncmp(stage.story.report.text, text, strlen(text)), 0, "%s",
+                 stage.story.report.text);
+    expect_shown(host, 0, "server=1\n");
+    expect_shown(host, 1, "next=1\n");
+    unlink(broken.key);
+    reload_and_wait(host, &stage, CW_ENOPATH);
+    expect_shown(host, 0, "server=1\n");
+    put_key(&broken, true);
+    reload_and_wait(host, &stage, CW_OK);
+    expect_shown(host, 0, "next=1\n");
+    rig_host_end(host);
+    shelf_free(&broken);
+    shelf_free(&good);
+}
+
+/* CW_RELOAD_VISITS=10000 for the whole thing: a minute of two processors. */
+static unsigned visits_wanted(void)
+{
+    const char *wanted = getenv("CW_RELOAD_VISITS");
+
+    return wanted ? (unsigned)strtoul(wanted, NULL, 10) : 2000;
+}
+
+Test(reload, while_certificates_change_a_hundred_times_nobody_is_refused_or_shown_a_mixture,
+     .timeout = 600)
+{
+    enum { CHANGES = 100 };
+    const unsigned wanted = visits_wanted();
+    struct cw_server_options options = {.workers = 2};
+    struct stage stage = {0};
+    struct shelf shelf = shelf_new();
+    struct rig_host *host = start_with(&shelf, NULL, &options, &stage);
+    struct cw_server_stats stats;
+    struct rig_child visits;
+    unsigned shown[2] = {0, 0};
+
+    begin_visits(&visits, rig_host_port(host, 0), wanted);
+    for (unsigned i = 1; i <= CHANGES; i++) {
+        rig_await(atomic_load(&stage.story.opened) >= i * (wanted / CHANGES) - wanted / CHANGES / 2);
+        put_cert(&shelf, i % 2);
+        if (i % 10 == 0) { /* in the middle of a change nothing fits together */
+            reload_and_wait(host, &stage, CW_ECERT);
+        }
+        put_key(&shelf, i % 2);
+        reload_and_wait(host, &stage, CW_OK);
+    }
+    cr_expect_eq(rig_child_join(&visits), 0, "%s", visits.text);
+    cr_expect_eq(sscanf(visits.text, "next=%u server=%u\n", &shown[0], &shown[1]), 2, "%s",
+                 visits.text);
+    cr_expect_eq(shown[0] + shown[1], wanted);
+    cr_expect_gt(shown[0], wanted / 10);
+    cr_expect_gt(shown[1], wanted / 10);
+    expect_shown(host, 0, "server=1\n");
+    cw_server_stats(rig_host_server(host), &stats);
+    cr_expect_eq(stats.conns_total, wanted + 1);
+    cr_expect_eq(stats.handshakes_failed, 0);
+    cr_expect_eq(atomic_load(&stage.story.errors), CHANGES / 10);
+    rig_host_end(host);
+    shelf_free(&shelf);
 }
