@@ -1,10 +1,12 @@
-/* Certificates read again while a server runs.
+/* Certificates and the configuration file read again while a server runs.
  *
- * worker 0 ─► helper thread: each listener's certificates ─► worker 0: on_reload */
+ * worker 0 ─► helper thread: read the file, then each listener's certificates ─► worker 0: limits, log, on_reload */
+#include "config_impl.h"
 #include "report.h"
 #include "server_impl.h"
 #include "tls/tls.h"
 
+#include <causeway/config.h>
 #include <causeway/log.h>
 
 #include <stdio.h>
@@ -19,6 +21,9 @@ struct failure {
 /* One reload. The helper's until its work is done. */
 struct reload {
     struct cw_server *server;
+    struct cw_config *config; /* what was read. NULL: the server has no file */
+    int code;                 /* of the file, or of what is about no listener */
+    struct cw_complaint complaint;
     unsigned renewed;
     size_t failed;
     struct failure failures[];
@@ -26,12 +31,38 @@ struct reload {
 
 /* ---- on the helper ---- */
 
+static bool same_text(const char *one, const char *other)
+{
+    return one == other || (one && other && strcmp(one, other) == 0);
+}
+
+static bool same_place(const struct cw_listen_options *one, const struct cw_listen_options *other)
+{
+    return same_text(one->host, other->host) && one->port == other->port &&
+           same_text(one->unix_path, other->unix_path) && one->fd == other->fd;
+}
+
+/* What the file says now about a listener. NULL: nothing; the listener is the program's own, or another one has its place
+ * in the file, which needs a new start. */
+static const struct cw_tls_options *options_of(const struct reload *reload,
+                                               const struct cw_listen_entry *entry)
+{
+    const struct cw_config *config = reload->config;
+    size_t index = entry->from_file - 1u;
+
+    if (!config || entry->from_file == 0 || index >= config->listener_count ||
+        !same_place(&config->listeners[index].options, &entry->options)) {
+        return NULL;
+    }
+    return cw_config_listener_tls(config, index);
+}
+
 static void renew(struct reload *reload, const struct cw_listen_entry *entry)
 {
     struct failure *failure = &reload->failures[reload->failed];
 
     failure->complaint.text[0] = '\0';
-    failure->code = cw_tls_reload(entry->tls, NULL, &failure->complaint);
+    failure->code = cw_tls_reload(entry->tls, options_of(reload, entry), &failure->complaint);
     if (failure->code < 0) {
         failure->entry = entry;
         reload->failed++;
@@ -40,11 +71,30 @@ static void renew(struct reload *reload, const struct cw_listen_entry *entry)
     }
 }
 
+/* All of the file is read and checked before anything is changed. */
+static int read_file(struct reload *reload)
+{
+    struct cw_server_options filled;
+    int error;
+
+    if (!reload->server->config) {
+        return CW_OK;
+    }
+    error = cw_config_reread(reload->server, &reload->config, &reload->complaint);
+    if (error < 0) {
+        return error;
+    }
+    filled = reload->config->server;
+    return cw_options_fill(&filled, &reload->complaint);
+}
+
 static void read_all(void *arg)
 {
     struct reload *reload = arg;
 
-    for (struct cw_listen_entry *entry = reload->server->listens; entry; entry = entry->next) {
+    reload->code = read_file(reload);
+    for (struct cw_listen_entry *entry = reload->server->listens; entry && reload->code == CW_OK;
+         entry = entry->next) {
         if (entry->tls) {
             renew(reload, entry);
         }
@@ -68,11 +118,11 @@ static void tell_failure(struct cw_loop *loop, const struct failure *failure)
     cw_report(loop, service, &report);
 }
 
-static void tell_error(struct cw_loop *loop, int code)
+static void tell_error(struct cw_loop *loop, int code, const char *text)
 {
     struct cw_error_report report = {.code = code};
 
-    snprintf(report.text, sizeof report.text, "reload: %s", cw_strerror(code));
+    snprintf(report.text, sizeof report.text, "reload: %s", text[0] ? text : cw_strerror(code));
     cw_report(loop, loop->server->service, &report);
 }
 
@@ -81,8 +131,8 @@ static void log_changes(const struct reload *reload, const struct cw_changes *ch
     const char *done = changes->done.text[0] ? changes->done.text : "nothing";
     const char *refused = changes->refused.text;
 
-    if (reload->renewed == 0 && reload->failed == 0) {
-        cw_log(CW_LOG_INFO, 0, "reload: there is nothing to read again: no TLS");
+    if (!reload->config && reload->renewed == 0 && reload->failed == 0) {
+        cw_log(CW_LOG_INFO, 0, "reload: there is nothing to read again: no file, no TLS");
         return;
     }
     cw_log(CW_LOG_INFO, 0, "reload: changed: %s%s%s", done,
@@ -102,12 +152,54 @@ static void name_certificates(const struct reload *reload, struct cw_changes *ch
     }
 }
 
+static void change_log(struct cw_server *server, const struct cw_config *config,
+                       struct cw_changes *changes)
+{
+    const struct cw_config *before = server->reread ? server->reread : server->config;
+
+    if (config->log_level != before->log_level) {
+        cw_name_list_add(&changes->done, "log level");
+    }
+    if (config->log_format != before->log_format) {
+        cw_name_list_add(&changes->done, "log format");
+    }
+    cw_config_set_log(config);
+}
+
+/* Compared with the start and not with the last reload: what needs a new start is named until there is one. */
+static int apply_file(struct reload *reload, struct cw_changes *changes)
+{
+    struct cw_server *server = reload->server;
+    struct cw_changes ignored = {0};
+    int error = cw_server_change(server, &reload->config->server, &ignored);
+
+    if (error < 0) {
+        cw_config_free(reload->config);
+        return error;
+    }
+    if (ignored.done.text[0]) {
+        cw_name_list_add(&changes->done, ignored.done.text);
+    }
+    cw_config_differs(server->config, reload->config, changes->refused.text,
+                      sizeof changes->refused.text);
+    change_log(server, reload->config, changes);
+    cw_config_free(server->reread);
+    server->reread = reload->config;
+    return CW_OK;
+}
+
 static int apply(struct cw_loop *loop, struct reload *reload)
 {
     struct cw_changes changes = {0};
     int error = CW_OK;
 
     name_certificates(reload, &changes);
+    if (reload->config) {
+        error = apply_file(reload, &changes);
+    }
+    if (error < 0) {
+        tell_error(loop, error, "");
+    }
     for (size_t i = 0; i < reload->failed; i++) {
         tell_failure(loop, &reload->failures[i]);
         error = error < 0 ? error : reload->failures[i].code;
@@ -142,10 +234,11 @@ static void end(struct cw_loop *loop, int error)
 static void on_read(struct cw_loop *loop, int code, void *arg)
 {
     struct reload *reload = arg;
-    int error = code;
+    int error = code < 0 ? code : reload->code;
 
     if (error < 0) {
-        tell_error(loop, error);
+        tell_error(loop, error, reload->complaint.text);
+        cw_config_free(reload->config);
     } else {
         error = apply(loop, reload);
     }
@@ -175,7 +268,7 @@ static void begin(struct cw_loop *loop, struct cw_mail *mail)
 
     (void)mail;
     if (error < 0) {
-        tell_error(loop, error);
+        tell_error(loop, error, "");
         cw_release(reload);
         end(loop, error);
     }

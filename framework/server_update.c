@@ -146,6 +146,14 @@ static int stage_origin(struct cw_listen_entry *entry, const struct cw_server_op
     return CW_OK;
 }
 
+static void unstage_origins(struct cw_server *server)
+{
+    for (struct cw_listen_entry *entry = server->listens; entry; entry = entry->next) {
+        cw_origin_drop(entry->next_origin);
+        entry->next_origin = NULL;
+    }
+}
+
 static int stage_origins(struct cw_server *server, const struct cw_server_options *filled,
                          bool out_max_given)
 {
@@ -155,9 +163,8 @@ static int stage_origins(struct cw_server *server, const struct cw_server_option
          entry = entry->next) {
         error = stage_origin(entry, filled, out_max_given);
     }
-    for (struct cw_listen_entry *entry = server->listens; entry && error < 0; entry = entry->next) {
-        cw_origin_drop(entry->next_origin);
-        entry->next_origin = NULL;
+    if (error < 0) {
+        unstage_origins(server);
     }
     return error;
 }
@@ -187,6 +194,36 @@ static void put_in_force(struct cw_server *server, const struct cw_server_option
     atomic_fetch_add_explicit(&server->updates, 1, memory_order_release);
 }
 
+static bool same_networks(const char *one, const char *other)
+{
+    return strcmp(one ? one : "", other ? other : "") == 0;
+}
+
+/* The last step that can fail. The text is kept for the next comparison. */
+static int change_trusted(struct cw_server *server, struct cw_server_options *filled,
+                          struct cw_changes *changes)
+{
+    const char *text = filled->trusted_proxies;
+    struct cw_complaint ignored;
+    bool failed = false;
+    int error;
+
+    filled->trusted_proxies = server->current.trusted_proxies;
+    if (same_networks(text, server->current.trusted_proxies)) {
+        return CW_OK;
+    }
+    filled->trusted_proxies = cw_copy(text, text ? strlen(text) + 1 : 0, &failed);
+    error = failed ? CW_ENOMEM : cw_networks_set(&server->trusted, text, &ignored);
+    if (error < 0) {
+        cw_release((void *)(uintptr_t)filled->trusted_proxies);
+        return error;
+    }
+    cw_release((void *)(uintptr_t)server->given.trusted_proxies);
+    server->given.trusted_proxies = server->options.trusted_proxies = filled->trusted_proxies;
+    cw_name_list_add(&changes->done, "trusted_proxies");
+    return CW_OK;
+}
+
 int cw_server_change(struct cw_server *server, const struct cw_server_options *options,
                      struct cw_changes *changes)
 {
@@ -199,6 +236,12 @@ int cw_server_change(struct cw_server *server, const struct cw_server_options *o
     }
     pthread_mutex_lock(&server->update_lock);
     error = stage_origins(server, &filled, options->out_max_bytes != 0);
+    if (error == CW_OK) {
+        error = change_trusted(server, &filled, changes);
+        if (error < 0) {
+            unstage_origins(server);
+        }
+    }
     if (error == CW_OK) {
         name_all(server, options, &filled, changes);
         put_in_force(server, &filled);
@@ -221,11 +264,14 @@ int cw_server_update(struct cw_server *server, const struct cw_server_options *o
     if (!server || atomic_load(&server->phase) != CW_SERVER_RUNNING) {
         return CW_ESTOPPED;
     }
-    if (cw_options_fill(&checked, &complaint) < 0) {
-        cw_log(CW_LOG_ERROR, 0, "update: %s", complaint.text);
-        return CW_EINVAL;
+    error = cw_options_fill(&checked, &complaint);
+    if (error == CW_OK && options->trusted_proxies) {
+        error = cw_networks_set(NULL, options->trusted_proxies, &complaint);
     }
-    error = cw_server_change(server, options, &changes);
+    if (error == CW_EINVAL) {
+        cw_log(CW_LOG_ERROR, 0, "update: %s", complaint.text);
+    }
+    error = error < 0 ? error : cw_server_change(server, options, &changes);
     if (changes.refused.text[0]) {
         cw_log(CW_LOG_WARNING, 0, "update: unchanged until a new start: %s", changes.refused.text);
     }

@@ -49,7 +49,7 @@ Test(reload, a_hangup_does_not_end_a_server_that_has_nothing_to_read_again)
     for (int i = 0; i < 3; i++) {
         rig_program_forget(&echo);
         rig_child_signal(&echo, SIGHUP);
-        rig_child_await_text(&echo, "info: reload: there is nothing to read again: no TLS");
+        rig_child_await_text(&echo, "info: reload: there is nothing to read again: no file, no TLS");
         expect_echo(&peer);
     }
     rig_peer_close(&peer);

@@ -123,6 +123,9 @@ struct cw_server_options {
     uint64_t rooms_per_conn_max;  /* rooms one connection may be in. 0: 64 */
     uint64_t room_name_max_bytes; /* 0: 128 */
     uint64_t room_presence_max_bytes; /* 0: 512 */
+    const char *
+        trusted_proxies; /* networks whose peers conns_per_ip_max does not count: "10.0.0.0/8, ::1"; at most
+                                      256. NULL: none. Unix sockets are never counted. Copied */
     uint64_t keepalive_ms; /* as in struct cw_tcp_options; a listener's own tcp.keepalive_ms wins */
     bool half_open;        /* a peer that ended its input may still be sent to; on_end is told */
     bool read_while_full;  /* go on reading from a connection whose own queue is above out_high */
