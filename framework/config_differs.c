@@ -35,6 +35,11 @@ static void add(struct list *list, const char *name)
 
 /* ---- options of the server ---- */
 
+static bool differ(const struct cw_server_options *a, const struct cw_server_options *b, size_t at)
+{
+    return memcmp((const char *)a + at, (const char *)b + at, sizeof(uint64_t)) != 0;
+}
+
 static void compare_option(const char *path, const struct cw_config_key *key, void *user)
 {
     struct list *list = user;
@@ -45,8 +50,9 @@ static void compare_option(const char *path, const struct cw_config_key *key, vo
         strstr(path, "[]") || key->offset < begin || at >= sizeof list->options[0]) {
         return;
     }
-    if (memcmp((char *)&list->options[0] + at, (char *)&list->options[1] + at, sizeof(uint64_t)) !=
-        0) {
+    /* A default that follows from another option was not asked for: both have to differ. */
+    if (differ(&list->options[0], &list->options[1], at) &&
+        differ(&list->running->config.server, &list->read->config.server, at)) {
         add(list, path);
     }
 }

@@ -152,8 +152,8 @@ static void name_certificates(const struct reload *reload, struct cw_changes *ch
     }
 }
 
-static void change_log(struct cw_server *server, const struct cw_config *config,
-                       struct cw_changes *changes)
+static void name_log(const struct cw_server *server, const struct cw_config *config,
+                     struct cw_changes *changes)
 {
     const struct cw_config *before = server->reread ? server->reread : server->config;
 
@@ -163,29 +163,43 @@ static void change_log(struct cw_server *server, const struct cw_config *config,
     if (config->log_format != before->log_format) {
         cw_name_list_add(&changes->done, "log format");
     }
-    cw_config_set_log(config);
 }
 
 /* Compared with the start and not with the last reload: what needs a new start is named until there is one. */
 static int apply_file(struct reload *reload, struct cw_changes *changes)
 {
     struct cw_server *server = reload->server;
-    struct cw_changes ignored = {0};
-    int error = cw_server_change(server, &reload->config->server, &ignored);
+    struct cw_changes own = {0};
+    int error = cw_server_change(server, &reload->config->server, &own);
 
     if (error < 0) {
         cw_config_free(reload->config);
+        reload->config = NULL;
         return error;
     }
-    if (ignored.done.text[0]) {
-        cw_name_list_add(&changes->done, ignored.done.text);
+    if (own.done.text[0]) {
+        cw_name_list_add(&changes->done, own.done.text);
     }
     cw_config_differs(server->config, reload->config, changes->refused.text,
                       sizeof changes->refused.text);
-    change_log(server, reload->config, changes);
+    name_log(server, reload->config, changes);
     cw_config_free(server->reread);
     server->reread = reload->config;
     return CW_OK;
+}
+
+/* The line is to be seen: behind the log's becoming louder, before its becoming quieter. */
+static void log_and_set_log(const struct reload *reload, const struct cw_changes *changes)
+{
+    bool quieter = reload->config && reload->config->log_level > CW_LOG_INFO;
+
+    if (reload->config && !quieter) {
+        cw_config_set_log(reload->config);
+    }
+    log_changes(reload, changes);
+    if (quieter) {
+        cw_config_set_log(reload->config);
+    }
 }
 
 static int apply(struct cw_loop *loop, struct reload *reload)
@@ -199,12 +213,13 @@ static int apply(struct cw_loop *loop, struct reload *reload)
     }
     if (error < 0) {
         tell_error(loop, error, "");
+    } else {
+        log_and_set_log(reload, &changes);
     }
     for (size_t i = 0; i < reload->failed; i++) {
         tell_failure(loop, &reload->failures[i]);
         error = error < 0 ? error : reload->failures[i].code;
     }
-    log_changes(reload, &changes);
     return error;
 }
 

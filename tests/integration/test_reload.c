@@ -8,6 +8,7 @@
 #include <causeway/causeway.h>
 #include <causeway/protocol.h>
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -484,4 +485,135 @@ Test(reload, while_certificates_change_a_hundred_times_nobody_is_refused_or_show
     cr_expect_eq(atomic_load(&stage.story.errors), CHANGES / 10);
     rig_host_end(host);
     shelf_free(&shelf);
+}
+
+/* ---- the configuration file ---- */
+
+static struct {
+    pthread_mutex_t lock;
+    char text[4000];
+} logged = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void keep_line(enum cw_log_level level, uint64_t conn_id, const char *text, void *user)
+{
+    size_t len;
+
+    pthread_mutex_lock(&logged.lock);
+    len = strlen(logged.text);
+    snprintf(logged.text + len, sizeof logged.text - len, "%s\n", text);
+    pthread_mutex_unlock(&logged.lock);
+}
+
+static void expect_logged(const char *line)
+{
+    pthread_mutex_lock(&logged.lock);
+    cr_expect(strstr(logged.text, line), "%s", logged.text);
+    logged.text[0] = '\0';
+    pthread_mutex_unlock(&logged.lock);
+}
+
+/* A file of its own with a listener over TLS. */
+struct paper {
+    struct shelf shelf;
+    char path[96];
+};
+
+static void write_down(const struct paper *paper, const char *limits)
+{
+    FILE *file = fopen(paper->path, "w");
+
+    cr_assert_not_null(file);
+    fprintf(file,
+            "server:\n  bind: 127.0.0.1\n  port: 0\n"
+            "  tls: {enabled: true, cert: %s, key: %s}\n%s",
+            paper->shelf.cert, paper->shelf.key, limits);
+    cr_assert_eq(fclose(file), 0);
+}
+
+static struct rig_host *start_by_file(struct paper *paper, struct stage *stage)
+{
+    struct cw_hooks hooks = hooks_of_reload();
+    struct cw_server *server = cw_create_server(&cw_tcp);
+
+    paper->shelf = shelf_new();
+    snprintf(paper->path, sizeof paper->path, "%s/server.yaml", paper->shelf.folder);
+    write_down(paper, "  max_connections: 20\n  tcp: {timeout: 3600}\n");
+    cr_assert_eq(cw_config_load(server, paper->path, NULL), CW_OK, "%s", cw_server_error(server));
+    cw_log_set(keep_line, NULL);
+    return rig_host_start(server, &hooks, stage);
+}
+
+static void end_of_file(struct rig_host *host, const struct paper *paper)
+{
+    rig_host_end(host);
+    cw_log_set(NULL, NULL);
+    unlink(paper->path);
+    shelf_free(&paper->shelf);
+}
+
+Test(reload, the_file_is_read_again_and_one_line_says_what_has_come_of_it)
+{
+    struct stage stage = {0};
+    struct paper paper;
+    struct rig_host *host = start_by_file(&paper, &stage);
+
+    expect_shown(host, 0, "server=1\n");
+    put_cert(&paper.shelf, true);
+    put_key(&paper.shelf, true);
+    write_down(&paper, "  max_connections: 30\n  workers: 2\n  tcp: {timeout: 7200}\n"
+                       "  log: {level: warning}\n");
+    reload_and_wait(host, &stage, CW_OK);
+    expect_logged("reload: changed: certificates of 1 listener, conns_max, "
+                  "idle_ms, log level; unchanged until a new start: server.workers\n");
+    expect_shown(host, 0, "next=1\n");
+    write_down(&paper, "  max_connections: 30\n  workers: 2\n  tcp: {timeout: 7200}\n"
+                       "  log: {level: info}\n");
+    reload_and_wait(host, &stage, CW_OK);
+    expect_logged("reload: changed: certificates of 1 listener, log level; "
+                  "unchanged until a new start: server.workers\n");
+    cr_expect_eq(atomic_load(&stage.story.errors), 0);
+    end_of_file(host, &paper);
+}
+
+Test(reload, a_file_that_does_not_pass_changes_nothing_at_all)
+{
+    struct stage stage = {0};
+    struct paper paper;
+    struct rig_host *host = start_by_file(&paper, &stage);
+    static const char text[] = "reload: server.yaml:6: server.tcp.no_such_key: unknown key";
+
+    put_cert(&paper.shelf, true);
+    put_key(&paper.shelf, true);
+    write_down(&paper, "  max_connections: 1\n  tcp: {no_such_key: 7200}\n");
+    reload_and_wait(host, &stage, CW_ECONFIG);
+    cr_expect_eq(atomic_load(&stage.story.errors), 1);
+    cr_expect_eq(stage.story.report.code, CW_ECONFIG);
+    cr_expect_eq(strncmp(stage.story.report.text, text, strlen(text)), 0, "%s",
+                 stage.story.report.text);
+    expect_shown(host, 0, "server=1\n");
+    unlink(paper.path);
+    reload_and_wait(host, &stage, CW_ENOPATH);
+    expect_shown(host, 0, "server=1\n");
+    write_down(&paper, "");
+    reload_and_wait(host, &stage, CW_OK);
+    expect_shown(host, 0, "next=1\n");
+    end_of_file(host, &paper);
+}
+
+Test(reload, another_certificate_that_the_file_names_is_taken)
+{
+    struct stage stage = {0};
+    struct paper paper;
+    struct paper other;
+    struct rig_host *host = start_by_file(&paper, &stage);
+
+    other = paper;
+    other.shelf = shelf_new();
+    put_cert(&other.shelf, true);
+    put_key(&other.shelf, true);
+    write_down(&other, "");
+    reload_and_wait(host, &stage, CW_OK);
+    expect_shown(host, 0, "next=1\n");
+    shelf_free(&other.shelf);
+    end_of_file(host, &paper);
 }
