@@ -225,11 +225,14 @@ static int read_all(struct cw_config_reader *reader)
     return cw_config_check(reader);
 }
 
-/* A configuration, or NULL with the reader's code and text. */
+/* A configuration, or NULL with the reader's code and text.
+ *
+ * room  of who shows that text */
 static struct cw_config_file *read_source(const struct cw_config_source *source, bool again,
-                                          struct cw_config_reader *reader)
+                                          struct cw_config_reader *reader, size_t room)
 {
-    *reader = (struct cw_config_reader){.file = file_new(source), .name = source->path};
+    *reader =
+        (struct cw_config_reader){.file = file_new(source), .name = source->path, .room = room};
     if (!reader->file) {
         cw_config_fail(reader, CW_ENOMEM, 0, "%s", cw_strerror(CW_ENOMEM));
         return NULL;
@@ -263,7 +266,7 @@ int cw_config_reread(struct cw_server *server, struct cw_config **config,
         snprintf(complaint->text, sizeof complaint->text, "no configuration file was loaded");
         return CW_ENOTFOUND;
     }
-    file = read_source(server->config_source, true, &reader);
+    file = read_source(server->config_source, true, &reader, sizeof complaint->text);
     if (!file) {
         snprintf(complaint->text, sizeof complaint->text, "%.*s", (int)sizeof complaint->text - 1,
                  reader.text);
@@ -364,7 +367,7 @@ int cw_config_load(struct cw_server *server, const char *path,
     if (!source) {
         return cw_server_fail(server, CW_ENOMEM, "config: %s", cw_strerror(CW_ENOMEM));
     }
-    file = read_source(source, false, &reader);
+    file = read_source(source, false, &reader, sizeof server->error);
     if (!file) {
         cw_config_source_free(source);
         return cw_server_fail(server, reader.code, "%s", reader.text);

@@ -35,9 +35,12 @@ static void add(struct list *list, const char *name)
 
 /* ---- options of the server ---- */
 
-static bool differ(const struct cw_server_options *a, const struct cw_server_options *b, size_t at)
+static uint64_t number_at(const void *options, size_t offset)
 {
-    return memcmp((const char *)a + at, (const char *)b + at, sizeof(uint64_t)) != 0;
+    uint64_t number;
+
+    memcpy(&number, (const char *)options + offset, sizeof number);
+    return number;
 }
 
 static void compare_option(const char *path, const struct cw_config_key *key, void *user)
@@ -46,13 +49,16 @@ static void compare_option(const char *path, const struct cw_config_key *key, vo
     const size_t begin = offsetof(struct cw_config_file, config.server);
     size_t at = key->offset - begin;
 
-    if (!(key->flags & CW_KEY_NEEDS_START) || strncmp(path, "server.", 7) != 0 ||
-        strstr(path, "[]") || key->offset < begin || at >= sizeof list->options[0]) {
+    if (!(key->flags & CW_KEY_NEEDS_START) || strstr(path, "[]") || key->offset < begin ||
+        at >= sizeof list->options[0]) {
         return;
     }
-    /* A default that follows from another option was not asked for: both have to differ. */
-    if (differ(&list->options[0], &list->options[1], at) &&
-        differ(&list->running->config.server, &list->read->config.server, at)) {
+    /* A default that follows from another option is nothing that the file says. */
+    if (number_at(&list->running->config.server, at) == 0 &&
+        number_at(&list->read->config.server, at) == 0) {
+        return;
+    }
+    if (number_at(&list->options[0], at) != number_at(&list->options[1], at)) {
         add(list, path);
     }
 }

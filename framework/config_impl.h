@@ -111,6 +111,7 @@ struct cw_config_reader {
     const char *name;              /* of the file, for messages */
     char path[CW_CONFIG_PATH_MAX]; /* of the key that is being read */
     size_t path_len;
+    size_t room;     /* of who shows the text: longer ones lose the file's folder */
     unsigned column; /* of what is not YAML; 0: the line is enough */
     int code;
     char text[2 * CW_CONFIG_TEXT_MAX];

@@ -318,7 +318,7 @@ size_t cw_config_distance(const char *a, const char *b)
 const struct cw_config_key *cw_config_find(const struct cw_config_section *section, const char *name)
 {
     const struct cw_config_key *best = NULL;
-    size_t best_distance = strlen(name) / 2 + 1;
+    size_t best_distance = strlen(name) / 3 + 1;
 
     for (size_t i = 0; i < section->count; i++) {
         size_t far = cw_config_distance(name, section->keys[i].name);

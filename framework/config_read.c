@@ -33,8 +33,7 @@ int cw_config_fail(struct cw_config_reader *reader, int code, unsigned line, con
     } else if (line > 0) {
         snprintf(where, sizeof where, ":%u", line);
     }
-    if (strlen(name) + reader->path_len + strlen(what) + 16 > CW_REPORT_TEXT_MAX &&
-        strrchr(name, '/')) {
+    if (strlen(name) + reader->path_len + strlen(what) + 16 > reader->room && strrchr(name, '/')) {
         name = strrchr(name, '/') + 1;
     }
     snprintf(reader->text, sizeof reader->text, "%s%s: %s%s%s", name, where, reader->path,
@@ -115,14 +114,15 @@ static void look_elsewhere(const char *path, const struct cw_config_key *key, vo
 
 static void list_keys(const struct cw_config_section *section, char *text, size_t cap)
 {
+    static const char more[] = ", …";
     size_t len = 0;
 
     text[0] = '\0';
     for (size_t i = 0; i < section->count; i++) {
         size_t need = strlen(section->keys[i].name) + 2;
 
-        if (len + need + 4 > cap) {
-            snprintf(text + len, cap - len, ", …");
+        if (len + need + sizeof more > cap) {
+            snprintf(text + len, cap - len, "%s", more);
             return;
         }
         snprintf(text + len, cap - len, "%s%s", i > 0 ? ", " : "", section->keys[i].name);

@@ -593,7 +593,7 @@ void command_line_set_up(struct cw_server *server, const struct command_line *li
     cw_config_load(server, line->config,
                    &(struct cw_config_options){.services = services,
                                                .service_count = service_count,
-                                               .ignored = "http, websocket",
+                                               .ignored = COMMAND_LINE_IGNORED,
                                                .override = command_line_override,
                                                .user = (void *)(uintptr_t)line});
 }

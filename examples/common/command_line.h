@@ -72,6 +72,9 @@ enum command_line_outcome {
 enum command_line_outcome command_line_read(struct command_line *line, const struct program *program,
                                             char *const *argv, FILE *out, FILE *err);
 
+/* Sections of a file that one example program reads and another does not know. */
+#define COMMAND_LINE_IGNORED "framed, line, http, websocket"
+
 /* Sets up a server: options and a listener by the command line, or by its file, where the command line goes over the
  * file. The server keeps the first error.
  *

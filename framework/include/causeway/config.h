@@ -18,6 +18,7 @@
 extern "C" {
 #endif
 
+/* Listeners that one file may have. */
 enum { CW_CONFIG_LISTENERS_MAX = 64 };
 
 /* One listener of a file. */
