@@ -13,13 +13,11 @@ void cw_networks_init(struct cw_networks *networks)
     pthread_mutex_init(&networks->lock, NULL);
     atomic_init(&networks->count, 0);
     networks->list = NULL;
-    networks->text = NULL;
 }
 
 void cw_networks_clear(struct cw_networks *networks)
 {
     cw_release(networks->list);
-    cw_release(networks->text);
     pthread_mutex_destroy(&networks->lock);
 }
 
@@ -57,39 +55,26 @@ static int parse(const char *text, struct cw_cidr *list, size_t *count,
     }
 }
 
-static void replace(struct cw_networks *networks, const struct cw_networks *by)
-{
-    pthread_mutex_lock(&networks->lock);
-    cw_release(networks->list);
-    cw_release(networks->text);
-    networks->list = by->list;
-    networks->text = by->text;
-    atomic_store(&networks->count, atomic_load(&by->count));
-    pthread_mutex_unlock(&networks->lock);
-}
-
 int cw_networks_set(struct cw_networks *networks, const char *text, struct cw_complaint *complaint)
 {
-    struct cw_networks made = {.list = cw_alloc(CW_NETWORKS_MAX * sizeof *made.list)};
+    struct cw_cidr *list = cw_alloc(CW_NETWORKS_MAX * sizeof *list);
+    struct cw_cidr *unused = list;
     size_t count = 0;
-    int error = CW_ENOMEM;
+    int error;
 
-    made.text = text ? cw_alloc(strlen(text) + 1) : NULL;
-    if (made.list && (made.text || !text)) {
-        error = parse(text ? text : "", made.list, &count, complaint);
-    } else {
+    if (!list) {
         snprintf(complaint->text, sizeof complaint->text, "%s", cw_strerror(CW_ENOMEM));
+        return CW_ENOMEM;
     }
-    atomic_init(&made.count, count);
+    error = parse(text ? text : "", list, &count, complaint);
     if (error == CW_OK && networks) {
-        if (text) {
-            memcpy(made.text, text, strlen(text) + 1);
-        }
-        replace(networks, &made);
-        return CW_OK;
+        pthread_mutex_lock(&networks->lock);
+        unused = networks->list;
+        networks->list = list;
+        atomic_store(&networks->count, count);
+        pthread_mutex_unlock(&networks->lock);
     }
-    cw_release(made.list);
-    cw_release(made.text);
+    cw_release(unused);
     return error;
 }
 

@@ -14,7 +14,6 @@ struct cw_networks {
     pthread_mutex_t lock;
     atomic_size_t count;
     struct cw_cidr *list; /* as many; NULL: none */
-    char *text;           /* what they were read from; NULL: none */
 };
 
 void cw_networks_init(struct cw_networks *networks);

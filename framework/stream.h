@@ -21,10 +21,10 @@ struct cw_stream_ops {
     ptrdiff_t (*read)(struct cw_conn *conn, const struct iovec *iov, int count);
 
     /* Takes some of the bytes. n > 0; CW_STREAM_AGAIN; or an enum cw_error as above. A stream that has taken bytes which the
-     * socket has not yet taken says so by CW_OWES in the connection's flags. */
+     * socket has not yet taken says so by `owes`. */
     ptrdiff_t (*write)(struct cw_conn *conn, const struct iovec *iov, int count);
 
-    /* With CW_OWES: goes on with what it owes the socket. 0: nothing is left, the flag is gone; CW_STREAM_AGAIN; or an
+    /* Goes on with what it owes the socket. 0: nothing is left; CW_STREAM_AGAIN; or an
      * enum cw_error as above. NULL: it never owes anything. */
     int (*flush)(struct cw_conn *conn);
 
@@ -33,6 +33,9 @@ struct cw_stream_ops {
 
     /* Goes on with a handshake. 0: done; CW_STREAM_AGAIN; an enum cw_error. NULL: there is none. */
     int (*handshake)(struct cw_conn *conn);
+
+    /* The stream's own goodbye, once, behind everything that was written. NULL: it has none. */
+    void (*goodbye)(struct cw_conn *conn);
 
     /* Tells the peer that nothing more will be sent. */
     void (*end)(struct cw_conn *conn);
@@ -50,6 +53,9 @@ struct cw_stream_ops {
 /* What conn->stream points to. */
 struct cw_stream {
     const struct cw_stream_ops *ops;
+    bool owes;    /* has taken bytes that the socket has not taken yet */
+    bool more;    /* a read has more to say, though the socket may have nothing */
+    bool resting; /* is not to be read from now */
 };
 
 extern struct cw_stream cw_stream_plain;

@@ -22,11 +22,16 @@ struct cw_tls_session {
     char *server_name; /* SNI that was asked for, lower case; NULL: none. From cw_alloc */
     uint16_t group;    /* RFC 8446 §4.2.7; 0: not known. Set by who sees the hellos */
     bool resumed;      /* set by who takes the steps */
+    uint32_t verdict; /* flags of the library: what is wrong with the peer's certificate; 0: nothing, or none came */
+    char *why; /* the same in words, from cw_alloc; NULL: nothing, or no memory */
 };
 
 /* 0, or CW_ENOMEM. Takes the newest generation; a client's session that may be resumed is offered. The BIO is the
  * caller's to set. session is zeroed memory. thread: any */
 int cw_tls_session_open(struct cw_tls_session *session, struct cw_tls *tls);
+
+/* mbedtls_ssl_handshake_step, and what the library's own leaves out. Answers the same. */
+int cw_tls_session_step(struct cw_tls_session *session);
 
 /* The handshake is over: what a client may resume later is kept. Called again when the library answers
  * MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET. */

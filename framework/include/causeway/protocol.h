@@ -34,6 +34,9 @@ enum cw_role {
     CW_CLIENT = 1, /* we connected to the peer */
 };
 
+/* What on_end answers to an end that is as good as proven. */
+enum { CW_END_IN_ORDER = 2 };
+
 /* Where a `configure` says what is wrong with options. */
 struct cw_complaint {
     char text[CW_REPORT_TEXT_MAX];
@@ -41,8 +44,9 @@ struct cw_complaint {
 
 /* A protocol: a constant table. Absent functions mean "not interested". */
 struct cw_protocol {
-    const char *name;   /* lower case, as on the command line */
-    const char *scheme; /* of its addresses. NULL: tcp, or udp of a datagram protocol */
+    const char *name;       /* lower case, as on the command line */
+    const char *scheme;     /* of its addresses. NULL: tcp, or udp of a datagram protocol */
+    const char *scheme_tls; /* the same over TLS. NULL: tls, or dtls of a datagram protocol */
     enum cw_transport transport;
     size_t state_size;   /* bytes per connection; a pointer's worth is best: see cw_conn_state */
     size_t options_size; /* of the options struct; 0: none */
@@ -83,9 +87,10 @@ struct cw_protocol {
      *
      * returns  0: in order
      *          1: an answer is owed: the connection stays until cw_conn_finish, half-open or not
+     *          CW_END_IN_ORDER: in order, though it may not be proven
      *          < 0: it ended where it must not (CW_ETRUNCATED)
      * NULL: unused bytes are CW_ETRUNCATED. After 0 an end that is not proven (cw_conn_end_is_proven) is CW_ETRUNCATED
-     * too: whole messages may be missing. A protocol that knows better says its own end with cw_conn_finish. */
+     * too: whole messages may be missing. A protocol that knows that none are answers CW_END_IN_ORDER. */
     int (*on_end)(struct cw_conn *conn, void *state, uint8_t *data, size_t len);
 
     /* The queue has fallen to out_low after a write had returned 1 or CW_EFULL, or a source has ended. Before the hook

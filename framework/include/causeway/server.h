@@ -179,13 +179,16 @@ int cw_server_set_hooks(struct cw_server *server, const struct cw_hooks *hooks, 
  * thread   before it runs */
 int cw_server_configure(struct cw_server *server, const struct cw_server_options *options);
 
-/* Changes limits and times while the server runs: all members of `options` that do not need a new start. Connections that
- * are open keep the limits they have. What cannot change is left as it is, and named in one line of the log (warning):
- * workers, the two of the mailbox, work_threads, handshake_threads, the five of rooms.
+/* Changes limits and times while the server runs: all members of `options` that do not need a new start. Every connection
+ * that is accepted behind the call has the new ones; those that are open keep what is theirs alone, times and queues. What
+ * is about all connections together counts at once: conns_max, conns_per_ip_max, trusted_proxies, accepts_per_turn,
+ * buffered_max_bytes, work_max, the two of waiting handshakes, drain_ms of a stop. What cannot change is left as it is, and
+ * named in one line of the log (warning): workers, the two of the mailbox, work_threads, handshake_threads, the five of
+ * rooms.
  *
- * options  copied; the whole of them, as for cw_server_configure
- * returns  0: on its way to the workers; CW_EINVAL: a value out of range or two that contradict each other (logged),
- *          nothing has changed; CW_ESTOPPED: it does not run
+ * options  copied; the whole of them, as for cw_server_configure: a member that is zero becomes its default
+ * returns  0: it has; CW_EINVAL: a value out of range or two that contradict each other (logged),
+ *          nothing has changed; CW_ENOMEM: nothing has changed; CW_ESTOPPED: it does not run
  * thread   any */
 int cw_server_update(struct cw_server *server, const struct cw_server_options *options);
 

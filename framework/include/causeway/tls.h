@@ -18,9 +18,6 @@
 extern "C" {
 #endif
 
-struct cw_server;
-struct cw_conn;
-
 /* Versions of TLS. Older ones do not exist here. */
 enum cw_tls_version {
     CW_TLS_ANY = 0, /* as least: 1.2; as most: the newest that the library has */
