@@ -153,6 +153,33 @@ Test(config, tls_without_a_certificate_is_refused)
     rig_config_end();
 }
 
+Test(config, options_of_tls_that_do_not_go_together_are_named_by_their_keys)
+{
+    rig_config_expect_wrong(
+        "  port: 1\n  tls:\n    enabled: true\n    cert: a\n    session_lifetime: 2h\n",
+        ":6: server.tls.session_lifetime is above server.tls.ticket_lifetime: a ticket lives no "
+        "longer than its key is good for");
+    rig_config_expect_wrong(
+        "  listeners:\n    - port: 1\n      tls: { cert: a, session_lifetime: 2h }\n",
+        ":3: server.listeners[0].tls.session_lifetime is above "
+        "server.listeners[0].tls.ticket_lifetime: a ticket lives no longer than its key is good "
+        "for");
+    rig_config_end();
+}
+
+Test(config, a_ca_counts_where_clients_are_asked)
+{
+    const struct cw_config *config = rig_config_load(
+        "  port: 1\n  tls: { enabled: true, cert: /c, ca: /a, crl: /r, request_cert: true }\n");
+
+    cr_expect_str_eq(cw_config_listener_tls(config, 0)->ca, "/a");
+    cr_expect_str_eq(cw_config_listener_tls(config, 0)->crl, "/r");
+    rig_config_expect_wrong(
+        "  port: 1\n  tls:\n    enabled: true\n    cert: a\n    request_cert: true\n",
+        ":6: server.tls.ca: missing: server.tls.request_cert needs to know who may sign them");
+    rig_config_end();
+}
+
 Test(config, what_a_listeners_tcp_does_not_say_is_the_servers)
 {
     const struct cw_config *config = rig_config_load(
@@ -545,8 +572,8 @@ Test(config, a_whole_file_is_read_key_by_key)
     cr_assert_not_null(tls);
     cr_expect_str_eq(tls->cert, "/path/to/cert.pem");
     cr_expect_str_eq(tls->key, "/path/to/key.pem");
-    cr_expect_str_eq(tls->ca, "/path/to/ca.pem");
-    cr_expect_str_eq(tls->crl, "/path/to/crl.pem");
+    cr_expect_null(tls->ca); /* nobody is asked */
+    cr_expect_null(tls->crl);
     cr_expect_str_eq(tls->passphrase, "secret");
     cr_expect_eq(tls->client_cert, CW_CLIENT_CERT_OFF);
     cr_expect_not(tls->accept_unauthorized);

@@ -184,7 +184,7 @@ Test(config_values, paths_begin_at_the_files_folder)
 {
     char expected[200];
     const struct cw_config *config = rig_config_load(
-        "  unix: run/a.sock\n  tls: { cert: a.pem, key: /b.key, ca: \"-----BEGIN CERT\" }\n");
+        "  unix: run/a.sock\n  tls: { cert: a.pem, key: /b.key, request_cert: true, ca: \"-----BEGIN CERT\" }\n");
 
     snprintf(expected, sizeof expected, "%s/run/a.sock", rig_config_folder);
     cr_expect_str_eq(config->listeners[0].options.unix_path, expected);
