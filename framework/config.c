@@ -212,7 +212,7 @@ static int read_all(struct cw_config_reader *reader)
     if (!reader->directory) {
         return cw_config_fail(reader, CW_ENOMEM, 0, "%s", cw_strerror(CW_ENOMEM));
     }
-    if (cw_yaml_read(arena, text, len, source->options.depth_max, &root, &fault) < 0) {
+    if (cw_yaml_read(arena, cw_span_of(text, len), source->options.depth_max, &root, &fault) < 0) {
         reader->column = fault.column;
         return cw_config_fail(reader, fault.code, fault.line, "%s", fault.text);
     }
