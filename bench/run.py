@@ -380,6 +380,8 @@ class Bench:
             with Server(self, argv) as server:
                 run = self.run_idle if case.mode == "idle" else self.run_load
                 result = run(case, server)
+            if not result["messages"]:
+                raise Failure("not one message in the measured time")
             if case.tls and not result["tls"].startswith(f"TLSv{case.tls}"):
                 raise Failure(f"spoke {result['tls']}")
         except (Failure, OSError, ValueError) as error:
