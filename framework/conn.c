@@ -354,6 +354,11 @@ void cw_conn_open(struct cw_conn *conn)
 
 void cw_conn_start(struct cw_conn *conn)
 {
+    if (conn->stream->ops->handshake && conn->origin->role == CW_SERVER) {
+        cw_conn_schedule(conn); /* the first word is the peer's */
+        cw_conn_update_events(conn);
+        return;
+    }
     cw_conn_handshake(conn);
 }
 
