@@ -352,16 +352,6 @@ void cw_conn_open(struct cw_conn *conn)
     cw_conn_schedule(conn);
 }
 
-void cw_conn_start(struct cw_conn *conn)
-{
-    if (conn->stream->ops->handshake && conn->origin->role == CW_SERVER) {
-        cw_conn_schedule(conn); /* the first word is the peer's */
-        cw_conn_update_events(conn);
-        return;
-    }
-    cw_conn_handshake(conn);
-}
-
 int cw_conn_ready(struct cw_conn *conn)
 {
     const struct cw_hooks *hooks = &conn->service->hooks;
