@@ -263,8 +263,24 @@ static int read_chain(struct cw_tls_identity *identity, const struct cw_tls_sour
     return error;
 }
 
+/* The library's server never shows one that is not for servers; a client's is the server's to judge. */
+static int check_use(const struct cw_tls_source *source, const mbedtls_x509_crt *crt,
+                     enum cw_role role, struct cw_complaint *complaint)
+{
+    if (cw_tls_check_purpose(crt, role == CW_CLIENT) == 0) {
+        return CW_OK;
+    }
+    if (role == CW_SERVER) {
+        return complain_of(source, CW_ECERT, "the certificate is not for servers (key usage)",
+                           complaint);
+    }
+    cw_log(CW_LOG_WARNING, 0, "%s: %s: the certificate is not for clients (key usage)",
+           source->option, shown(source->text));
+    return CW_OK;
+}
+
 int cw_tls_identity_read(struct cw_tls_identity *identity, const struct cw_tls_certificate *from,
-                         const char *option, struct cw_complaint *complaint)
+                         const char *option, enum cw_role role, struct cw_complaint *complaint)
 {
     char cert_option[48];
     char key_option[48];
@@ -285,7 +301,7 @@ int cw_tls_identity_read(struct cw_tls_identity *identity, const struct cw_tls_c
     }
     warn_of_dates(&cert, &identity->chain);
     warn_of_mode(&key);
-    return CW_OK;
+    return check_use(&cert, &identity->chain, role, complaint);
 }
 
 void cw_tls_identity_free(struct cw_tls_identity *identity)

@@ -75,7 +75,7 @@ static int read_identity(struct cw_tls_generation *generation, const struct cw_t
 
     mbedtls_x509_crt_init(&identity->chain);
     mbedtls_pk_init(&identity->key);
-    int error = cw_tls_identity_read(identity, from, option, complaint);
+    int error = cw_tls_identity_read(identity, from, option, generation->role, complaint);
     if (error < 0) {
         return error;
     }

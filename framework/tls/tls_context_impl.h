@@ -73,9 +73,9 @@ int cw_tls_bytes_read(const struct cw_tls_source *source, struct cw_tls_bytes *b
                       struct cw_complaint *complaint);
 void cw_tls_bytes_wipe(struct cw_tls_bytes *bytes);
 
-/* option: `tls` or `tls.certificates[1]`. */
+/* option: `tls` or `tls.certificates[1]`; role: who will show it. */
 int cw_tls_identity_read(struct cw_tls_identity *identity, const struct cw_tls_certificate *from,
-                         const char *option, struct cw_complaint *complaint);
+                         const char *option, enum cw_role role, struct cw_complaint *complaint);
 void cw_tls_identity_free(struct cw_tls_identity *identity);
 
 /* A running digest of everything that a verification rests on. */
@@ -135,6 +135,9 @@ bool cw_tls_host_in_certificate(const struct cw_tls_host *host, const mbedtls_x5
 
 /* The library's callback; context: the session. */
 int cw_tls_verify(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *flags);
+
+/* What the extensions say against its use by a client or a server: flags of the library. */
+uint32_t cw_tls_check_purpose(const mbedtls_x509_crt *crt, bool of_client);
 
 /* The worst of the flags in words; "" for 0. */
 const char *cw_tls_verify_words(uint32_t flags);
