@@ -62,3 +62,10 @@ add_library(causeway::mbedtls INTERFACE IMPORTED)
 set_target_properties(causeway::mbedtls PROPERTIES
     INTERFACE_INCLUDE_DIRECTORIES ${mbedtls_headers}
     INTERFACE_LINK_LIBRARIES "${mbedtls_files}")
+
+# Another library of the program may have brought the system's mbedTLS (Criterion does, through libgit2): it must not find
+# these functions in place of its own.
+if(CAUSEWAY_MBEDTLS_ROOT)
+    set_target_properties(causeway::mbedtls PROPERTIES INTERFACE_LINK_OPTIONS
+        "LINKER:--exclude-libs,libmbedtls.a:libmbedx509.a:libmbedcrypto.a")
+endif()

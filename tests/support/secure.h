@@ -12,7 +12,7 @@
 
 #include <stdatomic.h>
 
-enum { RIG_SAID_MAX = 48, RIG_VISITS_MAX = 4, RIG_GOT_MAX = 8192 };
+enum { RIG_SAID_MAX = 512, RIG_VISITS_MAX = 4, RIG_GOT_MAX = 8192 };
 
 /* Whether the library under test speaks TLS 1.3. */
 bool rig_has_tls_1_3(void);
