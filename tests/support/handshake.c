@@ -61,7 +61,7 @@ static int shake_one(struct end *end)
     while (result == 0 && ssl->CW_TLS_PRIVATE(state) != MBEDTLS_SSL_HANDSHAKE_OVER) {
         end->seen_cert =
             end->seen_cert || ssl->CW_TLS_PRIVATE(state) == MBEDTLS_SSL_SERVER_CERTIFICATE;
-        result = mbedtls_ssl_handshake_step(ssl);
+        result = cw_tls_session_step(&end->session);
     }
     end->session.resumed = result == 0 && !end->seen_cert;
     return result;
@@ -86,16 +86,20 @@ static void shake(struct end *server, struct end *client)
     }
 }
 
+/* The library also says that it wants to read when it has read a message of its own. */
 static int read_some(struct end *end, unsigned char *bytes, size_t len)
 {
-    int result = mbedtls_ssl_read(&end->session.ssl, bytes, len);
+    int result;
 
-#if defined(MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
-    while (result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
-        cw_tls_session_keep(&end->session);
+    do {
         result = mbedtls_ssl_read(&end->session.ssl, bytes, len);
-    }
+#if defined(MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+        if (result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+            cw_tls_session_keep(&end->session);
+            result = MBEDTLS_ERR_SSL_WANT_READ;
+        }
 #endif
+    } while (result == MBEDTLS_ERR_SSL_WANT_READ && end->in->len > 0);
     return result;
 }
 

@@ -1,4 +1,5 @@
 /* Whole handshakes in memory: who is let in, who is not and why, what both sides can tell, who may come back. */
+#include "support/fault.h"
 #include "support/handshake.h"
 #include "support/leak.h"
 #include "support/pki.h"
@@ -340,6 +341,14 @@ Test(tls_handshake, where_a_certificate_is_required_none_is_refused)
     struct cw_tls_options server = asking(CW_CLIENT_CERT_REQUIRE);
 
     expect_client_refused(&server, NULL, CW_NO_ALERT, "the peer has shown no certificate");
+#if CW_TLS_HAS_1_3
+    struct cw_tls_options client = showing(NULL);
+    struct handshake hands;
+
+    handshake_try(&server, &client, NULL, &hands);
+    cr_expect_str_eq(hands.client.failure.text, "the peer refused: no_certificate (41)");
+    cr_expect_eq(hands.server.failure.alert, 41);
+#endif
 }
 
 Test(tls_handshake, where_a_certificate_is_requested_none_is_fine)
@@ -639,4 +648,123 @@ Test(tls_handshake, a_reload_that_fails_keeps_the_old_and_says_why)
     cr_expect_not(comes_back(&pair));
     cr_expect(comes_back(&pair));
     drop_pair(&pair);
+}
+
+/* ---- peers that are none of ours ---- */
+
+struct feed {
+    const unsigned char *bytes;
+    size_t len;
+    unsigned char sent[64];
+    size_t sent_len;
+};
+
+static int swallow(void *context, const unsigned char *bytes, size_t len)
+{
+    struct feed *feed = context;
+
+    for (size_t i = 0; i < len && feed->sent_len < sizeof feed->sent; i++) {
+        feed->sent[feed->sent_len++] = bytes[i];
+    }
+    return (int)len;
+}
+
+static int serve(void *context, unsigned char *bytes, size_t len)
+{
+    struct feed *feed = context;
+
+    len = len < feed->len ? len : feed->len;
+    memcpy(bytes, feed->bytes, len);
+    feed->bytes += len;
+    feed->len -= len;
+    return (int)len; /* 0: the end */
+}
+
+/* What a server says of these bytes; the alert that it sent has to be the one it tells of. */
+static struct cw_tls_failure served(const unsigned char *bytes, size_t len)
+{
+    struct cw_tls_options options = with_cert("server");
+    struct cw_tls *tls = handshake_server(&options);
+    struct cw_tls_session session;
+    struct cw_tls_failure failure;
+    struct feed feed = {.bytes = bytes, .len = len};
+    int result = 0;
+
+    memset(&session, 0, sizeof session);
+    cr_assert_eq(cw_tls_session_open(&session, tls), CW_OK);
+    mbedtls_ssl_set_bio(&session.ssl, &feed, swallow, serve, NULL);
+    while (result == 0) {
+        result = cw_tls_session_step(&session);
+    }
+    cw_tls_explain(&session, result, &failure);
+    if (feed.sent_len == 7 && feed.sent[0] == 21) {
+        cr_expect_eq(feed.sent[6], failure.alert, "%s", failure.text);
+    }
+    cw_tls_session_close(&session);
+    cw_tls_drop(tls);
+    return failure;
+}
+
+Test(tls_handshake, a_peer_with_an_older_version_only_is_told_so)
+{
+    /* A hello of TLS 1.1: version, 32 random bytes, no session, one suite, no compression. */
+    unsigned char hello[5 + 4 + 41] = {22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 2};
+
+    hello[5 + 4 + 2 + 32 + 1 + 1] = 2;
+    hello[5 + 4 + 2 + 32 + 1 + 2] = 0xc0;
+    hello[5 + 4 + 2 + 32 + 1 + 3] = 0x09;
+    hello[5 + 4 + 2 + 32 + 1 + 4] = 1;
+    struct cw_tls_failure failure = served(hello, sizeof hello);
+
+    cr_expect_eq(failure.code, CW_ETLS);
+    cr_expect_str_eq(failure.text, "the peer offers only TLS 1.1, this side needs 1.2");
+    cr_expect_eq(failure.alert, 70);
+    cr_expect_not(failure.received);
+}
+
+Test(tls_handshake, bytes_that_are_no_tls_are_named)
+{
+    struct cw_tls_failure failure = served((const unsigned char *)"GET / HTTP/1.1\r\n\r\n", 18);
+
+    cr_expect_eq(failure.code, CW_ETLS);
+    cr_expect_str_eq(failure.text, "the peer sent something that is no TLS");
+    failure = served((const unsigned char *)"\x16\x03\x01\x50\x00", 5);
+    cr_expect_str_eq(failure.text, "the peer sent a record that is too long");
+    cr_expect_eq(failure.alert, 22);
+}
+
+Test(tls_handshake, an_end_in_a_hello_is_a_truncation)
+{
+    struct cw_tls_failure failure = served((const unsigned char *)"\x16\x03\x01\x00\x2d\x01", 6);
+
+    cr_expect_eq(failure.code, CW_ETRUNCATED);
+    cr_expect_eq(failure.alert, CW_NO_ALERT);
+}
+
+/* ---- no memory ---- */
+
+Test(tls_handshake, a_context_without_memory_is_refused_and_leaks_nothing)
+{
+    struct cw_tls_certificate more = {.cert = pki("other.pem"), .key = pki("other.key")};
+    struct cw_tls_options options = asking(CW_CLIENT_CERT_REQUIRE);
+    bool failed = true;
+
+    options.certificates = &more;
+    options.certificate_count = 1;
+    options.crl = pki("crl.pem");
+    options.alpn = "h2";
+    fault_install();
+    for (size_t nth = 1; failed; nth++) {
+        struct cw_complaint complaint = {""};
+        int error = CW_OK;
+
+        fault_arm(nth);
+        struct cw_tls *tls =
+            cw_tls_new(&(struct cw_tls_setup){&options, CW_SERVER, NULL}, &complaint, &error);
+        failed = fault_disarm();
+        cr_expect_eq(tls == NULL, failed);
+        cr_expect_eq(error, failed ? CW_ENOMEM : CW_OK, "%s", complaint.text);
+        cw_tls_drop(tls);
+    }
+    fault_remove();
 }
