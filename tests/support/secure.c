@@ -117,28 +117,58 @@ static void on_error(struct cw_server *server, const struct cw_error_report *rep
     atomic_store(&secure->failed, n + 1);
 }
 
+static void on_reload(struct cw_server *server, int error, void *user)
+{
+    struct rig_secure *secure = user;
+
+    rig_check(error == CW_OK);
+    atomic_fetch_add(&secure->reloaded, 1);
+}
+
 const struct cw_hooks rig_secure_hooks = {.on_connection = on_connection,
                                           .on_secure = on_secure,
                                           .on_data = on_data,
                                           .on_close = on_close,
-                                          .on_error = on_error};
+                                          .on_error = on_error,
+                                          .on_reload = on_reload};
+
+static void listen_at(struct cw_server *server, const struct cw_tls_options *tls)
+{
+    struct cw_listen_options listen = {.host = "127.0.0.1", .tls = tls};
+
+    if (cw_server_listen(server, &listen) != CW_OK) {
+        rig_fail(__FILE__, __LINE__, "listen: %s", cw_server_error(server));
+    }
+}
 
 void rig_secure_start(struct rig_secure *secure, const struct cw_protocol *protocol,
                       const struct cw_tls_options *tls, const struct cw_hooks *hooks)
 {
+    rig_secure_start_two(secure, protocol, tls, NULL, hooks);
+}
+
+void rig_secure_start_two(struct rig_secure *secure, const struct cw_protocol *protocol,
+                          const struct cw_tls_options *tls, const struct cw_tls_options *other,
+                          const struct cw_hooks *hooks)
+{
     struct cw_server *server = cw_create_server(protocol);
-    struct cw_listen_options listen = {.host = "127.0.0.1", .tls = tls};
 
     memset(secure, 0, sizeof *secure);
     rig_check(server);
-    if (cw_server_listen(server, &listen) != CW_OK) {
-        rig_fail(__FILE__, __LINE__, "listen: %s", cw_server_error(server));
+    listen_at(server, tls);
+    if (other) {
+        listen_at(server, other);
     }
     secure->host = rig_host_start(server, hooks ? hooks : &rig_secure_hooks, secure);
     if (rig_host_has_ended(secure->host)) {
         rig_fail(__FILE__, __LINE__, "start: %s", cw_server_error(server));
     }
-    secure->port = rig_host_port(secure->host, 0);
+    rig_secure_choose(secure, 0);
+}
+
+void rig_secure_choose(struct rig_secure *secure, unsigned listener)
+{
+    secure->port = rig_host_port(secure->host, listener);
     snprintf(secure->address, sizeof secure->address, "127.0.0.1:%u", secure->port);
 }
 

@@ -41,11 +41,12 @@ const char *rig_openssl_cipher(const struct rig_said *said, char *text, size_t c
 struct rig_secure {
     struct rig_host *host;
     uint16_t port;
-    char address[32]; /* 127.0.0.1:PORT */
+    char address[32]; /* 127.0.0.1:PORT; of the first listener, or of the one that was chosen */
     atomic_uint opened;
     atomic_uint secured; /* cw_conn_start_tls has succeeded */
     atomic_uint closed;
     atomic_uint failed;
+    atomic_uint reloaded;
     struct rig_said said[RIG_SAID_MAX]; /* in on_connection, and in on_secure over it */
     struct cw_error_report reports[RIG_SAID_MAX];
     struct cw_address addresses[RIG_SAID_MAX]; /* of the reports */
@@ -57,6 +58,12 @@ extern const struct cw_hooks rig_secure_hooks; /* echo, and write down */
 /* Starts it on 127.0.0.1. A message `bye` is answered with a close. hooks: NULL: rig_secure_hooks. */
 void rig_secure_start(struct rig_secure *secure, const struct cw_protocol *protocol,
                       const struct cw_tls_options *tls, const struct cw_hooks *hooks);
+
+/* The same with two listeners, and which of them is spoken of from here on. */
+void rig_secure_start_two(struct rig_secure *secure, const struct cw_protocol *protocol,
+                          const struct cw_tls_options *tls, const struct cw_tls_options *other,
+                          const struct cw_hooks *hooks);
+void rig_secure_choose(struct rig_secure *secure, unsigned listener);
 
 /* The n-th of its kind, counted from 0; waits for it. */
 const struct rig_said *rig_secure_said(struct rig_secure *secure, unsigned n);
