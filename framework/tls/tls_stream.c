@@ -191,6 +191,7 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
 {
     mbedtls_ssl_context *ssl = &stream->session.ssl;
     size_t total = 0;
+    bool waited = false;
 
     for (int i = 0; i < count; i++) {
         uint8_t *to = iov[i].iov_base;
@@ -208,7 +209,12 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
                 room -= (size_t)n;
                 total += (size_t)n;
             } else if (n == MBEDTLS_ERR_SSL_WANT_READ || n == MBEDTLS_ERR_SSL_WANT_WRITE) {
-                return total;
+                /* mbedTLS 3.6 says so of a ticket, too, that it has and will look at when it is asked again. */
+                if (waited || !mbedtls_ssl_check_pending(ssl)) {
+                    return total;
+                }
+                waited = true;
+                continue;
 #ifdef MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
             } else if (n == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
                 cw_tls_session_keep(&stream->session);
@@ -222,6 +228,7 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
                 stream->feed_len = 0;
                 return total;
             }
+            waited = false;
         }
     }
     return total;
