@@ -6,6 +6,7 @@
 #include "server_impl.h"
 #include "tcp_options.h"
 #include "timer_impl.h"
+#include "tls/tls.h"
 
 #include <causeway/log.h>
 
@@ -40,8 +41,8 @@ struct cw_listener {
 
 /* ---- words ---- */
 
-static void print_where(const struct cw_listen_options *options, const struct cw_address *address,
-                        char *text, size_t cap)
+void cw_listen_where(const struct cw_listen_options *options, const struct cw_address *address,
+                     char *text, size_t cap)
 {
     if (options->unix_path) {
         snprintf(text, cap, "unix:%s", options->unix_path);
@@ -59,9 +60,9 @@ static int fail(struct cw_server *server, const struct cw_listen_entry *entry,
                 const struct cw_address *address, const char *step, int os_errno)
 {
     int code = cw_error_from_errno(os_errno);
-    char where[sizeof(struct sockaddr_un) + 16];
+    char where[CW_WHERE_TEXT_MAX];
 
-    print_where(&entry->options, address, where, sizeof where);
+    cw_listen_where(&entry->options, address, where, sizeof where);
     return cw_server_fail(server, code, "listen %s: %s: %s", where, step,
                           code == CW_EOS || code == CW_EINVAL ? strerror(os_errno)
                                                               : cw_strerror(code));
@@ -424,19 +425,39 @@ static void print_unix(const struct cw_listener *listener, char *text, size_t ca
     snprintf(text, cap, "unix:%.*s", (int)(len - head), path.sun_path);
 }
 
-static void print_listener(const struct cw_listener *listener, char *text, size_t cap)
+static const char *scheme_of(const struct cw_listener *listener)
 {
     const struct cw_protocol *protocol = listener->origin->service->protocol;
-    const char *scheme = protocol->scheme                     ? protocol->scheme
-                         : protocol->transport == CW_DATAGRAM ? "udp"
-                                                              : "tcp";
+    const struct cw_tls *tls = listener->entry->tls;
+    bool is_datagram = protocol->transport == CW_DATAGRAM;
+
+    if (tls && !cw_tls_begins_plain(tls)) {
+        return protocol->scheme_tls ? protocol->scheme_tls : is_datagram ? "dtls" : "tls";
+    }
+    return protocol->scheme ? protocol->scheme : is_datagram ? "udp" : "tcp";
+}
+
+static void print_listener(const struct cw_listener *listener, char *text, size_t cap)
+{
     char where[CW_ADDRESS_TEXT_MAX];
 
     if (listener->address.family == CW_UNIX) {
         print_unix(listener, text, cap);
     } else {
-        snprintf(text, cap, "%s://%s", scheme, cw_address_print(&listener->address, where));
+        snprintf(text, cap, "%s://%s", scheme_of(listener),
+                 cw_address_print(&listener->address, where));
     }
+}
+
+const struct cw_address *cw_listener_address(const struct cw_loop *loop,
+                                             const struct cw_listen_entry *entry)
+{
+    const struct cw_listener *listener = loop->listeners;
+
+    while (listener && listener->entry != entry) {
+        listener = listener->next;
+    }
+    return listener ? &listener->address : NULL;
 }
 
 void cw_listeners_tell(struct cw_server *server)

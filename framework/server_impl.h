@@ -8,8 +8,12 @@
 #include <causeway/middleware.h>
 #include <causeway/server.h>
 
+struct cw_config;
 struct cw_ip_table;
 struct cw_room_registry;
+struct cw_tls;
+
+enum { CW_WHERE_TEXT_MAX = 128 }; /* `unix:` and the longest path */
 
 /* One call of cw_server_listen. */
 struct cw_listen_entry {
@@ -18,6 +22,7 @@ struct cw_listen_entry {
     bool own_keepalive;               /* options.tcp.keepalive_ms is not the server's */
     struct cw_origin *origin;         /* made when the server runs; each listener holds its own */
     struct cw_origin *next_origin;    /* while an update is being made */
+    struct cw_tls *tls;               /* made when the server runs. NULL: plain */
 };
 
 /* Numbers that may change while loops read them: cw_live. */
@@ -48,10 +53,12 @@ struct cw_server {
     int first_error;
     char error[2 * CW_REPORT_TEXT_MAX];
 
-    pthread_mutex_t lock; /* of the next two */
+    pthread_mutex_t lock; /* of the next four */
     unsigned stops;
     bool taking_stops;
-    atomic_int phase; /* enum cw_server_phase; loops are there while it is not NEW */
+    bool reloading;
+    bool reload_again; /* asked for meanwhile */
+    atomic_int phase;  /* enum cw_server_phase; loops are there while it is not NEW */
     struct cw_loop **loops;
     unsigned workers;
     struct cw_service_ref *service; /* of its own: where server-wide hooks go */
@@ -61,6 +68,8 @@ struct cw_server {
     struct cw_work_pool *handshakes; /* NULL: the loops do them */
     struct cw_room_registry *rooms;
     struct cw_signals *signals; /* of cw_server_main; NULL: nobody's */
+    struct cw_config *config;   /* of the start. NULL: no file */
+    struct cw_config *reread;   /* of the last reload. NULL: there was none */
 };
 
 /* Keeps the first error; returns its code. */
@@ -85,7 +94,24 @@ static inline uint64_t cw_live(const atomic_uint_least64_t *number)
     return atomic_load_explicit(number, memory_order_relaxed);
 }
 
-/* ---- server_reload.c ---- */
+/* ---- server_update.c ---- */
+
+/* Names, parted by commas. What does not fit is left out. */
+struct cw_name_list {
+    char text[400];
+};
+
+void cw_name_list_add(struct cw_name_list *list, const char *name);
+
+/* What an update has come to. */
+struct cw_changes {
+    struct cw_name_list done;
+    struct cw_name_list refused; /* they need a new start */
+};
+
+/* cw_server_update without its words: adds to the names. 0, CW_EINVAL or CW_ENOMEM. thread: any, while it runs */
+int cw_server_change(struct cw_server *server, const struct cw_server_options *options,
+                     struct cw_changes *changes);
 
 /* The soft limit on descriptors follows conns_max as far as it may. */
 void cw_server_raise_descriptors(const struct cw_server *server, uint64_t conns_max);
@@ -98,11 +124,19 @@ void cw_server_refresh(struct cw_loop *loop);
 
 /* ---- server_listen.c ---- */
 
-/* Makes the origin of one entry, with the limits of the server's options. 0, or the error, kept. */
+/* Makes the origin of one entry, with the limits of the server's options, and its TLS. 0, or the error, kept. */
 int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry);
 void cw_listen_free(struct cw_listen_entry *entry);
 
 /* ---- listener.c ---- */
+
+/* `0.0.0.0:7443`, `unix:/run/x`, `descriptor 3`. address: the real one, or NULL. text: CW_WHERE_TEXT_MAX bytes. */
+void cw_listen_where(const struct cw_listen_options *options, const struct cw_address *address,
+                     char *text, size_t cap);
+
+/* The real address of an entry on this loop; NULL: it does not listen, or no more. */
+const struct cw_address *cw_listener_address(const struct cw_loop *loop,
+                                             const struct cw_listen_entry *entry);
 
 /* Binds all listeners of the server on all its loops. 0, or the first error, kept. */
 int cw_listeners_open(struct cw_server *server);

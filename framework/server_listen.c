@@ -1,6 +1,7 @@
 /* What a server listens on: checked and copied when it is named, made ready when the server runs. */
 #include "options.h"
 #include "server_impl.h"
+#include "tls/tls.h"
 
 #include <causeway/log.h>
 
@@ -10,6 +11,8 @@ void cw_listen_free(struct cw_listen_entry *entry)
     cw_release((void *)(uintptr_t)entry->options.unix_path);
     cw_release((void *)(uintptr_t)entry->options.service.options);
     cw_release((void *)(uintptr_t)entry->options.service.hooks);
+    cw_tls_options_free((void *)(uintptr_t)entry->options.tls);
+    cw_tls_drop(entry->tls);
     cw_origin_drop(entry->origin);
     cw_release(entry);
 }
@@ -46,7 +49,8 @@ static int check_listen(struct cw_server *server, const struct cw_listen_options
     if (options->backlog > 65535) {
         return cw_server_fail(server, CW_EINVAL, "listen: backlog: at most 65535 is allowed");
     }
-    if (cw_tcp_options_check(&options->tcp, &complaint) < 0) {
+    if (cw_tcp_options_check(&options->tcp, &complaint) < 0 ||
+        (options->tls && cw_tls_options_check(options->tls, CW_SERVER, &complaint) < 0)) {
         return cw_server_fail(server, CW_EINVAL, "listen: %s", complaint.text);
     }
     return CW_OK;
@@ -76,6 +80,8 @@ int cw_server_listen(struct cw_server *server, const struct cw_listen_options *o
         copy(options->service.options, protocol ? protocol->options_size : 0, &failed);
     entry->options.service.hooks =
         copy(options->service.hooks, sizeof *options->service.hooks, &failed);
+    entry->options.tls = options->tls ? cw_tls_options_copy(options->tls) : NULL;
+    failed = failed || (options->tls && !entry->options.tls);
     if (failed) {
         cw_listen_free(entry);
         return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
@@ -86,6 +92,26 @@ int cw_server_listen(struct cw_server *server, const struct cw_listen_options *o
 }
 
 /* ---- start ---- */
+
+static int make_tls(struct cw_server *server, struct cw_listen_entry *entry)
+{
+    struct cw_tls_setup setup = {.options = entry->options.tls, .role = CW_SERVER};
+    struct cw_complaint complaint = {""};
+    char where[CW_WHERE_TEXT_MAX];
+    int error = CW_OK;
+
+    if (!entry->options.tls) {
+        return CW_OK;
+    }
+    entry->tls = cw_tls_new(&setup, &complaint, &error);
+    if (entry->tls) {
+        entry->origin->tls = cw_tls_hold(entry->tls);
+        return CW_OK;
+    }
+    cw_listen_where(&entry->options, NULL, where, sizeof where);
+    return cw_server_fail(server, error, "listen %s: %s", where,
+                          complaint.text[0] ? complaint.text : cw_strerror(error));
+}
 
 int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry)
 {
@@ -113,5 +139,5 @@ int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry)
         cw_service_drop(service);
         return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
     }
-    return CW_OK;
+    return make_tls(server, entry);
 }

@@ -88,7 +88,7 @@ static int read_identities(struct cw_tls_generation *generation, struct cw_compl
 {
     const struct cw_tls_options *options = generation->options;
     const struct cw_tls_certificate first = {options->cert, options->key, options->passphrase, NULL};
-    char option[32];
+    char option[64];
     int error;
 
     if (!options->cert) {

@@ -22,8 +22,8 @@ struct cw_tls_session {
     char *server_name; /* SNI that was asked for, lower case; NULL: none. From cw_alloc */
     uint16_t group;    /* RFC 8446 §4.2.7; 0: not known. Set by who sees the hellos */
     bool resumed;      /* set by who takes the steps */
-    uint32_t verdict;  /* flags of the library: what is wrong with the peer's certificate; 0: nothing, or none came */
-    char *why;         /* the same in words, from cw_alloc; NULL: nothing, or no memory */
+    uint32_t verdict; /* flags of the library: what is wrong with the peer's certificate; 0: nothing, or none came */
+    char *why; /* the same in words, from cw_alloc; NULL: nothing, or no memory */
 };
 
 /* 0, or CW_ENOMEM. Takes the newest generation; a client's session that may be resumed is offered. The BIO is the

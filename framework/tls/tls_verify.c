@@ -137,7 +137,7 @@ static void word_name(const struct cw_tls_generation *generation, const mbedtls_
         return;
     }
     first_name(crt, name, sizeof name);
-    snprintf(text, WHY_MAX, "the certificate is for %s, not for %.*s", name, SHORT_MAX,
+    snprintf(text, WHY_MAX, "the certificate is for %.28s, not for %.28s", name,
              generation->host.name);
 }
 

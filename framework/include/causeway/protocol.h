@@ -44,8 +44,9 @@ struct cw_complaint {
 
 /* A protocol: a constant table. Absent functions mean "not interested". */
 struct cw_protocol {
-    const char *name;   /* lower case, as on the command line */
-    const char *scheme; /* of its addresses. NULL: tcp, or udp of a datagram protocol */
+    const char *name;       /* lower case, as on the command line */
+    const char *scheme;     /* of its addresses. NULL: tcp, or udp of a datagram protocol */
+    const char *scheme_tls; /* the same over TLS. NULL: tls, or dtls of a datagram protocol */
     enum cw_transport transport;
     size_t state_size;   /* bytes per connection; a pointer's worth is best: see cw_conn_state */
     size_t options_size; /* of the options struct; 0: none */
