@@ -155,7 +155,9 @@ struct reader {
     const struct program *program;
     struct option_entry common[COMMON_COUNT];
     size_t common_count; /* 0: the program has its own only */
-    char port[8];        /* the default, for --help */
+    struct option_entry tls[TLS_ENTRIES_MAX];
+    size_t tls_count;
+    char port[8]; /* the default, for --help */
     struct command_line *line;
     bool host_or_port; /* was given */
     FILE *err;
@@ -176,13 +178,26 @@ static void aim_common(struct reader *reader, struct command_line *line)
     }
 }
 
-/* The common options first, then the program's own; NULL behind the last. */
+static void aim_tls(struct reader *reader, struct command_line *line)
+{
+    unsigned roles = (reader->program->own_only ? 0 : TLS_SERVER) |
+                     (reader->program->connect == NULL ? 0 : TLS_CLIENT);
+
+    line->tls.min_version = COMMAND_LINE_UNSET;
+    reader->tls_count = tls_settings_entries(&line->tls, roles, reader->tls);
+}
+
+/* The common options first, then those of TLS and the program's own; NULL behind the last. */
 static const struct option_entry *entry_at(const struct reader *reader, size_t index)
 {
     if (index < reader->common_count) {
         return &reader->common[index];
     }
     index -= reader->common_count;
+    if (index < reader->tls_count) {
+        return &reader->tls[index];
+    }
+    index -= reader->tls_count;
     return index < reader->program->own_count ? &reader->program->own[index] : NULL;
 }
 
@@ -415,6 +430,9 @@ static void print_help(const struct reader *reader, FILE *out)
     for (size_t i = 0; i < reader->common_count; i++) {
         print_entry(out, &reader->common[i]);
     }
+    for (size_t i = 0; i < reader->tls_count; i++) {
+        print_entry(out, &reader->tls[i]);
+    }
     fprintf(out, "  %-36s  %s\n", "--help", "print this and exit");
     fprintf(out, "\nTimes take a unit: 500ms, 30s, 5m, 2h; a bare number is seconds.\n");
 }
@@ -439,6 +457,48 @@ static enum command_line_outcome read_all(struct reader *reader, char *const *ar
     return COMMAND_LINE_RUN;
 }
 
+/* Takes `tls://` or `tcp://` off an address. */
+static enum command_line_outcome read_scheme(const struct reader *reader, const char **address,
+                                             bool *tls)
+{
+    const char *mark = strstr(*address, "://");
+
+    if (mark == NULL || strncmp(*address, "unix:", 5) == 0) {
+        return COMMAND_LINE_RUN;
+    }
+    *tls = strncmp(*address, "tls://", 6) == 0;
+    if (!*tls && strncmp(*address, "tcp://", 6) != 0) {
+        fprintf(begin_complaint(reader),
+                "%s: expected HOST:PORT, or tls:// before it to speak TLS\n", *address);
+        return COMMAND_LINE_WRONG;
+    }
+    *address = mark + 3;
+    return COMMAND_LINE_RUN;
+}
+
+/* Judges the options of TLS together, when all are known. */
+static enum command_line_outcome finish_tls(const struct reader *reader)
+{
+    struct command_line *line = reader->line;
+    const char **address = reader->program->connect;
+    bool connects = address != NULL && *address != NULL;
+    bool used = false;
+    char complaint[TLS_COMPLAINT_BYTES];
+
+    if (connects && read_scheme(reader, address, &used) != COMMAND_LINE_RUN) {
+        return COMMAND_LINE_WRONG;
+    }
+    if (!connects && reader->program->own_only) {
+        return COMMAND_LINE_RUN; /* the program misses its address */
+    }
+    if (!tls_settings_finish(&line->tls, connects ? TLS_CLIENT : TLS_SERVER, &used, complaint)) {
+        fprintf(begin_complaint(reader), "%s\n", complaint);
+        return COMMAND_LINE_WRONG;
+    }
+    *(connects ? &line->connect_tls : &line->listen.tls) = used ? &line->tls.options : NULL;
+    return COMMAND_LINE_RUN;
+}
+
 enum command_line_outcome command_line_read(struct command_line *line, const struct program *program,
                                             char *const *argv, FILE *out, FILE *err)
 {
@@ -451,7 +511,9 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
     line->log_format = COMMAND_LINE_UNSET;
     snprintf(reader.port, sizeof reader.port, "%u", program->port);
     aim_common(&reader, line);
+    aim_tls(&reader, line);
     enum command_line_outcome outcome = read_all(&reader, *argv == NULL ? argv : argv + 1, out);
+    outcome = outcome == COMMAND_LINE_RUN ? finish_tls(&reader) : outcome;
     if (outcome != COMMAND_LINE_RUN || line->listen.unix_path == NULL) {
         return outcome;
     }
@@ -475,5 +537,12 @@ void command_line_set_log(const struct command_line *line)
     }
     if (line->log_format != COMMAND_LINE_UNSET) {
         cw_log_set_format((enum cw_log_format)line->log_format);
+    }
+}
+
+void command_line_set_memory(const struct command_line *line)
+{
+    if (line->listen.tls != NULL) {
+        tls_spare_memory();
     }
 }

@@ -61,6 +61,7 @@ int main(int argc, char **argv)
         break;
     }
     command_line_set_log(&line);
+    command_line_set_memory(&line);
     struct cw_server *server = cw_create_server(protocols[protocol]);
     cw_server_set_hooks(server, &hooks, NULL);
     cw_server_configure(server, &line.server);

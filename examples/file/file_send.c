@@ -246,16 +246,16 @@ static bool check_beforehand(struct sender *sender)
     return true;
 }
 
-static int send_over(struct sender *sender, const char *address)
+static int send_over(struct sender *sender, const struct file_send_options *options)
 {
     const struct cw_framed_options framed = transfer_framing(sender->size);
     int64_t client =
-        cw_connect(sender->loop, cw_framed_service(&framed, &hooks, sender), address, NULL);
+        cw_connect(sender->loop, cw_framed_service(&framed, &hooks, sender), options->address,
+                   &(struct cw_connect_options){.tls = options->tls});
 
     if (client < 0) {
-        return client == CW_EINVAL /* what is wrong with the address has been logged */
-                   ? 1
-                   : complain(address, cw_strerror((int)client));
+        return client == CW_ENOMEM ? complain(options->address, cw_strerror(CW_ENOMEM))
+                                   : 1; /* what is wrong has been logged */
     }
     int ended = cw_loop_main(sender->loop);
     if (ended < 0) {
@@ -270,8 +270,9 @@ static int send_over(struct sender *sender, const char *address)
     return 0;
 }
 
-static int run(struct sender *sender, const char *address, const char *path)
+static int run(struct sender *sender, const struct file_send_options *options)
 {
+    const char *path = options->path;
     const char *slash = strrchr(path, '/');
     struct stat about;
 
@@ -291,10 +292,10 @@ static int run(struct sender *sender, const char *address, const char *path)
         return complain(path, "not a file");
     }
     sender->size = (uint64_t)about.st_size;
-    return sender->sendfile && !check_beforehand(sender) ? 1 : send_over(sender, address);
+    return sender->sendfile && !check_beforehand(sender) ? 1 : send_over(sender, options);
 }
 
-int file_send(const char *address, const char *path, bool sendfile)
+int file_send(const struct file_send_options *options)
 {
     struct sender *sender = calloc(1, sizeof *sender);
 
@@ -302,10 +303,10 @@ int file_send(const char *address, const char *path, bool sendfile)
         return complain("start", cw_strerror(CW_ENOMEM));
     }
     crc32_init(&sender->crc32);
-    sender->sendfile = sendfile;
+    sender->sendfile = options->sendfile;
     sender->fd = -1;
     sender->loop = cw_loop_new();
-    int status = run(sender, address, path);
+    int status = run(sender, options);
     cw_loop_free(sender->loop);
     if (sender->fd >= 0) {
         close(sender->fd);

@@ -239,12 +239,29 @@ static inline uint64_t cw_tls_session_age(mbedtls_ssl_session *session)
 #endif
 }
 
-/* The alert behind MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE: its record is the last that was read. */
-static inline int cw_tls_received_alert(const mbedtls_ssl_context *ssl)
-{
-    const unsigned char *message = ssl->CW_TLS_PRIVATE(in_msg);
+/* What stands in the buffers after an error; they are the library's own, and no function of it tells. */
 
-    return message ? message[1] : 0;
+/* The record that was read last: its five header bytes and what follows them. NULL: none. */
+static inline const unsigned char *cw_tls_last_record(const mbedtls_ssl_context *ssl)
+{
+    return ssl->CW_TLS_PRIVATE(in_hdr);
+}
+
+/* The message that was read last, in the clear. NULL: none. */
+static inline const unsigned char *cw_tls_last_message(const mbedtls_ssl_context *ssl)
+{
+    return ssl->CW_TLS_PRIVATE(in_msg);
+}
+
+/* The alert that the library sent last; -1: the last thing it sent is none, or was encrypted in its place. */
+static inline int cw_tls_sent_alert(const mbedtls_ssl_context *ssl)
+{
+    const unsigned char *message = ssl->CW_TLS_PRIVATE(out_msg);
+
+    return message && ssl->CW_TLS_PRIVATE(out_msgtype) == MBEDTLS_SSL_MSG_ALERT &&
+                   ssl->CW_TLS_PRIVATE(out_msglen) == 2
+               ? message[1]
+               : -1;
 }
 
 #endif

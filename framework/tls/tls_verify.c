@@ -1,7 +1,6 @@
 /* Whether a peer's certificate is good, and why not. */
 #include "tls_context_impl.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 enum { WHY_MAX = CW_REASON_TEXT_MAX, SHORT_MAX = 48 };
