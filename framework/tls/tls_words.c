@@ -258,7 +258,8 @@ static void explain_own(const struct cw_tls_session *session, int library_error,
 
     if (library_error == CW_TLS_ERR_VERSION) {
         explain_version(session, failure);
-    } else if (library_error == MBEDTLS_ERR_SSL_INVALID_RECORD) {
+    } else if (library_error == MBEDTLS_ERR_SSL_INVALID_RECORD ||
+               library_error == MBEDTLS_ERR_SSL_BAD_INPUT_DATA) { /* 2.28: it fits into no buffer */
         explain_record(session, failure);
     } else if (row) {
         explain_row(row, failure);
