@@ -134,8 +134,11 @@ void cw_tls_sink_open(struct cw_tls_stream *stream)
 
 static int owe(struct cw_tls_stream *stream, const uint8_t *data, size_t len)
 {
-    if (stream->out.len + len > CW_TLS_OWED_MAX || !cw_tls_bytes_add(&stream->out, data, len)) {
-        stream->loop->os_errno = 0;
+    stream->loop->os_errno = 0;
+    if (len > CW_TLS_OWED_MAX || stream->out.len > CW_TLS_OWED_MAX - len) {
+        return CW_EPIPE; /* it has us answer and reads no answer */
+    }
+    if (!cw_tls_bytes_add(&stream->out, data, len)) {
         return CW_ENOMEM;
     }
     stream->stream.owes = true;
