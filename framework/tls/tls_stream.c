@@ -210,6 +210,8 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
                 to += n;
                 room -= (size_t)n;
                 total += (size_t)n;
+            } else if (n == 0) {
+                continue; /* a record of nothing, which is allowed; the library counts them */
             } else if (n == MBEDTLS_ERR_SSL_WANT_READ || n == MBEDTLS_ERR_SSL_WANT_WRITE) {
                 return total;
 #ifdef MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
@@ -221,7 +223,7 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
                 stream->feed_len = 0; /* nothing counts behind it (RFC 8446 §6.1) */
                 return total;
             } else {
-                stream->failed = n == 0 ? MBEDTLS_ERR_SSL_CONN_EOF : n;
+                stream->failed = n;
                 stream->feed_len = 0;
                 return total;
             }
