@@ -58,6 +58,12 @@ static void skip_without_certificates(void)
 
 TestSuite(tls_attack, .init = skip_without_certificates, .fini = rig_expect_no_leak, .timeout = 120);
 
+static void on_data(struct cw_conn *conn, const struct cw_message *msg, void *user)
+{
+    rig_story_on_data(conn, msg, user);
+    rig_echo(conn, msg, user);
+}
+
 static void begin_with(struct scene *scene, const struct cw_server_options *options,
                        const struct cw_tls_options *tls)
 {
@@ -65,7 +71,7 @@ static void begin_with(struct scene *scene, const struct cw_server_options *opti
 
     memset(scene, 0, sizeof *scene);
     scene->descriptors = descriptors();
-    hooks.on_data = rig_echo;
+    hooks.on_data = on_data;
     scene->host = rig_host_start(rig_tls_server(&cw_tcp, options, tls), &hooks, &scene->story);
     scene->port = rig_host_port(scene->host, 0);
 }
@@ -126,9 +132,9 @@ static void expect_alert(struct scene *scene, struct rig_tap *tap, int alert)
     unsigned closed = atomic_load(&scene->story.opened);
     int got = rig_tap_end(tap);
 
+    expect_report(scene, CW_ETLS, alert);
     cr_assert_eq(got, alert, "alert %d, not %d", got, alert);
     cr_assert_leq(tap->alert_records, 1, "%zu alerts", tap->alert_records);
-    expect_report(scene, CW_ETLS, alert);
     rig_await(atomic_load(&scene->story.closed) == closed);
     cr_assert_eq(scene->story.reason.code, CW_ETLS);
     rig_tap_close(tap);
@@ -243,11 +249,10 @@ Test(tls_attack, what_is_sealed_well_and_out_of_turn_is_answered_with_unexpected
     end(&scene);
 }
 
-Test(tls_attack, what_came_before_a_bad_record_is_delivered_and_answered_first)
+Test(tls_attack, what_came_before_a_bad_record_is_delivered)
 {
     struct scene scene;
     struct rig_tap tap;
-    char answer[4];
 
     begin(&scene, NULL);
     EACH_VERSION(version)
@@ -259,9 +264,9 @@ Test(tls_attack, what_came_before_a_bad_record_is_delivered_and_answered_first)
         rig_append(&tap.held, "\x17\x03\x03\x00\x20 not sealed by anybody, 32 bytes!", 37);
         record = cw_span_of(tap.held.data, tap.held.len);
         rig_peer_send(&tap.peer, record.data, record.len);
-        rig_tap_read(&tap, answer, sizeof answer);
-        cr_assert_eq(memcmp(answer, "good", 4), 0);
         expect_alert(&scene, &tap, BAD_RECORD_MAC);
+        cr_assert_eq(atomic_load(&scene.story.bytes), strlen("hello") + 4);
+        atomic_store(&scene.story.bytes, 0);
     }
     end(&scene);
 }
@@ -406,19 +411,32 @@ Test(tls_attack, thousands_of_records_of_one_byte_in_one_read_are_all_delivered)
     end(&scene);
 }
 
+/* All in one go. */
+static void send_empty(struct rig_tap *tap, size_t count)
+{
+    tap->held.len = 0;
+    tap->holds = true;
+    for (size_t i = 0; i < count; i++) {
+        rig_tap_forge(tap, RIG_RECORD_DATA, "", 0);
+    }
+    tap->holds = false;
+    rig_peer_send(&tap->peer, tap->held.data, tap->held.len);
+}
+
 Test(tls_attack, records_of_nothing_do_not_go_on_for_ever)
 {
     struct scene scene;
     struct rig_tap tap;
 
     begin(&scene, NULL);
-    enter(&scene, &tap, 12);
-    rig_tap_forge(&tap, RIG_RECORD_DATA, "", 0);
-    rig_tap_expect_echo(&tap, "one is allowed");
-    for (size_t i = 0; i < 100; i++) {
-        rig_tap_forge(&tap, RIG_RECORD_DATA, "", 0);
+    EACH_VERSION(version)
+    {
+        enter(&scene, &tap, version);
+        send_empty(&tap, 3); /* RFC 8446 §5.4: one way to hide when something is said */
+        rig_tap_expect_echo(&tap, "a few are allowed");
+        send_empty(&tap, 100);
+        expect_alert(&scene, &tap, BAD_RECORD_MAC);
     }
-    expect_alert(&scene, &tap, UNEXPECTED_MESSAGE);
     end(&scene);
 }
 
@@ -500,7 +518,7 @@ Test(tls_attack, a_flood_of_hellos_whose_answers_nobody_reads_ends_and_is_the_pe
         tap.held.len = 0;
     }
     scene.errors++;
-    cr_assert(scene.story.reason.code == CW_EWRITETIME || scene.story.reason.code == CW_ETLS,
+    cr_assert(scene.story.reason.code == CW_EWRITETIME || scene.story.reason.code == CW_EPIPE,
               "%s: %s", cw_error_name(scene.story.reason.code), scene.story.reason.text);
     rig_tap_close(&tap);
     rig_release(&hello);

@@ -45,9 +45,9 @@ struct rig_tap {
     mbedtls_pk_context key;
     bool holds;            /* what is to be sent goes to `held` alone */
     struct rig_bytes held; /* the test's to send, and to empty by held.len = 0 */
-    size_t budget;         /* so many bytes more are sent, and none behind them; SIZE_MAX at first */
-    bool shuts;            /* … and then this side's end */
-    size_t piece;          /* bytes that are sent together; the next follow when they have arrived. 0: all */
+    size_t budget; /* so many bytes more are sent, and none behind them; SIZE_MAX at first */
+    bool shuts;    /* … and then this side's end */
+    size_t piece; /* bytes that are sent together; the next follow when they have arrived. 0: all */
     size_t sent;
     size_t alert_records; /* received, as far as their type can be seen */
     uint8_t head[5];      /* of the record that is being received */

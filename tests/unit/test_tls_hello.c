@@ -81,8 +81,8 @@ Test(tls_hello, what_only_begins_like_a_hello_is_none)
 Test(tls_hello, each_method_of_http_is_known)
 {
     static const char *const lines[] = {
-        "GET / HTTP/1.1\r\n",     "HEAD / HTTP/1.1\r\n",   "POST / HTTP/1.1\r\n",
-        "PUT / HTTP/1.1\r\n",     "DELETE / HTTP/1.1\r\n", "PATCH / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\n",     "HEAD / HTTP/1.1\r\n",    "POST / HTTP/1.1\r\n",
+        "PUT / HTTP/1.1\r\n",     "DELETE / HTTP/1.1\r\n",  "PATCH / HTTP/1.1\r\n",
         "TRACE / HTTP/1.1\r\n",   "OPTIONS * HTTP/1.1\r\n", "CONNECT a:1 HTTP/1.1\r\n",
         "PRI * HTTP/2.0\r\n\r\n", "HTTP/1.1 200 OK\r\n"};
 
