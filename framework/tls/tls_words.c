@@ -223,6 +223,14 @@ static void explain_record(const struct cw_tls_session *session, struct cw_tls_f
     snprintf(failure->text, sizeof failure->text, "%s", what);
 }
 
+/* What the library says of such a record depends on where it was met. */
+static bool fits_no_buffer(const struct cw_tls_session *session)
+{
+    const unsigned char *record = cw_tls_last_record(&session->ssl);
+
+    return record && (record[3] << 8 | record[4]) > 16384 + 2048;
+}
+
 /* Codes of the library's parts, by the range of their high-level half. */
 static void explain_part(int library_error, struct cw_tls_failure *failure)
 {
@@ -258,8 +266,7 @@ static void explain_own(const struct cw_tls_session *session, int library_error,
 
     if (library_error == CW_TLS_ERR_VERSION) {
         explain_version(session, failure);
-    } else if (library_error == MBEDTLS_ERR_SSL_INVALID_RECORD ||
-               library_error == MBEDTLS_ERR_SSL_BAD_INPUT_DATA) { /* 2.28: it fits into no buffer */
+    } else if (library_error == MBEDTLS_ERR_SSL_INVALID_RECORD || fits_no_buffer(session)) {
         explain_record(session, failure);
     } else if (row) {
         explain_row(row, failure);

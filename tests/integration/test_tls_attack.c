@@ -2,52 +2,13 @@
  * connection ends, with the alert that is due and a report that names it, and everybody else is served. */
 #include "support/leak.h"
 #include "support/pki.h"
-#include "support/story.h"
-#include "support/tls_tap.h"
+#include "support/tls_scene.h"
 #include "support/wait.h"
 
 #include <causeway/causeway.h>
 #include <criterion/criterion.h>
-#include <dirent.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-/* RFC 8446 §6 */
-enum {
-    CLOSE_NOTIFY = 0,
-    UNEXPECTED_MESSAGE = 10,
-    BAD_RECORD_MAC = 20,
-    RECORD_OVERFLOW = 22,
-    DECODE_ERROR = 50,
-    PROTOCOL_VERSION = 70,
-    USER_CANCELED = 90,
-    NO_RENEGOTIATION = 100,
-};
-
-enum { SHORT_MS = 700, MANY = 300 };
-
-struct scene {
-    struct rig_story story; /* first: what the hooks get */
-    struct rig_host *host;
-    uint16_t port;
-    unsigned errors; /* that have been expected so far */
-    int descriptors;
-};
-
-static int descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int count = 0;
-
-    rig_check(dir);
-    while (readdir(dir)) {
-        count++;
-    }
-    closedir(dir);
-    return count;
-}
 
 static void skip_without_certificates(void)
 {
@@ -58,81 +19,20 @@ static void skip_without_certificates(void)
 
 TestSuite(tls_attack, .init = skip_without_certificates, .fini = rig_expect_no_leak, .timeout = 120);
 
-static void on_data(struct cw_conn *conn, const struct cw_message *msg, void *user)
-{
-    rig_story_on_data(conn, msg, user);
-    rig_echo(conn, msg, user);
-}
-
-static void begin_with(struct scene *scene, const struct cw_server_options *options,
-                       const struct cw_tls_options *tls)
-{
-    struct cw_hooks hooks = rig_story_hooks;
-
-    memset(scene, 0, sizeof *scene);
-    scene->descriptors = descriptors();
-    hooks.on_data = on_data;
-    scene->host = rig_host_start(rig_tls_server(&cw_tcp, options, tls), &hooks, &scene->story);
-    scene->port = rig_host_port(scene->host, 0);
-}
-
-static void begin(struct scene *scene, const struct cw_server_options *options)
-{
-    begin_with(scene, options, NULL);
-}
-
-/* Everybody else is served. */
-static void expect_served(struct scene *scene)
-{
-    struct rig_tap tap;
-
-    rig_tap_connect(&tap, scene->port, 0);
-    rig_tap_expect_echo(&tap, "still here");
-    rig_tap_notify(&tap);
-    cr_assert_eq(rig_tap_end(&tap), CLOSE_NOTIFY);
-    rig_tap_close(&tap);
-}
-
-static void end(struct scene *scene)
-{
-    expect_served(scene);
-    rig_await(rig_host_conns(scene->host) == 0);
-    rig_host_end(scene->host);
-    cr_assert_eq(atomic_load(&scene->story.opened), atomic_load(&scene->story.closed));
-    cr_assert_eq(descriptors(), scene->descriptors, "a descriptor is left");
-}
-
-/* The next report: its code, its alert (or CW_NO_ALERT), and that it can be shown as it is. */
-static void expect_report(struct scene *scene, int code, int alert)
-{
-    const struct cw_error_report *report = &scene->story.report;
-
-    scene->errors++;
-    rig_await(atomic_load(&scene->story.errors) >= scene->errors);
-    cr_assert_eq(report->code, code, "%s: %s", cw_error_name(report->code), report->text);
-    cr_assert_eq(report->tls_alert, alert, "alert %d: %s", report->tls_alert, report->text);
-    cr_assert_neq(report->conn_id, 0);
-    cr_assert_eq(scene->story.report_address.family, CW_IPV4);
-    cr_assert_gt(strlen(report->text), 5);
-    for (const char *at = report->text; *at; at++) {
-        cr_assert((unsigned char)*at >= ' ' && *at != 127, "%s", report->text);
-    }
-}
-
 /* An open connection in the version, known to echo. */
-static void enter(struct scene *scene, struct rig_tap *tap, int version)
+static void enter(struct rig_tls_scene *scene, struct rig_tap *tap, int version)
 {
     rig_tap_connect(tap, scene->port, version);
     rig_tap_expect_echo(tap, "hello");
 }
 
 /* It was ended with this alert, sent once, and the hooks were told. */
-static void expect_alert(struct scene *scene, struct rig_tap *tap, int alert)
+static void expect_alert(struct rig_tls_scene *scene, struct rig_tap *tap, int alert)
 {
     unsigned closed = atomic_load(&scene->story.opened);
     int got = rig_tap_end(tap);
 
-    expect_report(scene, CW_ETLS, alert);
+    rig_tls_expect_report(scene, CW_ETLS, alert);
     cr_assert_eq(got, alert, "alert %d, not %d", got, alert);
     cr_assert_leq(tap->alert_records, 1, "%zu alerts", tap->alert_records);
     rig_await(atomic_load(&scene->story.closed) == closed);
@@ -146,10 +46,10 @@ static void expect_alert(struct scene *scene, struct rig_tap *tap, int alert)
 
 Test(tls_attack, a_flipped_bit_is_answered_with_bad_record_mac)
 {
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     EACH_VERSION(version)
     {
         static const size_t places[] = {5, 13, 20, 36};
@@ -162,18 +62,18 @@ Test(tls_attack, a_flipped_bit_is_answered_with_bad_record_mac)
             cr_assert_gt(record.len, places[i]);
             tap.held.data[places[i]] ^= 0x10;
             rig_peer_send(&tap.peer, record.data, record.len);
-            expect_alert(&scene, &tap, BAD_RECORD_MAC);
+            expect_alert(&scene, &tap, RIG_BAD_RECORD_MAC);
         }
     }
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 Test(tls_attack, a_record_sent_twice_is_refused)
 {
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     EACH_VERSION(version)
     {
         struct cw_span record;
@@ -182,19 +82,19 @@ Test(tls_attack, a_record_sent_twice_is_refused)
         record = rig_tap_records(&tap, "once", 4);
         rig_peer_send(&tap.peer, record.data, record.len);
         rig_peer_send(&tap.peer, record.data, record.len);
-        expect_alert(&scene, &tap, BAD_RECORD_MAC);
+        expect_alert(&scene, &tap, RIG_BAD_RECORD_MAC);
     }
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 /* RFC 5246 §6.2.3, RFC 8446 §5.2 */
 Test(tls_attack, a_record_longer_than_allowed_is_answered_with_record_overflow)
 {
     static const uint8_t lengths[][2] = {{0x48, 0x01}, {0xff, 0xff}};
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     EACH_VERSION(version)
     {
         for (size_t i = 0; i < 2; i++) {
@@ -202,27 +102,27 @@ Test(tls_attack, a_record_longer_than_allowed_is_answered_with_record_overflow)
 
             enter(&scene, &tap, version);
             rig_peer_send(&tap.peer, head, sizeof head);
-            expect_alert(&scene, &tap, RECORD_OVERFLOW);
+            expect_alert(&scene, &tap, RIG_RECORD_OVERFLOW);
         }
     }
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 Test(tls_attack, a_record_of_an_unknown_type_is_answered_with_unexpected_message)
 {
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     EACH_VERSION(version)
     {
         static const uint8_t strange[] = {99, 3, 3, 0, 1, 0};
 
         enter(&scene, &tap, version);
         rig_peer_send(&tap.peer, strange, sizeof strange);
-        expect_alert(&scene, &tap, UNEXPECTED_MESSAGE);
+        expect_alert(&scene, &tap, RIG_UNEXPECTED_MESSAGE);
     }
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 /* RFC 8446 §5: an encrypted record too has to be of a known type, and of one that may come now. */
@@ -230,31 +130,31 @@ Test(tls_attack, what_is_sealed_well_and_out_of_turn_is_answered_with_unexpected
 {
     static const uint8_t finished[] = {20, 0, 0, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
     static const uint8_t key_update[] = {24, 0, 0, 1, 0};
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     EACH_VERSION(version)
     {
         enter(&scene, &tap, version);
         rig_tap_forge(&tap, RIG_RECORD_HANDSHAKE, finished, sizeof finished);
-        expect_alert(&scene, &tap, UNEXPECTED_MESSAGE);
+        expect_alert(&scene, &tap, RIG_UNEXPECTED_MESSAGE);
         enter(&scene, &tap, version);
         rig_tap_forge(&tap, RIG_RECORD_HANDSHAKE, key_update, sizeof key_update);
-        expect_alert(&scene, &tap, UNEXPECTED_MESSAGE);
+        expect_alert(&scene, &tap, RIG_UNEXPECTED_MESSAGE);
         enter(&scene, &tap, version);
         rig_tap_forge(&tap, RIG_RECORD_CCS, "\1", 1);
-        expect_alert(&scene, &tap, UNEXPECTED_MESSAGE);
+        expect_alert(&scene, &tap, RIG_UNEXPECTED_MESSAGE);
     }
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 Test(tls_attack, what_came_before_a_bad_record_is_delivered)
 {
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     EACH_VERSION(version)
     {
         struct cw_span record;
@@ -264,39 +164,39 @@ Test(tls_attack, what_came_before_a_bad_record_is_delivered)
         rig_append(&tap.held, "\x17\x03\x03\x00\x20 not sealed by anybody, 32 bytes!", 37);
         record = cw_span_of(tap.held.data, tap.held.len);
         rig_peer_send(&tap.peer, record.data, record.len);
-        expect_alert(&scene, &tap, BAD_RECORD_MAC);
+        expect_alert(&scene, &tap, RIG_BAD_RECORD_MAC);
         cr_assert_eq(atomic_load(&scene.story.bytes), strlen("hello") + 4);
         atomic_store(&scene.story.bytes, 0);
     }
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 Test(tls_attack, a_fatal_alert_of_the_peer_ends_the_connection_and_is_named)
 {
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     EACH_VERSION(version)
     {
         enter(&scene, &tap, version);
         rig_tap_forge(&tap, RIG_RECORD_ALERT, "\2\x50", 2);
-        cr_assert_leq(rig_tap_end(&tap), CLOSE_NOTIFY);
-        expect_report(&scene, CW_ETLS, 0x50);
+        cr_assert_leq(rig_tap_end(&tap), RIG_CLOSE_NOTIFY);
+        rig_tls_expect_report(&scene, CW_ETLS, 0x50);
         cr_assert(strstr(scene.story.report.text, "internal_error"), "%s", scene.story.report.text);
         rig_tap_close(&tap);
     }
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 /* ---- the end ---- */
 
 Test(tls_attack, an_end_without_close_notify_is_truncated_and_one_with_it_is_the_peers)
 {
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     EACH_VERSION(version)
     {
         unsigned closed = atomic_load(&scene.story.closed);
@@ -304,27 +204,27 @@ Test(tls_attack, an_end_without_close_notify_is_truncated_and_one_with_it_is_the
         enter(&scene, &tap, version);
         rig_peer_shut(&tap.peer);
         (void)rig_tap_end(&tap);
-        expect_report(&scene, CW_ETRUNCATED, CW_NO_ALERT);
+        rig_tls_expect_report(&scene, CW_ETRUNCATED, CW_NO_ALERT);
         rig_await(atomic_load(&scene.story.closed) == closed + 1);
         cr_assert_eq(scene.story.reason.code, CW_ETRUNCATED);
         rig_tap_close(&tap);
 
         enter(&scene, &tap, version);
         rig_tap_notify(&tap);
-        cr_assert_eq(rig_tap_end(&tap), CLOSE_NOTIFY);
+        cr_assert_eq(rig_tap_end(&tap), RIG_CLOSE_NOTIFY);
         rig_await(atomic_load(&scene.story.closed) == closed + 2);
         cr_assert_eq(scene.story.reason.code, CW_BY_PEER, "%s", scene.story.reason.text);
         rig_tap_close(&tap);
     }
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 Test(tls_attack, an_end_in_the_middle_of_a_record_is_truncated_wherever_it_is_cut)
 {
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     EACH_VERSION(version)
     {
         size_t len = 6;
@@ -338,20 +238,20 @@ Test(tls_attack, an_end_in_the_middle_of_a_record_is_truncated_wherever_it_is_cu
             rig_peer_send(&tap.peer, record.data, cut);
             rig_peer_shut(&tap.peer);
             (void)rig_tap_end(&tap);
-            expect_report(&scene, CW_ETRUNCATED, CW_NO_ALERT);
+            rig_tls_expect_report(&scene, CW_ETRUNCATED, CW_NO_ALERT);
             rig_tap_close(&tap);
         }
     }
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 /* RFC 8446 §6.1: data behind a closure alert is ignored. */
 Test(tls_attack, nothing_behind_close_notify_is_delivered)
 {
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     EACH_VERSION(version)
     {
         struct cw_span records;
@@ -370,12 +270,12 @@ Test(tls_attack, nothing_behind_close_notify_is_delivered)
         char answer[6];
         rig_tap_read(&tap, answer, sizeof answer);
         cr_assert_eq(memcmp(answer, "before", 6), 0);
-        cr_assert_eq(rig_tap_end(&tap), CLOSE_NOTIFY);
+        cr_assert_eq(rig_tap_end(&tap), RIG_CLOSE_NOTIFY);
         rig_await(atomic_load(&scene.story.closed) == closed + 1);
         cr_assert_eq(scene.story.reason.code, CW_BY_PEER, "%s", scene.story.reason.text);
         rig_tap_close(&tap);
     }
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 /* ---- in great number ---- */
@@ -383,10 +283,10 @@ Test(tls_attack, nothing_behind_close_notify_is_delivered)
 Test(tls_attack, thousands_of_records_of_one_byte_in_one_read_are_all_delivered)
 {
     enum { RECORDS = 5000 };
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     EACH_VERSION(version)
     {
         char answer[RECORDS];
@@ -405,10 +305,10 @@ Test(tls_attack, thousands_of_records_of_one_byte_in_one_read_are_all_delivered)
             cr_assert_eq(answer[i], (char)(i % 251), "byte %zu", i);
         }
         rig_tap_notify(&tap);
-        cr_assert_eq(rig_tap_end(&tap), CLOSE_NOTIFY);
+        cr_assert_eq(rig_tap_end(&tap), RIG_CLOSE_NOTIFY);
         rig_tap_close(&tap);
     }
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 /* All in one go. */
@@ -425,27 +325,27 @@ static void send_empty(struct rig_tap *tap, size_t count)
 
 Test(tls_attack, records_of_nothing_do_not_go_on_for_ever)
 {
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     EACH_VERSION(version)
     {
         enter(&scene, &tap, version);
         send_empty(&tap, 3); /* RFC 8446 §5.4: one way to hide when something is said */
         rig_tap_expect_echo(&tap, "a few are allowed");
         send_empty(&tap, 100);
-        expect_alert(&scene, &tap, BAD_RECORD_MAC);
+        expect_alert(&scene, &tap, RIG_BAD_RECORD_MAC);
     }
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 Test(tls_attack, a_flood_of_warnings_costs_no_answer_and_changes_nothing)
 {
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     enter(&scene, &tap, 12);
     for (size_t i = 0; i < 5000; i++) {
         rig_tap_forge(&tap, RIG_RECORD_ALERT, "\1\x5a", 2);
@@ -453,9 +353,9 @@ Test(tls_attack, a_flood_of_warnings_costs_no_answer_and_changes_nothing)
     rig_tap_expect_echo(&tap, "hello");
     cr_assert_eq(tap.alert_records, 0);
     rig_tap_notify(&tap);
-    cr_assert_eq(rig_tap_end(&tap), CLOSE_NOTIFY);
+    cr_assert_eq(rig_tap_end(&tap), RIG_CLOSE_NOTIFY);
     rig_tap_close(&tap);
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 /* ---- a second handshake ---- */
@@ -470,11 +370,11 @@ Test(tls_attack, a_second_hello_is_refused_and_a_broken_record_behind_it_has_its
 {
     struct rig_bytes hello = rig_tap_hello_bytes(12);
     struct cw_span message = hello_message(&hello);
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
     struct cw_span record;
 
-    begin(&scene, NULL);
+    rig_tls_begin(&scene, NULL, NULL);
     enter(&scene, &tap, 12);
     rig_tap_forge(&tap, RIG_RECORD_HANDSHAKE, message.data, message.len);
     rig_tap_expect_echo(&tap, "it goes on");
@@ -483,9 +383,9 @@ Test(tls_attack, a_second_hello_is_refused_and_a_broken_record_behind_it_has_its
     record = rig_tap_records(&tap, "hello", 5);
     tap.held.data[record.len - 1] ^= 1;
     rig_peer_send(&tap.peer, record.data, record.len);
-    expect_alert(&scene, &tap, BAD_RECORD_MAC);
+    expect_alert(&scene, &tap, RIG_BAD_RECORD_MAC);
     rig_release(&hello);
-    end(&scene);
+    rig_tls_end(&scene);
 }
 
 /* Each is answered with a warning: a peer that sends them and reads nothing must not make us collect those. */
@@ -493,10 +393,10 @@ Test(tls_attack, a_flood_of_hellos_whose_answers_nobody_reads_ends_and_is_the_pe
 {
     struct rig_bytes hello = rig_tap_hello_bytes(12);
     struct cw_span message = hello_message(&hello);
-    struct scene scene;
+    struct rig_tls_scene scene;
     struct rig_tap tap;
 
-    begin(&scene, &(struct cw_server_options){.write_ms = 2000});
+    rig_tls_begin(&scene, &(struct cw_server_options){.write_ms = 2000}, NULL);
     rig_tap_open(&tap, rig_peer_tcp_from(NULL, "127.0.0.1", scene.port, 4096),
                  &(struct rig_tap_setup){.version = 12});
     cr_assert_eq(rig_tap_handshake(&tap), 0);
@@ -522,5 +422,5 @@ Test(tls_attack, a_flood_of_hellos_whose_answers_nobody_reads_ends_and_is_the_pe
               "%s: %s", cw_error_name(scene.story.reason.code), scene.story.reason.text);
     rig_tap_close(&tap);
     rig_release(&hello);
-    end(&scene);
+    rig_tls_end(&scene);
 }
