@@ -121,8 +121,12 @@ static void note_records(struct rig_tap *tap, const uint8_t *data, size_t len)
 static int receive_bytes(void *arg, unsigned char *data, size_t len)
 {
     struct rig_tap *tap = arg;
-    ptrdiff_t n = rig_peer_receive_some(&tap->peer, data, len);
+    ptrdiff_t n;
 
+    if (tap->holds) {
+        return MBEDTLS_ERR_SSL_WANT_READ;
+    }
+    n = rig_peer_receive_some(&tap->peer, data, len);
     if (n < 0) {
         return MBEDTLS_ERR_NET_CONN_RESET;
     }
@@ -292,7 +296,9 @@ struct cw_span rig_tap_hello(struct rig_tap *tap)
     tap->held.len = 0;
     tap->holds = true;
     while (tap->held.len == 0) {
-        rig_check(mbedtls_ssl_handshake_step(&tap->ssl) == 0);
+        int error = mbedtls_ssl_handshake_step(&tap->ssl);
+
+        rig_check(error == 0 || error == MBEDTLS_ERR_SSL_WANT_READ);
     }
     tap->holds = false;
     return cw_span_of(tap->held.data, tap->held.len);
