@@ -434,6 +434,13 @@ struct cw_client_watcher *cw_conn_watcher(const struct cw_conn *conn)
     return client ? client->watcher : NULL;
 }
 
+const char *cw_client_connecting_to(const struct cw_conn *conn)
+{
+    struct cw_client *client = conn->origin->role == CW_CLIENT ? client_of(conn) : NULL;
+
+    return client && client->phase == CLIENT_HANDSHAKING ? client->target->text : NULL;
+}
+
 void cw_client_conn_opened(struct cw_conn *conn)
 {
     struct cw_client *client = client_of(conn);

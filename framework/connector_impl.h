@@ -125,4 +125,8 @@ void cw_client_conn_opened(struct cw_conn *conn);
 /* The end of a client's connection has been told: connect again, or forget the client. */
 void cw_client_conn_ended(struct cw_conn *conn);
 
+/* Where a client is connecting to whose connection has been made but is not open yet: TLS, or its protocol, has not come
+ * to its end. NULL: it is open, or no client's. */
+const char *cw_client_connecting_to(const struct cw_conn *conn);
+
 #endif

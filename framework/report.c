@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include "conn_impl.h"
+#include "connector_impl.h"
 
 #include <causeway/log.h>
 
@@ -164,7 +165,10 @@ static void report_conn(struct cw_conn *conn)
                        : opened                      ? conn->service->protocol->name
                                                      : "handshake";
 
-    snprintf(report.text, sizeof report.text, "%s: %s", step, reason_of(conn));
+    const char *target = cw_client_connecting_to(conn);
+
+    snprintf(report.text, sizeof report.text, "%s%.60s%s%s: %s", target ? "connect " : "",
+             target ? target : "", target ? ": " : "", step, reason_of(conn));
     if (!tell(conn->loop, conn->service, &report)) {
         to_log(conn->loop, &report, kind_of(conn->code, CW_LOGGED_CONN));
     }

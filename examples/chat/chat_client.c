@@ -523,7 +523,7 @@ static void on_error(struct cw_server *server, const struct cw_error_report *rep
         return;
     }
     /* on_close tells of those that were open. */
-    if (report->conn == NULL && !terminal->told_failure) {
+    if (terminal->phase == OFFLINE && !terminal->told_failure) {
         screen_print("! %s; trying again", report->text);
         terminal->told_failure = true;
     }

@@ -491,7 +491,8 @@ static enum command_line_outcome finish_tls(const struct reader *reader)
     if (!connects && reader->program->own_only) {
         return COMMAND_LINE_RUN; /* the program misses its address */
     }
-    if (!tls_settings_finish(&line->tls, connects ? TLS_CLIENT : TLS_SERVER, &used, complaint)) {
+    if (!tls_settings_finish(&line->tls, connects ? TLS_CLIENT : TLS_SERVER, false, &used,
+                             complaint)) {
         fprintf(begin_complaint(reader), "%s\n", complaint);
         return COMMAND_LINE_WRONG;
     }
@@ -528,6 +529,13 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
     return COMMAND_LINE_RUN;
 }
 
+void command_line_set_memory(const struct command_line *line)
+{
+    if (line->listen.tls != NULL) {
+        tls_spare_memory();
+    }
+}
+
 void command_line_set_log(const struct command_line *line)
 {
     if (line->log_level != COMMAND_LINE_UNSET) {
@@ -537,12 +545,5 @@ void command_line_set_log(const struct command_line *line)
     }
     if (line->log_format != COMMAND_LINE_UNSET) {
         cw_log_set_format((enum cw_log_format)line->log_format);
-    }
-}
-
-void command_line_set_memory(const struct command_line *line)
-{
-    if (line->listen.tls != NULL) {
-        tls_spare_memory();
     }
 }

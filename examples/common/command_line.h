@@ -33,13 +33,13 @@ struct program {
 struct command_line {
     struct cw_server_options server;
     struct cw_listen_options listen;
+    struct tls_settings tls;
+    const struct cw_tls_options
+        *connect_tls;         /* for cw_connect, into `tls`, as is listen.tls. NULL: plain */
     uint64_t frame_max_bytes; /* 0: the protocol's default */
     size_t log_level;         /* enum cw_log_level, or COMMAND_LINE_UNSET */
     size_t log_format;        /* enum cw_log_format, or COMMAND_LINE_UNSET */
     bool quiet;
-    struct tls_settings tls;
-    const struct cw_tls_options
-        *connect_tls; /* for cw_connect, into `tls`, as is listen.tls. NULL: plain */
 };
 
 enum command_line_outcome {

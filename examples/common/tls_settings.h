@@ -25,10 +25,14 @@ size_t tls_settings_entries(struct tls_settings *settings, unsigned roles,
 
 /* Finishes what was read, for the role that the program has taken.
  *
+ * over_file  a server's file says the rest, so the options need not be whole by themselves
  * used     a server: set to whether it speaks TLS, for which it needs a certificate. A client: whether it does
  * returns  true; false: complaint, of TLS_COMPLAINT_BYTES, is the sentence that says what is wrong */
-bool tls_settings_finish(struct tls_settings *settings, enum tls_role role, bool *used,
-                         char *complaint);
+bool tls_settings_finish(struct tls_settings *settings, enum tls_role role, bool over_file,
+                         bool *used, char *complaint);
+
+/* Puts what was given over a server's options. */
+void tls_settings_over(const struct tls_settings *settings, struct cw_tls_options *options);
 
 /* Lets an idle TLS connection cost less memory than malloc would have it. Before TLS begins; the process's. */
 void tls_spare_memory(void);

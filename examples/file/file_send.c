@@ -27,6 +27,7 @@ struct sender {
     uint64_t sent; /* bytes of the file */
     uint64_t started_us;
     uint32_t crc;
+    bool connected;
     bool sendfile;
     bool sending; /* between "ready" and the checksum */
     bool stored;
@@ -154,6 +155,7 @@ static void on_connection(struct cw_conn *conn, void *user)
     struct sender *sender = user;
     int sent = send_head(sender, conn);
 
+    sender->connected = true;
     if (sent < 0) {
         fail(sender, "send: %s", cw_strerror(sent));
     }
@@ -210,9 +212,11 @@ static void on_close(struct cw_conn *conn, const struct cw_close_reason *reason,
 
 static void on_error(struct cw_server *server, const struct cw_error_report *report, void *user)
 {
+    struct sender *sender = user;
+
     /* on_close tells of a connection that was open. */
-    if (report->conn == NULL) {
-        fail(user, "%s", report->text);
+    if (!sender->connected) {
+        fail(sender, "%s", report->text);
     }
 }
 

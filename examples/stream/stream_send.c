@@ -23,6 +23,7 @@ struct sender {
     uint64_t waiting_since_us; /* for an acknowledgement */
     uint64_t sent;
     uint64_t acked;
+    bool connected;
     bool queue_full;             /* until on_drain */
     uint64_t sent_us[SEQUENCES]; /* by sequence; 0: not on its way */
     uint32_t *round_trips_us;    /* of those acknowledged */
@@ -104,6 +105,7 @@ static void on_connection(struct cw_conn *conn, void *user)
 {
     struct sender *sender = user;
 
+    sender->connected = true;
     sender->started_us = now_us();
     if (cw_timer_start(sender->loop, TICK_MS, TICK_MS, on_tick, sender) == NULL) {
         cw_conn_abort(conn);
@@ -156,7 +158,7 @@ static void on_error(struct cw_server *server, const struct cw_error_report *rep
     struct sender *sender = user;
 
     /* on_close tells of a connection that was open. */
-    if (report->conn == NULL) {
+    if (!sender->connected) {
         fprintf(stderr, "stream: %s\n", report->text);
         cw_loop_stop(sender->loop);
     }

@@ -41,13 +41,13 @@ static int complain_of(const struct cw_tls_source *source, int code, const char 
 
 /* ---- bytes ---- */
 
-void cw_tls_bytes_wipe(struct cw_tls_bytes *bytes)
+void cw_tls_content_wipe(struct cw_tls_content *bytes)
 {
     if (bytes->data) {
         mbedtls_platform_zeroize(bytes->data, bytes->len);
         cw_release(bytes->data);
     }
-    *bytes = (struct cw_tls_bytes){NULL, 0};
+    *bytes = (struct cw_tls_content){NULL, 0};
 }
 
 static int complain_errno(const struct cw_tls_source *source, int os_errno,
@@ -74,7 +74,7 @@ static int complain_size(const struct cw_tls_source *source, struct cw_complaint
 }
 
 /* A file that grows while it is read stays within what its size promised. */
-static int fill_from(int fd, struct cw_tls_bytes *bytes, size_t size)
+static int fill_from(int fd, struct cw_tls_content *bytes, size_t size)
 {
     while (bytes->len < size) {
         ssize_t got = read(fd, bytes->data + bytes->len, size - bytes->len);
@@ -91,7 +91,7 @@ static int fill_from(int fd, struct cw_tls_bytes *bytes, size_t size)
     return 0;
 }
 
-static int read_open(int fd, const struct cw_tls_source *source, struct cw_tls_bytes *bytes,
+static int read_open(int fd, const struct cw_tls_source *source, struct cw_tls_content *bytes,
                      struct cw_complaint *complaint)
 {
     struct stat status;
@@ -111,13 +111,13 @@ static int read_open(int fd, const struct cw_tls_source *source, struct cw_tls_b
     }
     int os_errno = fill_from(fd, bytes, (size_t)status.st_size);
     if (os_errno != 0) {
-        cw_tls_bytes_wipe(bytes);
+        cw_tls_content_wipe(bytes);
         return complain_errno(source, os_errno, complaint);
     }
     return CW_OK;
 }
 
-static int copy_text(const struct cw_tls_source *source, struct cw_tls_bytes *bytes,
+static int copy_text(const struct cw_tls_source *source, struct cw_tls_content *bytes,
                      struct cw_complaint *complaint)
 {
     size_t len = strlen(source->text);
@@ -134,10 +134,10 @@ static int copy_text(const struct cw_tls_source *source, struct cw_tls_bytes *by
     return CW_OK;
 }
 
-int cw_tls_bytes_read(const struct cw_tls_source *source, struct cw_tls_bytes *bytes,
-                      struct cw_complaint *complaint)
+int cw_tls_content_read(const struct cw_tls_source *source, struct cw_tls_content *bytes,
+                        struct cw_complaint *complaint)
 {
-    *bytes = (struct cw_tls_bytes){NULL, 0};
+    *bytes = (struct cw_tls_content){NULL, 0};
     if (is_pem(source->text)) {
         return copy_text(source, bytes, complaint);
     }
@@ -152,12 +152,12 @@ int cw_tls_bytes_read(const struct cw_tls_source *source, struct cw_tls_bytes *b
 }
 
 /* The library tells PEM from DER by a zero byte behind the text, which counts as part of it. */
-static size_t parse_len(const struct cw_tls_bytes *bytes)
+static size_t parse_len(const struct cw_tls_content *bytes)
 {
     return is_pem((const char *)bytes->data) ? bytes->len + 1 : bytes->len;
 }
 
-static bool has_key(const struct cw_tls_bytes *bytes)
+static bool has_key(const struct cw_tls_content *bytes)
 {
     return strstr((const char *)bytes->data, "PRIVATE KEY-----") != NULL;
 }
@@ -199,7 +199,7 @@ static int complain_library(const struct cw_tls_source *source, const char *what
 }
 
 static int parse_chain(mbedtls_x509_crt *chain, const struct cw_tls_source *source,
-                       const struct cw_tls_bytes *bytes, struct cw_complaint *complaint)
+                       const struct cw_tls_content *bytes, struct cw_complaint *complaint)
 {
     int result = mbedtls_x509_crt_parse(chain, bytes->data, parse_len(bytes));
 
@@ -213,7 +213,7 @@ static int parse_chain(mbedtls_x509_crt *chain, const struct cw_tls_source *sour
 }
 
 static int parse_key(mbedtls_pk_context *key, const struct cw_tls_source *source,
-                     const struct cw_tls_bytes *bytes, const char *passphrase,
+                     const struct cw_tls_content *bytes, const char *passphrase,
                      struct cw_complaint *complaint)
 {
     int result = cw_tls_parse_key(key, bytes->data, parse_len(bytes), passphrase);
@@ -226,16 +226,22 @@ static int parse_key(mbedtls_pk_context *key, const struct cw_tls_source *source
     case MBEDTLS_ERR_PK_PASSWORD_MISMATCH:
         return complain_of(source, CW_ECERT, "the passphrase is wrong", complaint);
     default:
-        return complain_library(source, "holds no key that can be read", result, complaint);
+        break;
     }
+    if (strstr((const char *)bytes->data, "ENCRYPTED PRIVATE KEY")) {
+        return complain_of(source, CW_ECERT,
+                           "is encrypted in a way that mbedTLS " MBEDTLS_VERSION_STRING
+                           " cannot open: openssl pkey -traditional -aes256",
+                           complaint);
+    }
+    return complain_library(source, "holds no key that can be read", result, complaint);
 }
 
-/* One that is in DER and encrypted, or is so in a way 2.28 cannot open, has no error of its own. */
 static int read_key(struct cw_tls_identity *identity, const struct cw_tls_source *source,
                     const char *passphrase, struct cw_complaint *complaint)
 {
-    struct cw_tls_bytes bytes;
-    int error = cw_tls_bytes_read(source, &bytes, complaint);
+    struct cw_tls_content bytes;
+    int error = cw_tls_content_read(source, &bytes, complaint);
 
     if (error < 0) {
         return error;
@@ -245,26 +251,42 @@ static int read_key(struct cw_tls_identity *identity, const struct cw_tls_source
     } else {
         error = complain_of(source, CW_ECERT, "holds no private key", complaint);
     }
-    cw_tls_bytes_wipe(&bytes);
+    cw_tls_content_wipe(&bytes);
     return error;
 }
 
 static int read_chain(struct cw_tls_identity *identity, const struct cw_tls_source *source,
                       struct cw_complaint *complaint)
 {
-    struct cw_tls_bytes bytes;
-    int error = cw_tls_bytes_read(source, &bytes, complaint);
+    struct cw_tls_content bytes;
+    int error = cw_tls_content_read(source, &bytes, complaint);
 
     if (error < 0) {
         return error;
     }
     error = parse_chain(&identity->chain, source, &bytes, complaint);
-    cw_tls_bytes_wipe(&bytes);
+    cw_tls_content_wipe(&bytes);
     return error;
 }
 
+/* The library's server never shows one that is not for servers; a client's is the server's to judge. */
+static int check_use(const struct cw_tls_source *source, const mbedtls_x509_crt *crt,
+                     enum cw_role role, struct cw_complaint *complaint)
+{
+    if (cw_tls_check_purpose(crt, role == CW_CLIENT) == 0) {
+        return CW_OK;
+    }
+    if (role == CW_SERVER) {
+        return complain_of(source, CW_ECERT, "the certificate is not for servers (key usage)",
+                           complaint);
+    }
+    cw_log(CW_LOG_WARNING, 0, "%s: %s: the certificate is not for clients (key usage)",
+           source->option, shown(source->text));
+    return CW_OK;
+}
+
 int cw_tls_identity_read(struct cw_tls_identity *identity, const struct cw_tls_certificate *from,
-                         const char *option, struct cw_complaint *complaint)
+                         const char *option, enum cw_role role, struct cw_complaint *complaint)
 {
     char cert_option[48];
     char key_option[48];
@@ -283,9 +305,10 @@ int cw_tls_identity_read(struct cw_tls_identity *identity, const struct cw_tls_c
         return cw_tls_complain(complaint, CW_ECERT, "%s: %s: does not belong to the certificate %s",
                                key.option, shown(key.text), shown(cert.text));
     }
+    cw_tls_fill_tables(&identity->key);
     warn_of_dates(&cert, &identity->chain);
     warn_of_mode(&key);
-    return CW_OK;
+    return check_use(&cert, &identity->chain, role, complaint);
 }
 
 void cw_tls_identity_free(struct cw_tls_identity *identity)
@@ -309,8 +332,8 @@ void cw_tls_digest_add(struct cw_tls_digest *digest, const void *bytes, size_t l
 static int ca_file(mbedtls_x509_crt *ca, const struct cw_tls_source *source, bool lenient,
                    struct cw_tls_digest *digest, struct cw_complaint *complaint)
 {
-    struct cw_tls_bytes bytes;
-    int error = cw_tls_bytes_read(source, &bytes, complaint);
+    struct cw_tls_content bytes;
+    int error = cw_tls_content_read(source, &bytes, complaint);
 
     if (error < 0) {
         return error;
@@ -322,7 +345,7 @@ static int ca_file(mbedtls_x509_crt *ca, const struct cw_tls_source *source, boo
         error = complain_of(source, CW_ECERT, "one of its certificates cannot be read", complaint);
     }
     cw_tls_digest_add(digest, bytes.data, bytes.len);
-    cw_tls_bytes_wipe(&bytes);
+    cw_tls_content_wipe(&bytes);
     return error;
 }
 
@@ -374,6 +397,7 @@ int cw_tls_ca_read(mbedtls_x509_crt *ca, const char *text, struct cw_tls_digest 
     return ca_file(ca, &source, false, digest, complaint);
 }
 
+/* Read for each context anew: 144 CAs take 4 to 9 ms, which is no reason for something global. */
 int cw_tls_ca_system(mbedtls_x509_crt *ca, struct cw_tls_digest *digest,
                      struct cw_complaint *complaint)
 {
@@ -412,8 +436,8 @@ int cw_tls_crl_read(mbedtls_x509_crl *crl, const char *text, struct cw_tls_diges
                     struct cw_complaint *complaint)
 {
     const struct cw_tls_source source = {"tls.crl", text, BUNDLE_MAX_BYTES};
-    struct cw_tls_bytes bytes;
-    int error = cw_tls_bytes_read(&source, &bytes, complaint);
+    struct cw_tls_content bytes;
+    int error = cw_tls_content_read(&source, &bytes, complaint);
 
     if (error < 0) {
         return error;
@@ -423,7 +447,7 @@ int cw_tls_crl_read(mbedtls_x509_crl *crl, const char *text, struct cw_tls_diges
         error = complain_library(&source, "holds no revocation list", result, complaint);
     }
     cw_tls_digest_add(digest, bytes.data, bytes.len);
-    cw_tls_bytes_wipe(&bytes);
+    cw_tls_content_wipe(&bytes);
     for (const mbedtls_x509_crl *one = crl; error == CW_OK && one && one->version != 0;
          one = one->next) {
         if (mbedtls_x509_time_is_past(&one->next_update)) {

@@ -28,6 +28,7 @@ static void free_generation(struct cw_tls_generation *generation)
     cw_release(generation->host.name);
     cw_release(generation->alpn_text);
     cw_tls_options_free(generation->options);
+    pthread_mutex_destroy(&generation->verify_lock);
     cw_release(generation);
 }
 
@@ -48,6 +49,7 @@ static struct cw_tls_generation *new_generation(const struct cw_tls_options *opt
     }
     atomic_init(&generation->holds, 1);
     generation->role = role;
+    pthread_mutex_init(&generation->verify_lock, NULL);
     mbedtls_ssl_config_init(&generation->conf);
     mbedtls_x509_crt_init(&generation->ca);
     mbedtls_x509_crl_init(&generation->crl);
@@ -75,7 +77,7 @@ static int read_identity(struct cw_tls_generation *generation, const struct cw_t
 
     mbedtls_x509_crt_init(&identity->chain);
     mbedtls_pk_init(&identity->key);
-    int error = cw_tls_identity_read(identity, from, option, complaint);
+    int error = cw_tls_identity_read(identity, from, option, generation->role, complaint);
     if (error < 0) {
         return error;
     }
@@ -119,7 +121,12 @@ static int read_trust(struct cw_tls_generation *generation, struct cw_complaint 
     if (options->ca) {
         error = cw_tls_ca_read(&generation->ca, options->ca, &generation->digest, complaint);
     } else if (generation->role == CW_CLIENT && !options->insecure && !options->fingerprint) {
+        generation->uses_system_store = true;
         error = cw_tls_ca_system(&generation->ca, &generation->digest, complaint);
+    }
+    for (mbedtls_x509_crt *crt = &generation->ca; error == CW_OK && options->ca && crt;
+         crt = crt->next) {
+        cw_tls_fill_tables(&crt->pk);
     }
     if (error == CW_OK && options->crl) {
         error = cw_tls_crl_read(&generation->crl, options->crl, &generation->digest, complaint);
@@ -547,6 +554,28 @@ int cw_tls_session_open(struct cw_tls_session *session, struct cw_tls *tls)
         cw_tls_session_close(session);
     }
     return error;
+}
+
+/* The tables of the system's store would take 100 ms to fill beforehand, for CAs of which few are ever used: there, one
+ * verification follows the other. */
+static bool verifies_alone(const struct cw_tls_session *session)
+{
+    return CW_TLS_FILLS_TABLES && session->generation->uses_system_store &&
+           cw_tls_is_at_certificate(&session->ssl);
+}
+
+int cw_tls_session_step(struct cw_tls_session *session)
+{
+    struct cw_tls_generation *generation = session->generation;
+
+    cw_tls_before_step(&session->ssl);
+    if (!verifies_alone(session)) {
+        return mbedtls_ssl_handshake_step(&session->ssl);
+    }
+    pthread_mutex_lock(&generation->verify_lock);
+    int result = mbedtls_ssl_handshake_step(&session->ssl);
+    pthread_mutex_unlock(&generation->verify_lock);
+    return result;
 }
 
 void cw_tls_session_close(struct cw_tls_session *session)

@@ -50,7 +50,7 @@ extern const mbedtls_x509_crt_profile cw_tls_profile;
 /* ---- files: tls_certs.c ---- */
 
 /* A file or a text, followed by a zero byte. */
-struct cw_tls_bytes {
+struct cw_tls_content {
     unsigned char *data;
     size_t len;
 };
@@ -69,13 +69,13 @@ struct cw_tls_source {
 };
 
 /* 0, or an enum cw_error with the complaint worded. The caller wipes and frees. */
-int cw_tls_bytes_read(const struct cw_tls_source *source, struct cw_tls_bytes *bytes,
-                      struct cw_complaint *complaint);
-void cw_tls_bytes_wipe(struct cw_tls_bytes *bytes);
+int cw_tls_content_read(const struct cw_tls_source *source, struct cw_tls_content *bytes,
+                        struct cw_complaint *complaint);
+void cw_tls_content_wipe(struct cw_tls_content *bytes);
 
-/* option: `tls` or `tls.certificates[1]`. */
+/* option: `tls` or `tls.certificates[1]`; role: who will show it. */
 int cw_tls_identity_read(struct cw_tls_identity *identity, const struct cw_tls_certificate *from,
-                         const char *option, struct cw_complaint *complaint);
+                         const char *option, enum cw_role role, struct cw_complaint *complaint);
 void cw_tls_identity_free(struct cw_tls_identity *identity);
 
 /* A running digest of everything that a verification rests on. */
@@ -136,6 +136,9 @@ bool cw_tls_host_in_certificate(const struct cw_tls_host *host, const mbedtls_x5
 /* The library's callback; context: the session. */
 int cw_tls_verify(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *flags);
 
+/* What the extensions say against its use by a client or a server: flags of the library. */
+uint32_t cw_tls_check_purpose(const mbedtls_x509_crt *crt, bool of_client);
+
 /* The worst of the flags in words; "" for 0. */
 const char *cw_tls_verify_words(uint32_t flags);
 
@@ -185,8 +188,10 @@ struct cw_tls_generation {
     struct cw_tls_host host;      /* CW_CLIENT */
     uint8_t fingerprint[32];
     bool has_fingerprint;
-    bool refuses_in_callback; /* a certificate may be missing, but not bad */
-    bool accepts_in_callback; /* a certificate may be bad, but not missing */
+    bool uses_system_store;
+    pthread_mutex_t verify_lock; /* see cw_tls_session_step */
+    bool refuses_in_callback;    /* a certificate may be missing, but not bad */
+    bool accepts_in_callback;    /* a certificate may be bad, but not missing */
 };
 
 /* What a client may resume. */

@@ -88,7 +88,7 @@ static bool is_tls_1_3(const struct cw_tls_stream *stream)
 
 static int step(struct cw_tls_stream *stream)
 {
-    int error = mbedtls_ssl_handshake_step(&stream->session.ssl);
+    int error = cw_tls_session_step(&stream->session);
 
     stream->seen_cert = stream->seen_cert || state_of(stream) == MBEDTLS_SSL_SERVER_CERTIFICATE;
     return error;

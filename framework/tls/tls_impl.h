@@ -30,6 +30,9 @@ struct cw_tls_session {
  * caller's to set. session is zeroed memory. thread: any */
 int cw_tls_session_open(struct cw_tls_session *session, struct cw_tls *tls);
 
+/* mbedtls_ssl_handshake_step, and what the library's own leaves out. Answers the same. */
+int cw_tls_session_step(struct cw_tls_session *session);
+
 /* The handshake is over: what a client may resume later is kept. Called again when the library answers
  * MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET. */
 void cw_tls_session_keep(struct cw_tls_session *session);

@@ -32,6 +32,11 @@
 /* Random bytes of the system; no state, so every thread may call it. 0, or an error of the library. */
 int cw_tls_random(void *unused, unsigned char *bytes, size_t len);
 
+/* 2.28 fills a table inside a curve's group when it is first used, without a lock. Done beforehand for keys and trusted CAs,
+ * nothing changes when threads share them; 3.6 has its tables as constants. Without memory the table stays for later. */
+void cw_tls_fill_tables(mbedtls_pk_context *key);
+#define CW_TLS_FILLS_TABLES (MBEDTLS_VERSION_NUMBER < 0x03000000)
+
 /* What the library needs done once for the process. 0, or -1. thread: any */
 int cw_tls_library_begin(void);
 
@@ -59,6 +64,7 @@ struct cw_tls_lists {
 #define CW_TLS_PRIVATE(member) MBEDTLS_PRIVATE(member)
 #define CW_TLS_ERR_VERSION MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION
 #define CW_TLS_ERR_CERTIFICATE MBEDTLS_ERR_SSL_BAD_CERTIFICATE
+#define CW_TLS_ERR_HELLO MBEDTLS_ERR_SSL_DECODE_ERROR
 
 #if defined(MBEDTLS_SSL_PROTO_TLS1_3)
 #define CW_TLS_HAS_1_3 1
@@ -133,6 +139,7 @@ static inline bool cw_tls_is_1_3(const mbedtls_ssl_context *ssl)
 #define CW_TLS_PRIVATE(member) member
 #define CW_TLS_ERR_VERSION MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION
 #define CW_TLS_ERR_CERTIFICATE MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE
+#define CW_TLS_ERR_HELLO MBEDTLS_ERR_SSL_BAD_HS_CLIENT_HELLO
 #define CW_TLS_HAS_1_3 0
 
 static inline void cw_tls_conf_versions(mbedtls_ssl_config *conf, bool least_is_1_3,
@@ -216,6 +223,12 @@ static inline void cw_tls_forget_purpose(mbedtls_x509_crt *crt)
         ~(MBEDTLS_X509_EXT_KEY_USAGE | MBEDTLS_X509_EXT_EXTENDED_KEY_USAGE);
 }
 
+/* Whether a client's next step verifies the server's certificate. */
+static inline bool cw_tls_is_at_certificate(const mbedtls_ssl_context *ssl)
+{
+    return ssl->CW_TLS_PRIVATE(state) == MBEDTLS_SSL_SERVER_CERTIFICATE;
+}
+
 /* Whether a client can come back with it. */
 static inline bool cw_tls_is_resumable(const mbedtls_ssl_session *session, bool is_1_3)
 {
@@ -262,6 +275,29 @@ static inline int cw_tls_sent_alert(const mbedtls_ssl_context *ssl)
                    ssl->CW_TLS_PRIVATE(out_msglen) == 2
                ? message[1]
                : -1;
+}
+
+/* RFC 8446 §7.3: behind its Finished a server writes with the application's keys. The library changes to them only behind
+ * the client's, so an alert in between (for a client's certificate) could be read by nobody. Nothing but an alert is sent
+ * there, and the library begins with these keys anew. */
+static inline void cw_tls_before_step(mbedtls_ssl_context *ssl)
+{
+#if CW_TLS_HAS_1_3
+    int state = ssl->MBEDTLS_PRIVATE(state);
+    bool awaits_client =
+        state == MBEDTLS_SSL_CLIENT_CERTIFICATE || state == MBEDTLS_SSL_CERTIFICATE_VERIFY ||
+        state == MBEDTLS_SSL_CLIENT_FINISHED || state == MBEDTLS_SSL_CLIENT_CERTIFICATE_VERIFY;
+
+    if (awaits_client && cw_tls_is_1_3(ssl) && ssl->MBEDTLS_PRIVATE(transform_application) &&
+        mbedtls_ssl_conf_get_endpoint(mbedtls_ssl_context_get_config(ssl)) ==
+            MBEDTLS_SSL_IS_SERVER &&
+        ssl->MBEDTLS_PRIVATE(transform_out) != ssl->MBEDTLS_PRIVATE(transform_application)) {
+        ssl->MBEDTLS_PRIVATE(transform_out) = ssl->MBEDTLS_PRIVATE(transform_application);
+        memset(ssl->MBEDTLS_PRIVATE(cur_out_ctr), 0, sizeof ssl->MBEDTLS_PRIVATE(cur_out_ctr));
+    }
+#else
+    (void)ssl;
+#endif
 }
 
 #endif

@@ -5,39 +5,44 @@
 
 enum { WHY_MAX = CW_REASON_TEXT_MAX, SHORT_MAX = 48 };
 
-/* What weighs more stands first: who signed, before when, before for whom. A wrong fingerprint counts as a wrong name, so
- * that the library answers it with bad_certificate. */
+/* What weighs more stands first: who signed, before when, before for whom. */
+static const struct {
+    uint32_t flag;
+    const char *words;
+} reasons[] = {
+    {MBEDTLS_X509_BADCERT_MISSING, "the peer has shown no certificate"},
+    {MBEDTLS_X509_BADCERT_NOT_TRUSTED, "the certificate is signed by an unknown CA"},
+    {MBEDTLS_X509_BADCERT_REVOKED, "the certificate is revoked"},
+    {MBEDTLS_X509_BADCRL_EXPIRED, "the revocation list has expired"},
+    {MBEDTLS_X509_BADCRL_FUTURE, "the revocation list is not valid yet"},
+    {MBEDTLS_X509_BADCRL_NOT_TRUSTED, "the revocation list is not signed by its CA"},
+    {MBEDTLS_X509_BADCRL_BAD_MD | MBEDTLS_X509_BADCRL_BAD_PK | MBEDTLS_X509_BADCRL_BAD_KEY,
+     "the revocation list is signed too weakly"},
+    {MBEDTLS_X509_BADCERT_FUTURE, "the certificate is not valid yet"},
+    {MBEDTLS_X509_BADCERT_EXPIRED, "the certificate has expired"},
+    {MBEDTLS_X509_BADCERT_BAD_KEY | MBEDTLS_X509_BADCERT_BAD_PK,
+     "the certificate's key is too weak"},
+    {MBEDTLS_X509_BADCERT_BAD_MD, "the certificate's signature has too weak a hash"},
+    {MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE |
+         MBEDTLS_X509_BADCERT_NS_CERT_TYPE,
+     "the certificate is for another purpose"},
+    {MBEDTLS_X509_BADCERT_CN_MISMATCH, "the certificate is for another name"},
+};
+
+/* The alert that the library picks when there are several reasons, in its order. */
 static const struct {
     uint32_t flag;
     int alert;
-    const char *words; /* %s: the certificate */
-} reasons[] = {
-    {MBEDTLS_X509_BADCERT_MISSING, MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE,
-     "the peer has shown no certificate"},
-    {MBEDTLS_X509_BADCERT_NOT_TRUSTED, MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA,
-     "the certificate is signed by an unknown CA"},
-    {MBEDTLS_X509_BADCERT_REVOKED, MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED, "the certificate is revoked"},
-    {MBEDTLS_X509_BADCRL_EXPIRED, MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN,
-     "the revocation list has expired"},
-    {MBEDTLS_X509_BADCRL_FUTURE, MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN,
-     "the revocation list is not valid yet"},
-    {MBEDTLS_X509_BADCRL_NOT_TRUSTED, MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN,
-     "the revocation list is not signed by its CA"},
-    {MBEDTLS_X509_BADCRL_BAD_MD | MBEDTLS_X509_BADCRL_BAD_PK | MBEDTLS_X509_BADCRL_BAD_KEY,
-     MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN, "the revocation list is signed too weakly"},
-    {MBEDTLS_X509_BADCERT_EXPIRED, MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED,
-     "the certificate has expired"},
-    {MBEDTLS_X509_BADCERT_FUTURE, MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED,
-     "the certificate is not valid yet"},
-    {MBEDTLS_X509_BADCERT_BAD_KEY | MBEDTLS_X509_BADCERT_BAD_PK,
-     MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT, "the certificate's key is too weak"},
-    {MBEDTLS_X509_BADCERT_BAD_MD, MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT,
-     "the certificate's signature has too weak a hash"},
+} alerts[] = {
+    {MBEDTLS_X509_BADCERT_OTHER, MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED},
+    {MBEDTLS_X509_BADCERT_CN_MISMATCH, MBEDTLS_SSL_ALERT_MSG_BAD_CERT},
     {MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE |
-         MBEDTLS_X509_BADCERT_NS_CERT_TYPE,
-     MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT, "the certificate is for another purpose"},
-    {MBEDTLS_X509_BADCERT_CN_MISMATCH, MBEDTLS_SSL_ALERT_MSG_BAD_CERT,
-     "the certificate is for another name"},
+         MBEDTLS_X509_BADCERT_NS_CERT_TYPE | MBEDTLS_X509_BADCERT_BAD_PK |
+         MBEDTLS_X509_BADCERT_BAD_KEY,
+     MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT},
+    {MBEDTLS_X509_BADCERT_EXPIRED, MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED},
+    {MBEDTLS_X509_BADCERT_REVOKED, MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED},
+    {MBEDTLS_X509_BADCERT_NOT_TRUSTED, MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA},
 };
 
 enum { REASONS = sizeof reasons / sizeof reasons[0] };
@@ -64,9 +69,12 @@ const char *cw_tls_verify_words(uint32_t flags)
 
 int cw_tls_verify_alert(uint32_t flags)
 {
-    size_t worst = worst_of(flags);
-
-    return worst < REASONS ? reasons[worst].alert : MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN;
+    for (size_t i = 0; i < sizeof alerts / sizeof alerts[0]; i++) {
+        if (alerts[i].flag & flags) {
+            return alerts[i].alert;
+        }
+    }
+    return MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN;
 }
 
 /* ---- names in sentences ---- */
@@ -176,11 +184,8 @@ static void keep_reason(struct cw_tls_session *session, const mbedtls_x509_crt *
 
 /* ---- checks of the leaf ---- */
 
-/* The library checks the purpose later, when a callback cannot answer any more. */
-static uint32_t check_purpose(const struct cw_tls_generation *generation,
-                              const mbedtls_x509_crt *crt)
+uint32_t cw_tls_check_purpose(const mbedtls_x509_crt *crt, bool of_client)
 {
-    bool of_client = generation->role == CW_SERVER;
     const char *oid = of_client ? MBEDTLS_OID_CLIENT_AUTH : MBEDTLS_OID_SERVER_AUTH;
     size_t len = of_client ? MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH)
                            : MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH);
@@ -195,6 +200,7 @@ static uint32_t check_purpose(const struct cw_tls_generation *generation,
     return flags;
 }
 
+/* A wrong fingerprint counts as a wrong name: the alert is bad_certificate then. */
 static uint32_t check_fingerprint(const struct cw_tls_generation *generation,
                                   const mbedtls_x509_crt *crt)
 {
@@ -209,7 +215,8 @@ static uint32_t check_fingerprint(const struct cw_tls_generation *generation,
 
 static uint32_t check_leaf(const struct cw_tls_generation *generation, const mbedtls_x509_crt *crt)
 {
-    uint32_t flags = check_purpose(generation, crt);
+    /* The library checks the purpose later, when a callback cannot answer any more. */
+    uint32_t flags = cw_tls_check_purpose(crt, generation->role == CW_SERVER);
 
     if (generation->role == CW_CLIENT && !generation->has_fingerprint &&
         !cw_tls_host_in_certificate(&generation->host, crt)) {
@@ -242,6 +249,8 @@ int cw_tls_verify(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *fla
     if (depth == 0) {
         *flags |= check_leaf(generation, crt);
     }
+    /* RFC 8446 §6.2: certificate_expired is for those that are not valid yet, too. */
+    *flags |= *flags & MBEDTLS_X509_BADCERT_FUTURE ? MBEDTLS_X509_BADCERT_EXPIRED : 0;
     if (*flags != 0) {
         keep_reason(session, crt, depth, *flags);
         session->verdict |= *flags;

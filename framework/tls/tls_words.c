@@ -202,33 +202,49 @@ static void explain_version(const struct cw_tls_session *session, struct cw_tls_
     }
 }
 
-/* RFC 8446 §5.1: a record holds up to 2^14 bytes, and a bit more when it is encrypted. */
-static void explain_record(const struct cw_tls_session *session, struct cw_tls_failure *failure)
+/* What the header of the last record says against it; NULL: nothing. RFC 8446 §5.1: it holds up to 2^14 bytes, and a bit
+ * more when it is encrypted. */
+static const char *judge_record(const unsigned char *record, int *alert)
 {
-    const unsigned char *record = cw_tls_last_record(&session->ssl);
-    const char *what = "the peer sent a record that is malformed";
-
-    failure->alert = MBEDTLS_SSL_ALERT_MSG_DECODE_ERROR;
-    if (record && (record[0] < MBEDTLS_SSL_MSG_CHANGE_CIPHER_SPEC ||
-                   record[0] > MBEDTLS_SSL_MSG_APPLICATION_DATA)) {
-        failure->alert = MBEDTLS_SSL_ALERT_MSG_UNEXPECTED_MESSAGE;
-        what = "the peer sent something that is no TLS";
-    } else if (record && record[1] != 3) {
-        failure->alert = MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION;
-        what = "the peer sent something that is no TLS";
-    } else if (record && (record[3] << 8 | record[4]) > 16384) {
-        failure->alert = MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW;
-        what = "the peer sent a record that is too long";
+    if (!record) {
+        return NULL;
     }
-    snprintf(failure->text, sizeof failure->text, "%s", what);
+    if (record[0] < MBEDTLS_SSL_MSG_CHANGE_CIPHER_SPEC ||
+        record[0] > MBEDTLS_SSL_MSG_APPLICATION_DATA) {
+        *alert = MBEDTLS_SSL_ALERT_MSG_UNEXPECTED_MESSAGE;
+        return "the peer sent something that is no TLS";
+    }
+    if (record[1] != 3) {
+        *alert = MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION;
+        return "the peer sent something that is no TLS";
+    }
+    if ((record[3] << 8 | record[4]) > 16384) {
+        *alert = MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW;
+        return "the peer sent a record that is too long";
+    }
+    return NULL;
 }
 
-/* What the library says of such a record depends on where it was met. */
-static bool fits_no_buffer(const struct cw_tls_session *session)
+static void explain_record(const struct cw_tls_session *session, struct cw_tls_failure *failure)
 {
-    const unsigned char *record = cw_tls_last_record(&session->ssl);
+    const char *what;
 
-    return record && (record[3] << 8 | record[4]) > 16384 + 2048;
+    failure->alert = MBEDTLS_SSL_ALERT_MSG_DECODE_ERROR;
+    what = judge_record(cw_tls_last_record(&session->ssl), &failure->alert);
+    snprintf(failure->text, sizeof failure->text, "%s",
+             what ? what : "the peer sent a record that is malformed");
+}
+
+/* For a first record that is bad the libraries have a code that says less than the record itself. */
+static bool is_about_record(const struct cw_tls_session *session, int library_error)
+{
+    int unused;
+
+    if (library_error == MBEDTLS_ERR_SSL_INVALID_RECORD) {
+        return true;
+    }
+    return (library_error == CW_TLS_ERR_HELLO || library_error == MBEDTLS_ERR_SSL_BAD_INPUT_DATA) &&
+           judge_record(cw_tls_last_record(&session->ssl), &unused) != NULL;
 }
 
 /* Codes of the library's parts, by the range of their high-level half. */
@@ -266,7 +282,7 @@ static void explain_own(const struct cw_tls_session *session, int library_error,
 
     if (library_error == CW_TLS_ERR_VERSION) {
         explain_version(session, failure);
-    } else if (library_error == MBEDTLS_ERR_SSL_INVALID_RECORD || fits_no_buffer(session)) {
+    } else if (is_about_record(session, library_error)) {
         explain_record(session, failure);
     } else if (row) {
         explain_row(row, failure);

@@ -553,3 +553,23 @@ Test(command_line, a_program_that_does_not_listen_has_its_own_options_only)
     cr_expect_not_null(strstr(out, "Usage: send HOST:PORT [options]\n"), "%s", out);
     cr_expect_null(strstr(out, "--workers"), "%s", out);
 }
+
+Test(command_line, options_of_tls_go_over_those_of_a_file)
+{
+    struct cw_tls_options file = {.cert = "file.pem",
+                                  .key = "file.key",
+                                  .ca = "file_ca.pem",
+                                  .client_cert = CW_CLIENT_CERT_REQUIRE};
+    struct cw_tls_options none = file;
+
+    read_line("");
+    tls_settings_over(&line.tls, &none);
+    cr_expect_arr_eq(&none, &file, sizeof none);
+    read_line("--tls-cert c.pem --tls-min-version 1.3");
+    tls_settings_over(&line.tls, &file);
+    cr_expect_str_eq(file.cert, "c.pem");
+    cr_expect_null(file.key); /* it belongs to the other certificate */
+    cr_expect_str_eq(file.ca, "file_ca.pem");
+    cr_expect_eq(file.client_cert, CW_CLIENT_CERT_REQUIRE);
+    cr_expect_eq(file.min_version, CW_TLS_1_3);
+}
