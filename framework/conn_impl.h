@@ -59,6 +59,9 @@ enum cw_conn_flags {
         1 << 29, /* bytes came that nobody heard, as it was closing: there may be more on the way */
 };
 
+/* One more, which an enum cannot hold: counted, but not for its address, a trusted one. */
+#define CW_EXEMPT (1u << 31)
+
 enum cw_turn_flags {
     CW_TURN_QUEUED = 1 << 0, /* in the loop's list */
     CW_TURN_FLUSH = 1 << 1,

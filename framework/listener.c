@@ -492,12 +492,24 @@ static void refuse(struct cw_listener *listener, int fd, int code, const struct 
     cw_report_refused(listener->loop, listener->origin->service, code, peer, limit);
 }
 
-/* Counts one more connection. 0, or why it may not be. */
-static int admit(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer,
-                 uint64_t *limit)
+/* Counts one more connection of an address, unless it is exempt. 0, or why it may not be. */
+static int admit_address(struct cw_server *server, const struct cw_address *peer, bool exempt,
+                         uint64_t *limit)
 {
+    uint64_t max = cw_live(&server->live.conns_per_ip_max);
+    int error = exempt ? CW_OK : cw_ip_table_enter(server->addresses, peer, max);
+
+    if (error < 0) {
+        *limit = error == CW_EADDRESSMAX ? max : 0;
+    }
+    return error;
+}
+
+/* Counts one more connection. 0, or why it may not be. */
+static int admit(struct cw_loop *loop, const struct cw_address *peer, bool exempt, uint64_t *limit)
+{
+    struct cw_server *server = loop->server;
     uint64_t conns_max = cw_live(&server->live.conns_max);
-    uint64_t per_ip_max = cw_live(&server->live.conns_per_ip_max);
     int error;
 
     if (atomic_fetch_add(&server->conns_open, 1) >= conns_max) {
@@ -510,38 +522,30 @@ static int admit(struct cw_server *server, struct cw_loop *loop, const struct cw
         atomic_fetch_sub(&server->conns_open, 1);
         return error;
     }
-    error = cw_ip_table_enter(server->addresses, peer, per_ip_max);
+    error = admit_address(server, peer, exempt, limit);
     if (error < 0) {
-        *limit = error == CW_EADDRESSMAX ? per_ip_max : 0;
         cw_middleware_gone(server, loop, peer);
         atomic_fetch_sub(&server->conns_open, 1);
     }
     return error;
 }
 
-static void dismiss(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer)
+static void dismiss(struct cw_loop *loop, const struct cw_address *peer, bool exempt)
 {
-    cw_ip_table_leave(server->addresses, peer);
-    cw_middleware_gone(server, loop, peer);
-    atomic_fetch_sub(&server->conns_open, 1);
-}
-
-static void trace(const struct cw_listener *listener, const struct cw_conn *conn)
-{
-    char text[sizeof(struct sockaddr_un) + 32];
-
-    if (cw_log_takes(CW_LOG_DEBUG)) {
-        print_listener(listener, text, sizeof text);
-        cw_trace_accepted(conn, text);
+    if (!exempt) {
+        cw_ip_table_leave(loop->server->addresses, peer);
     }
+    cw_middleware_gone(loop->server, loop, peer);
+    atomic_fetch_sub(&loop->server->conns_open, 1);
 }
 
 static void take(struct cw_listener *listener, int fd, const struct cw_address *peer)
 {
     struct cw_loop *loop = listener->loop;
+    bool exempt = cw_networks_hold(&loop->server->trusted, peer);
     struct cw_conn *conn;
     uint64_t limit = 0;
-    int error = admit(loop->server, loop, peer, &limit);
+    int error = admit(loop, peer, exempt, &limit);
 
     if (error < 0) {
         refuse(listener, fd, error, peer, limit);
@@ -549,13 +553,12 @@ static void take(struct cw_listener *listener, int fd, const struct cw_address *
     }
     conn = cw_conn_with_stream(loop, listener->origin, fd, peer);
     if (!conn) {
-        dismiss(loop->server, loop, peer);
+        dismiss(loop, peer, exempt);
         refuse(listener, fd, CW_ENOMEM, peer, 0);
         return;
     }
-    conn->flags |= CW_COUNTED;
+    conn->flags |= exempt ? CW_COUNTED | CW_EXEMPT : CW_COUNTED;
     cw_count(&loop->counters.conns_total, 1);
-    trace(listener, conn);
     cw_conn_start(conn);
 }
 

@@ -666,7 +666,7 @@ void cw_loop_set_user(struct cw_loop *loop, void *user)
 
 int cw_loop_main(struct cw_loop *loop)
 {
-    struct cw_signals *signals = loop ? cw_signals_new() : NULL;
+    struct cw_signals *signals = loop ? cw_signals_new(false) : NULL;
     int error = signals ? cw_signals_watch(signals, loop) : CW_ENOMEM;
 
     error = error < 0 ? error : cw_loop_run(loop);

@@ -1,6 +1,7 @@
 /* A server: set up, run, stop. */
 #include "server_impl.h"
 
+#include "config_impl.h"
 #include "conn_impl.h"
 #include "ip_table.h"
 #include "options.h"
@@ -61,6 +62,7 @@ struct cw_server *cw_create_server(const struct cw_protocol *protocol)
     atomic_init(&server->conns_open, 0);
     pthread_mutex_init(&server->lock, NULL);
     pthread_mutex_init(&server->update_lock, NULL);
+    cw_networks_init(&server->trusted);
     server->protocol = protocol;
     server->listens_tail = &server->listens;
     server->middleware_tail = &server->middleware;
@@ -107,6 +109,11 @@ static void free_server(struct cw_server *server)
     }
     cw_service_drop(server->service);
     cw_release(server->protocol_options);
+    cw_release((void *)(uintptr_t)server->given.trusted_proxies);
+    cw_networks_clear(&server->trusted);
+    cw_config_free(server->config);
+    cw_config_free(server->reread);
+    cw_config_source_free(server->config_source);
     pthread_mutex_destroy(&server->update_lock);
     pthread_mutex_destroy(&server->lock);
     cw_release(server);
@@ -145,20 +152,44 @@ int cw_server_set_hooks(struct cw_server *server, const struct cw_hooks *hooks, 
     return error;
 }
 
+/* The text that is kept goes into both structs of options. */
+static int keep_trusted(struct cw_server *server, const char *text, struct cw_complaint *complaint)
+{
+    bool failed = false;
+    char *kept = cw_copy(text, text ? strlen(text) + 1 : 0, &failed);
+    int error = failed ? CW_ENOMEM : cw_networks_set(&server->trusted, text, complaint);
+
+    if (failed) {
+        snprintf(complaint->text, sizeof complaint->text, "%s", cw_strerror(CW_ENOMEM));
+    }
+    if (error < 0) {
+        cw_release(kept);
+        return error;
+    }
+    cw_release((void *)(uintptr_t)server->given.trusted_proxies);
+    server->given.trusted_proxies = kept;
+    return CW_OK;
+}
+
 int cw_server_configure(struct cw_server *server, const struct cw_server_options *options)
 {
     struct cw_server_options filled = *options;
     struct cw_complaint complaint;
+    const char *trusted;
     int error = cw_server_check_new(server, "configure");
 
     if (error < 0) {
         return error;
     }
-    if (cw_options_fill(&filled, &complaint) < 0) {
-        return cw_server_fail(server, CW_EINVAL, "configure: %s", complaint.text);
+    error = cw_options_fill(&filled, &complaint);
+    error = error < 0 ? error : keep_trusted(server, options->trusted_proxies, &complaint);
+    if (error < 0) {
+        return cw_server_fail(server, error, "configure: %s", complaint.text);
     }
+    trusted = server->given.trusted_proxies;
     server->given = *options;
     server->options = filled;
+    server->given.trusted_proxies = server->options.trusted_proxies = trusted;
     return CW_OK;
 }
 
@@ -433,7 +464,7 @@ void cw_server_stop(struct cw_server *server)
 
 int cw_server_main(struct cw_server *server)
 {
-    struct cw_signals *signals = cw_signals_new();
+    struct cw_signals *signals = cw_signals_new(true);
     int error = cw_server_check_new(server, "main");
 
     if (error == CW_OK && !signals) {
@@ -675,7 +706,9 @@ void cw_conn_ended(struct cw_conn *conn)
     struct cw_loop *loop = conn->loop;
 
     if (conn->flags & CW_COUNTED) {
-        cw_ip_table_leave(loop->server->addresses, &conn->peer);
+        if (!(conn->flags & CW_EXEMPT)) {
+            cw_ip_table_leave(loop->server->addresses, &conn->peer);
+        }
         cw_middleware_gone(loop->server, loop, &conn->peer);
         atomic_fetch_sub(&loop->server->conns_open, 1);
         cw_listeners_wake(loop);

@@ -3,12 +3,14 @@
 #define CW_SERVER_IMPL_H
 
 #include "loop_impl.h"
+#include "networks.h"
 #include "service_impl.h"
 
 #include <causeway/middleware.h>
 #include <causeway/server.h>
 
 struct cw_config;
+struct cw_config_source;
 struct cw_ip_table;
 struct cw_room_registry;
 struct cw_tls;
@@ -23,6 +25,7 @@ struct cw_listen_entry {
     struct cw_origin *origin;         /* made when the server runs; each listener holds its own */
     struct cw_origin *next_origin;    /* while an update is being made */
     struct cw_tls *tls;               /* made when the server runs. NULL: plain */
+    unsigned from_file; /* which listener of the configuration file, from 1. 0: the program's own */
 };
 
 /* Numbers that may change while loops read them: cw_live. */
@@ -39,8 +42,8 @@ struct cw_server {
     const struct cw_protocol *protocol;
     struct cw_hooks hooks;
     void *user;
-    void *protocol_options;           /* NULL: the defaults */
-    struct cw_server_options given;   /* as they were handed in, and then with */
+    void *protocol_options;         /* NULL: the defaults */
+    struct cw_server_options given; /* as the last cw_server_configure said; its texts are copies */
     struct cw_server_options options; /* the defaults filled in. While it runs: those of the start */
     struct cw_live_options live;
     pthread_mutex_t update_lock; /* of the next, and while it runs of the entries and their origins */
@@ -63,10 +66,12 @@ struct cw_server {
     unsigned workers;
     struct cw_service_ref *service; /* of its own: where server-wide hooks go */
     struct cw_ip_table *addresses;
+    struct cw_networks trusted; /* trusted_proxies */
     atomic_size_t conns_open;
     struct cw_work_pool *work;
     struct cw_work_pool *handshakes; /* NULL: the loops do them */
     struct cw_room_registry *rooms;
+    struct cw_config_source *config_source;
     struct cw_signals *signals; /* of cw_server_main; NULL: nobody's */
     struct cw_config *config;   /* of the start. NULL: no file */
     struct cw_config *reread;   /* of the last reload. NULL: there was none */
@@ -123,6 +128,9 @@ void cw_server_publish(struct cw_server *server, const struct cw_server_options 
 void cw_server_refresh(struct cw_loop *loop);
 
 /* ---- server_listen.c ---- */
+
+/* A copy, or NULL for NULL; *failed is set when memory runs out. */
+void *cw_copy(const void *memory, size_t size, bool *failed);
 
 /* Makes the origin of one entry, with the limits of the server's options, and its TLS. 0, or the error, kept. */
 int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry);

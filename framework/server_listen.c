@@ -17,8 +17,7 @@ void cw_listen_free(struct cw_listen_entry *entry)
     cw_release(entry);
 }
 
-/* A copy, or NULL for NULL; *failed is set when memory runs out. */
-static void *copy(const void *memory, size_t size, bool *failed)
+void *cw_copy(const void *memory, size_t size, bool *failed)
 {
     void *made = memory ? cw_alloc(size > 0 ? size : 1) : NULL;
 
@@ -73,13 +72,13 @@ int cw_server_listen(struct cw_server *server, const struct cw_listen_options *o
     }
     entry->options = *options;
     entry->options.host =
-        copy(options->host, options->host ? strlen(options->host) + 1 : 0, &failed);
-    entry->options.unix_path =
-        copy(options->unix_path, options->unix_path ? strlen(options->unix_path) + 1 : 0, &failed);
+        cw_copy(options->host, options->host ? strlen(options->host) + 1 : 0, &failed);
+    entry->options.unix_path = cw_copy(
+        options->unix_path, options->unix_path ? strlen(options->unix_path) + 1 : 0, &failed);
     entry->options.service.options =
-        copy(options->service.options, protocol ? protocol->options_size : 0, &failed);
+        cw_copy(options->service.options, protocol ? protocol->options_size : 0, &failed);
     entry->options.service.hooks =
-        copy(options->service.hooks, sizeof *options->service.hooks, &failed);
+        cw_copy(options->service.hooks, sizeof *options->service.hooks, &failed);
     entry->options.tls = options->tls ? cw_tls_options_copy(options->tls) : NULL;
     failed = failed || (options->tls && !entry->options.tls);
     if (failed) {

@@ -1,207 +1,310 @@
-/* What changes while a server runs: limits and times. */
-#include "options.h"
-#include "rooms/room_impl.h"
+/* Certificates and the configuration file read again while a server runs.
+ *
+ * worker 0 ─► helper thread: read the file, then each listener's certificates ─► worker 0: limits, log, on_reload */
+#include "config_impl.h"
+#include "report.h"
 #include "server_impl.h"
-#include "work.h"
+#include "tls/tls.h"
 
+#include <causeway/config.h>
 #include <causeway/log.h>
 
 #include <stdio.h>
-#include <sys/resource.h>
 
-/* ---- handing out ---- */
-
-void cw_server_raise_descriptors(const struct cw_server *server, uint64_t conns_max)
-{
-    rlim_t need = (rlim_t)conns_max + 64 + 8 * (rlim_t)server->workers;
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need) {
-        return;
-    }
-    limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < need) {
-        cw_log(
-            CW_LOG_WARNING, 0,
-            "the limit on descriptors is %llu; conns_max (%llu) needs %llu: raise it (ulimit -n) or lower "
-            "conns_max",
-            (unsigned long long)limit.rlim_cur, (unsigned long long)conns_max,
-            (unsigned long long)need);
-    }
-}
-
-void cw_server_publish(struct cw_server *server, const struct cw_server_options *filled)
-{
-    struct cw_live_options *live = &server->live;
-
-    atomic_store_explicit(&live->conns_max, filled->conns_max, memory_order_relaxed);
-    atomic_store_explicit(&live->conns_per_ip_max, filled->conns_per_ip_max, memory_order_relaxed);
-    atomic_store_explicit(&live->accepts_per_turn, filled->accepts_per_turn, memory_order_relaxed);
-    server->current = *filled;
-}
-
-/* A loop asks for what is new and is not handed it: so an update allocates first and then cannot fail, and every
- * connection that is accepted behind it has the new limits. */
-void cw_server_refresh(struct cw_loop *loop)
-{
-    struct cw_server *server = loop->server;
-
-    if (atomic_load_explicit(&server->updates, memory_order_acquire) == loop->updates_seen) {
-        return;
-    }
-    pthread_mutex_lock(&server->update_lock);
-    loop->updates_seen = atomic_load_explicit(&server->updates, memory_order_relaxed);
-    loop->drain_ms = server->current.drain_ms;
-    loop->handshakes_per_turn = server->current.handshakes_per_turn;
-    loop->buffered_max = (size_t)server->current.buffered_max_bytes;
-    if (loop->refused_bytes > loop->buffered_max) {
-        loop->refused_bytes = loop->buffered_max;
-    }
-    cw_listeners_refresh(loop);
-    pthread_mutex_unlock(&server->update_lock);
-}
-
-static void refresh_by_mail(struct cw_loop *loop, struct cw_mail *mail)
-{
-    (void)mail;
-    cw_server_refresh(loop);
-}
-
-/* For what no new connection asks for. When memory is out the next one brings it. */
-static void wake_loops(struct cw_server *server)
-{
-    for (unsigned i = 0; i < server->workers; i++) {
-        cw_mailbox_put(&server->loops[i]->mailbox, &(struct cw_mail){.fn = refresh_by_mail},
-                       CW_MAIL_MUST);
-    }
-}
-
-/* ---- limits and times ---- */
-
-/* Names, parted by commas. */
-struct names {
-    char text[400];
+/* A listener that keeps its old certificates. */
+struct failure {
+    const struct cw_listen_entry *entry;
+    int code;
+    struct cw_complaint complaint;
 };
 
-static void add_name(struct names *names, const char *name)
-{
-    size_t len = strlen(names->text);
+/* One reload. The helper's until its work is done. */
+struct reload {
+    struct cw_server *server;
+    struct cw_config *config; /* what was read. NULL: the server has no file */
+    int code;                 /* of the file, or of what is about no listener */
+    struct cw_complaint complaint;
+    unsigned renewed;
+    size_t failed;
+    struct failure failures[];
+};
 
-    snprintf(names->text + len, sizeof names->text - len, "%s%s", len > 0 ? ", " : "", name);
+/* ---- on the helper ---- */
+
+static bool same_text(const char *one, const char *other)
+{
+    return one == other || (one && other && strcmp(one, other) == 0);
 }
 
-static uint64_t number(const struct cw_server_options *options, const struct cw_option_rule *rule)
+static bool same_place(const struct cw_listen_options *one, const struct cw_listen_options *other)
 {
-    uint64_t value;
-
-    memcpy(&value, (const char *)options + rule->offset, sizeof value);
-    return value;
+    return same_text(one->host, other->host) && one->port == other->port &&
+           same_text(one->unix_path, other->unix_path) && one->fd == other->fd;
 }
 
-/* A default that follows from another option was not asked for: it is no wish that is left unfulfilled. */
-static bool is_refused(const struct cw_server *server, const struct cw_server_options *given,
-                       const struct cw_server_options *filled, const struct cw_option_rule *rule)
+/* What the file says now about a listener. NULL: nothing; the listener is the program's own, or another one has its place
+ * in the file, which needs a new start. */
+static const struct cw_tls_options *options_of(const struct reload *reload,
+                                               const struct cw_listen_entry *entry)
 {
-    return (rule->flags & CW_AT_START) && number(given, rule) != number(&server->given, rule) &&
-           number(filled, rule) != number(&server->options, rule);
+    const struct cw_config *config = reload->config;
+    size_t index = entry->from_file - 1u;
+
+    if (!config || entry->from_file == 0 || index >= config->listener_count ||
+        !same_place(&config->listeners[index].options, &entry->options)) {
+        return NULL;
+    }
+    return cw_config_listener_tls(config, index);
 }
 
-static void name_refused(const struct cw_server *server, const struct cw_server_options *given,
-                         const struct cw_server_options *filled)
+static void renew(struct reload *reload, const struct cw_listen_entry *entry)
 {
-    struct names names = {""};
-    size_t count;
-    const struct cw_option_rule *rules = cw_server_option_rules(&count);
+    struct failure *failure = &reload->failures[reload->failed];
 
-    for (size_t i = 0; i < count; i++) {
-        if (is_refused(server, given, filled, &rules[i])) {
-            add_name(&names, rules[i].name);
+    failure->complaint.text[0] = '\0';
+    failure->code = cw_tls_reload(entry->tls, options_of(reload, entry), &failure->complaint);
+    if (failure->code < 0) {
+        failure->entry = entry;
+        reload->failed++;
+    } else {
+        reload->renewed++;
+    }
+}
+
+/* All of the file is read and checked before anything is changed. */
+static int read_file(struct reload *reload)
+{
+    struct cw_server_options filled;
+    int error;
+
+    if (!reload->server->config) {
+        return CW_OK;
+    }
+    error = cw_config_reread(reload->server, &reload->config, &reload->complaint);
+    if (error < 0) {
+        return error;
+    }
+    filled = reload->config->server;
+    return cw_options_fill(&filled, &reload->complaint);
+}
+
+static void read_all(void *arg)
+{
+    struct reload *reload = arg;
+
+    reload->code = read_file(reload);
+    for (struct cw_listen_entry *entry = reload->server->listens; entry && reload->code == CW_OK;
+         entry = entry->next) {
+        if (entry->tls) {
+            renew(reload, entry);
         }
     }
-    if (names.text[0]) {
-        cw_log(CW_LOG_WARNING, 0, "update: unchanged until a new start: %s", names.text);
+}
+
+/* ---- told ---- */
+
+static void tell_failure(struct cw_loop *loop, const struct failure *failure)
+{
+    const struct cw_service_ref *service = loop->server->service;
+    struct cw_error_report report = {.code = failure->code};
+    const struct cw_address *address = cw_listener_address(loop, failure->entry);
+    char where[CW_WHERE_TEXT_MAX];
+
+    cw_listen_where(&failure->entry->options, address, where, sizeof where);
+    snprintf(report.text, sizeof report.text, "reload: listen %s: %s", where,
+             failure->complaint.text[0] ? failure->complaint.text : cw_strerror(failure->code));
+    /* A line of the log begins with the address, and the text has it already. */
+    report.address = service->hooks.on_error ? address : NULL;
+    cw_report(loop, service, &report);
+}
+
+static void tell_error(struct cw_loop *loop, int code, const char *text)
+{
+    struct cw_error_report report = {.code = code};
+
+    snprintf(report.text, sizeof report.text, "reload: %s", text[0] ? text : cw_strerror(code));
+    cw_report(loop, loop->server->service, &report);
+}
+
+static void log_changes(const struct reload *reload, const struct cw_changes *changes)
+{
+    const char *done = changes->done.text[0] ? changes->done.text : "nothing";
+    const char *refused = changes->refused.text;
+
+    if (!reload->config && reload->renewed == 0 && reload->failed == 0) {
+        cw_log(CW_LOG_INFO, 0, "reload: there is nothing to read again: no file, no TLS");
+        return;
+    }
+    cw_log(CW_LOG_INFO, 0, "reload: changed: %s%s%s", done,
+           refused[0] ? "; unchanged until a new start: " : "", refused);
+}
+
+/* ---- put in force ---- */
+
+static void name_certificates(const struct reload *reload, struct cw_changes *changes)
+{
+    char text[48];
+
+    if (reload->renewed > 0) {
+        snprintf(text, sizeof text, "certificates of %u listener%s", reload->renewed,
+                 reload->renewed == 1 ? "" : "s");
+        cw_name_list_add(&changes->done, text);
     }
 }
 
-static int stage_origin(struct cw_listen_entry *entry, const struct cw_server_options *filled,
-                        bool out_max_given)
+static void name_log(const struct cw_server *server, const struct cw_config *config,
+                     struct cw_changes *changes)
 {
-    struct cw_service_ref *service = cw_service_hold(entry->origin->service);
-    struct cw_limits limits;
+    const struct cw_config *before = server->reread ? server->reread : server->config;
 
-    cw_limits_fill(&limits, filled, service, out_max_given);
-    entry->next_origin = cw_origin_new(service, &limits, CW_SERVER);
-    if (!entry->next_origin) {
-        cw_service_drop(service);
-        return CW_ENOMEM;
+    if (config->log_level != before->log_level) {
+        cw_name_list_add(&changes->done, "log level");
     }
+    if (config->log_format != before->log_format) {
+        cw_name_list_add(&changes->done, "log format");
+    }
+}
+
+/* Compared with the start and not with the last reload: what needs a new start is named until there is one. */
+static int apply_file(struct reload *reload, struct cw_changes *changes)
+{
+    struct cw_server *server = reload->server;
+    struct cw_changes own = {0};
+    int error = cw_server_change(server, &reload->config->server, &own);
+
+    if (error < 0) {
+        cw_config_free(reload->config);
+        reload->config = NULL;
+        return error;
+    }
+    if (own.done.text[0]) {
+        cw_name_list_add(&changes->done, own.done.text);
+    }
+    cw_config_differs(server->config, reload->config, changes->refused.text,
+                      sizeof changes->refused.text);
+    name_log(server, reload->config, changes);
+    cw_config_free(server->reread);
+    server->reread = reload->config;
     return CW_OK;
 }
 
-static int stage_origins(struct cw_server *server, const struct cw_server_options *filled,
-                         bool out_max_given)
+/* The line is to be seen: behind the log's becoming louder, before its becoming quieter. */
+static void log_and_set_log(const struct reload *reload, const struct cw_changes *changes)
 {
+    bool quieter = reload->config && reload->config->log_level > CW_LOG_INFO;
+
+    if (reload->config && !quieter) {
+        cw_config_set_log(reload->config);
+    }
+    log_changes(reload, changes);
+    if (quieter) {
+        cw_config_set_log(reload->config);
+    }
+}
+
+static int apply(struct cw_loop *loop, struct reload *reload)
+{
+    struct cw_changes changes = {0};
     int error = CW_OK;
 
-    for (struct cw_listen_entry *entry = server->listens; entry && error == CW_OK;
-         entry = entry->next) {
-        error = stage_origin(entry, filled, out_max_given);
+    name_certificates(reload, &changes);
+    if (reload->config) {
+        error = apply_file(reload, &changes);
     }
-    for (struct cw_listen_entry *entry = server->listens; entry && error < 0; entry = entry->next) {
-        cw_origin_drop(entry->next_origin);
-        entry->next_origin = NULL;
+    if (error < 0) {
+        tell_error(loop, error, "");
+    } else {
+        log_and_set_log(reload, &changes);
+    }
+    for (size_t i = 0; i < reload->failed; i++) {
+        tell_failure(loop, &reload->failures[i]);
+        error = error < 0 ? error : reload->failures[i].code;
     }
     return error;
 }
 
-/* Rooms share what the largest queue takes; the open connections keep theirs, so it only grows. */
-static void put_in_force(struct cw_server *server, const struct cw_server_options *filled)
+/* ---- one after the other ---- */
+
+static void begin(struct cw_loop *loop, struct cw_mail *mail);
+
+static int mail_begin(struct cw_loop *loop)
 {
-    uint64_t message_max = atomic_load(&server->rooms->message_max);
-
-    for (struct cw_listen_entry *entry = server->listens; entry; entry = entry->next) {
-        uint64_t own = entry->next_origin->limits.out_max;
-
-        message_max = own > message_max ? own : message_max;
-        cw_origin_drop(entry->origin);
-        entry->origin = entry->next_origin;
-        entry->next_origin = NULL;
-        if (!entry->own_keepalive) {
-            entry->options.tcp.keepalive_ms = filled->keepalive_ms;
-        }
-    }
-    atomic_store(&server->rooms->message_max, message_max);
-    cw_work_pool_set_max(server->work, (size_t)filled->work_max);
-    if (server->handshakes) {
-        cw_work_pool_set_max(server->handshakes, (size_t)filled->handshakes_max);
-    }
-    cw_server_publish(server, filled);
-    atomic_fetch_add_explicit(&server->updates, 1, memory_order_release);
+    return cw_mailbox_put(&loop->mailbox, &(struct cw_mail){.fn = begin}, CW_MAIL_MUST);
 }
 
-int cw_server_update(struct cw_server *server, const struct cw_server_options *options)
+/* A stopping server begins no other; the hook has heard of the stop. */
+static void end(struct cw_loop *loop, int error)
 {
-    struct cw_server_options filled = *options;
-    struct cw_complaint complaint;
-    int error;
+    struct cw_server *server = loop->server;
 
-    if (!server || atomic_load(&server->phase) != CW_SERVER_RUNNING) {
-        return CW_ESTOPPED;
+    if (server->hooks.on_reload) {
+        server->hooks.on_reload(server, error, server->user);
     }
-    if (cw_options_fill(&filled, &complaint) < 0) {
-        cw_log(CW_LOG_ERROR, 0, "update: %s", complaint.text);
-        return CW_EINVAL;
+    pthread_mutex_lock(&server->lock);
+    server->reloading = server->reload_again && error != CW_ESTOPPED && mail_begin(loop) == CW_OK;
+    server->reload_again = false;
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void on_read(struct cw_loop *loop, int code, void *arg)
+{
+    struct reload *reload = arg;
+    int error = code < 0 ? code : reload->code;
+
+    if (error < 0) {
+        tell_error(loop, error, reload->complaint.text);
+        cw_config_free(reload->config);
+    } else {
+        error = apply(loop, reload);
     }
-    pthread_mutex_lock(&server->update_lock);
-    error = stage_origins(server, &filled, options->out_max_bytes != 0);
-    if (error == CW_OK) {
-        put_in_force(server, &filled);
-        wake_loops(server);
+    cw_release(reload);
+    end(loop, error);
+}
+
+static struct reload *reload_new(struct cw_server *server)
+{
+    struct reload *reload;
+    size_t count = 0;
+
+    for (struct cw_listen_entry *entry = server->listens; entry; entry = entry->next) {
+        count++;
     }
-    pthread_mutex_unlock(&server->update_lock);
-    if (error == CW_OK) {
-        name_refused(server, options, &filled);
-        cw_server_raise_descriptors(server, filled.conns_max);
+    reload = cw_alloc_zero(sizeof *reload + count * sizeof reload->failures[0]);
+    if (reload) {
+        reload->server = server;
     }
+    return reload;
+}
+
+static void begin(struct cw_loop *loop, struct cw_mail *mail)
+{
+    struct reload *reload = reload_new(loop->server);
+    int error = reload ? cw_work(loop, read_all, on_read, reload) : CW_ENOMEM;
+
+    (void)mail;
+    if (error < 0) {
+        tell_error(loop, error, "");
+        cw_release(reload);
+        end(loop, error);
+    }
+}
+
+int cw_server_reload(struct cw_server *server)
+{
+    struct cw_loop *loop;
+    int error = cw_server_loop_of(server, 0, &loop);
+
+    if (error < 0) {
+        return error;
+    }
+    pthread_mutex_lock(&server->lock);
+    if (server->reloading) {
+        server->reload_again = true;
+        error = CW_EAGAIN;
+    } else {
+        error = mail_begin(loop);
+        server->reloading = error == CW_OK;
+    }
+    pthread_mutex_unlock(&server->lock);
     return error;
 }

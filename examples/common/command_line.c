@@ -27,6 +27,11 @@ static const struct {
     struct option_entry entry; /* without `into` */
     size_t offset;
 } common[] = {
+    {{.name = "config",
+      .kind = OPTION_TEXT,
+      .value = "FILE",
+      .about = "read options from this file (YAML); those given here win"},
+     offsetof(struct command_line, config)},
     {{.name = "host",
       .kind = OPTION_TEXT,
       .value = "HOST",
@@ -159,7 +164,6 @@ struct reader {
     size_t tls_count;
     char port[8]; /* the default, for --help */
     struct command_line *line;
-    bool host_or_port; /* was given */
     FILE *err;
 };
 
@@ -399,8 +403,8 @@ static enum command_line_outcome read_option(struct reader *reader, char *const 
         return COMMAND_LINE_WRONG;
     }
     (*argv) += **argv != NULL;
-    reader->host_or_port = reader->host_or_port || entry->into == &reader->line->listen.host ||
-                           entry->into == &reader->line->listen.port;
+    reader->line->host_given |= entry->into == &reader->line->listen.host;
+    reader->line->port_given |= entry->into == &reader->line->listen.port;
     return set_value(reader, entry, text);
 }
 
@@ -491,8 +495,8 @@ static enum command_line_outcome finish_tls(const struct reader *reader)
     if (!connects && reader->program->own_only) {
         return COMMAND_LINE_RUN; /* the program misses its address */
     }
-    if (!tls_settings_finish(&line->tls, connects ? TLS_CLIENT : TLS_SERVER, false, &used,
-                             complaint)) {
+    if (!tls_settings_finish(&line->tls, connects ? TLS_CLIENT : TLS_SERVER,
+                             !connects && line->config != NULL, &used, complaint)) {
         fprintf(begin_complaint(reader), "%s\n", complaint);
         return COMMAND_LINE_WRONG;
     }
@@ -518,7 +522,7 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
     if (outcome != COMMAND_LINE_RUN || line->listen.unix_path == NULL) {
         return outcome;
     }
-    if (reader.host_or_port) {
+    if (line->host_given || line->port_given) {
         fprintf(begin_complaint(&reader),
                 "--unix stands instead of --host and --%s, not beside them\n",
                 program->port_name == NULL ? "port" : program->port_name);
@@ -546,4 +550,124 @@ void command_line_set_log(const struct command_line *line)
     if (line->log_format != COMMAND_LINE_UNSET) {
         cw_log_set_format((enum cw_log_format)line->log_format);
     }
+}
+
+/* ---- over a file ---- */
+
+static void over(uint64_t *value, uint64_t given)
+{
+    *value = given == 0 ? *value : given;
+}
+
+static void override_server(struct cw_server_options *options, const struct cw_server_options *given)
+{
+    over(&options->workers, given->workers);
+    over(&options->conns_max, given->conns_max);
+    over(&options->conns_per_ip_max, given->conns_per_ip_max);
+    over(&options->idle_ms, given->idle_ms);
+    over(&options->handshake_ms, given->handshake_ms);
+    over(&options->drain_ms, given->drain_ms);
+    options->half_open = options->half_open || given->half_open;
+}
+
+static void override_tcp(struct cw_tcp_options *options, const struct cw_tcp_options *given)
+{
+    over(&options->keepalive_ms, given->keepalive_ms);
+    over(&options->keepalive_interval_ms, given->keepalive_interval_ms);
+    over(&options->keepalive_probes, given->keepalive_probes);
+    options->delay = options->delay || given->delay;
+}
+
+/* The command line's place instead of those of the file, or where the file has none. */
+static void replace_listeners(struct cw_config *config, const struct command_line *line)
+{
+    struct cw_config_listener only = {.options = line->listen};
+
+    only.options.tls = NULL; /* as the file says, with what is put over it */
+
+    if (only.options.unix_path == NULL && !line->host_given && config->bind != NULL) {
+        only.options.host = config->bind;
+    }
+    only.options.tcp = config->tcp;
+    only.options.backlog = config->backlog;
+    config->listeners[0] = only;
+    config->listener_count = 1;
+}
+
+static void move_listener(struct cw_listen_options *listen, const struct command_line *line)
+{
+    if (line->listen.unix_path != NULL || listen->unix_path != NULL) {
+        listen->host = line->listen.host;
+        listen->port = line->listen.port;
+        listen->unix_path = line->listen.unix_path;
+        return;
+    }
+    if (line->host_given) {
+        listen->host = line->listen.host;
+    }
+    if (line->port_given) {
+        listen->port = line->listen.port;
+    }
+}
+
+static void override_place(struct cw_config *config, const struct command_line *line)
+{
+    bool given = line->host_given || line->port_given || line->listen.unix_path != NULL;
+
+    if (config->listener_count == 0 || (given && config->listener_count > 1)) {
+        if (config->listener_count > 1) {
+            cw_log(CW_LOG_WARNING, 0,
+                   "the command line says where to listen: the %zu listeners of %s are left out",
+                   config->listener_count, line->config);
+        }
+        replace_listeners(config, line);
+    } else if (given) {
+        move_listener(&config->listeners[0].options, line);
+    }
+    for (size_t i = 0; i < config->listener_count; i++) {
+        struct cw_listen_options *listen = &config->listeners[i].options;
+
+        if (listen->host == NULL && listen->unix_path == NULL) {
+            listen->host = "127.0.0.1"; /* as without a file */
+        }
+    }
+}
+
+void command_line_override(struct cw_config *config, void *user)
+{
+    const struct command_line *line = user;
+
+    override_server(&config->server, &line->server);
+    override_tcp(&config->tcp, &line->listen.tcp);
+    override_place(config, line);
+    tls_settings_over(&line->tls, &config->tls);
+    config->tls_enabled = config->tls_enabled || line->tls.options.cert != NULL;
+    for (size_t i = 0; i < config->listener_count; i++) {
+        override_tcp(&config->listeners[i].options.tcp, &line->listen.tcp);
+    }
+    over(&config->max_frame_size, line->frame_max_bytes);
+    if (line->log_level != COMMAND_LINE_UNSET) {
+        config->log_level = (enum cw_log_level)line->log_level;
+    } else if (line->quiet) {
+        config->log_level = CW_LOG_ERROR;
+    }
+    if (line->log_format != COMMAND_LINE_UNSET) {
+        config->log_format = (enum cw_log_format)line->log_format;
+    }
+}
+
+void command_line_set_up(struct cw_server *server, const struct command_line *line,
+                         const struct cw_service *services, size_t service_count)
+{
+    if (line->config == NULL) {
+        cw_server_configure(server, &line->server);
+        cw_server_listen(server, &line->listen);
+        return;
+    }
+    cw_config_load(server, line->config,
+                   &(struct cw_config_options){.services = services,
+                                               .service_count = service_count,
+                                               .ignored = COMMAND_LINE_IGNORED,
+                                               .override = command_line_override,
+                                               .user = (void *)(uintptr_t)line});
 }

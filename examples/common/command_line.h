@@ -8,6 +8,7 @@
 #include "option_entry.h"
 #include "tls_settings.h"
 
+#include <causeway/config.h>
 #include <causeway/server.h>
 #include <stdio.h>
 
@@ -40,6 +41,9 @@ struct command_line {
     size_t log_level;         /* enum cw_log_level, or COMMAND_LINE_UNSET */
     size_t log_format;        /* enum cw_log_format, or COMMAND_LINE_UNSET */
     bool quiet;
+    const char *config; /* a file to read options from; NULL: none */
+    bool host_given;    /* else listen.host and listen.port are the defaults */
+    bool port_given;
 };
 
 enum command_line_outcome {
@@ -51,6 +55,20 @@ enum command_line_outcome {
 /* Reads the command line. Texts are borrowed from argv and the environment; *line points into itself. */
 enum command_line_outcome command_line_read(struct command_line *line, const struct program *program,
                                             char *const *argv, FILE *out, FILE *err);
+
+/* Sections of a file that one example program reads and another does not know. */
+#define COMMAND_LINE_IGNORED "framed, line, http, websocket"
+
+/* Sets up a server: options and a listener by the command line, or by its file, where the command line goes over the
+ * file. The server keeps the first error.
+ *
+ * line      has to live as long as the server
+ * services  what listeners of the file may name as their protocol, beside the server's own */
+void command_line_set_up(struct cw_server *server, const struct command_line *line,
+                         const struct cw_service *services, size_t service_count);
+
+/* The `override` of cw_config_load for programs that call it themselves; user: the struct command_line. */
+void command_line_override(struct cw_config *config, void *user);
 
 /* Sets the log as the command line says; what it does not say stays as it is. */
 void command_line_set_log(const struct command_line *line);

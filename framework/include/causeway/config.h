@@ -18,6 +18,7 @@
 extern "C" {
 #endif
 
+/* Listeners that one file may have. */
 enum { CW_CONFIG_LISTENERS_MAX = 64 };
 
 /* One listener of a file. */
@@ -27,19 +28,29 @@ struct cw_config_listener {
     bool plain;  /* it said `tls: false` */
 };
 
-/* What a file says, checked. Texts live until `override` returns; those that it sets have to live as long as the
- * server, because a reload asks it again. */
+/* What a file says, on top of what the program has set before. Texts live until `override` returns; those that it sets
+ * have to live as long as the server, because a reload asks it again. */
 struct cw_config {
     struct cw_server_options server;
-    struct cw_tcp_options tcp; /* of the listeners that have no tcp of their own */
+    const char *bind;          /* server.bind, NULL: none; in each listener already, */
+    struct cw_tcp_options tcp; /* and so is server.tcp, */
+    uint64_t backlog;          /* with its backlog: for listeners that `override` adds */
     bool tls_enabled;
     struct cw_tls_options tls;
     struct cw_config_listener listeners[CW_CONFIG_LISTENERS_MAX];
     size_t listener_count; /* 0: the file names none; the program may add its own to the server */
     enum cw_log_level log_level;
     enum cw_log_format log_format;
-    uint64_t max_frame_size; /* bytes of one message, for each protocol that has such a limit. 0: its default */
+    uint64_t max_frame_size; /* what `override` sets here goes over all that the file says of it, for each protocol that
+                                  has such a limit; bytes. 0, as it is at first: as the file says */
 };
+
+/* The options of a protocol as the file says, on top of those its service had: to be read or changed by `override`.
+ *
+ * returns  of the protocol's own type; zero is still the default in it. NULL: no service of the server and of
+ *          `services` speaks it, or it has no options
+ * thread   of `override`, while it runs */
+void *cw_config_protocol_options(struct cw_config *config, const struct cw_protocol *protocol);
 
 /* How a file is read. Zero means the default in every member. */
 struct cw_config_options {
@@ -48,7 +59,8 @@ struct cw_config_options {
     const struct cw_service *services;
     size_t service_count; /* at most 32 */
 
-    /* Sections that other programs read from the same file ("http, websocket"): not looked into. */
+    /* Sections that other programs read from the same file ("http, websocket"): not looked into. At the top or in
+     * `server`. */
     const char *ignored;
 
     /* Called behind each reading, and before anything is checked against something else: what the command line says goes
@@ -64,10 +76,12 @@ struct cw_config_options {
  * the first error: `server.yaml:12: server.tcp.keep_alive_probes: 500 is not allowed; 1 to 127`. The server
  * remembers the file: cw_server_reload, and so SIGHUP, reads it again.
  *
- * An unknown key, a value of the wrong kind or out of range, a file that cannot be read: nothing is set. A text may name
- * variables of the environment (`${NAME}`).
+ * What the program has set before with cw_server_configure and its protocol's own call is the default of keys that the file
+ * does not name; so call it behind them. An unknown key, a value of the wrong kind or out of range, a file that cannot be
+ * read: nothing is set. A value may name variables of the environment (`${NAME}`). Relative paths begin at the file's
+ * folder.
  *
- * options  copied; the services and `override` are as long-lived as the server. NULL: the defaults
+ * options  copied, with the services, their options and hooks. NULL: the defaults
  * returns  0; CW_ECONFIG; CW_ENOPATH, CW_EACCESS, CW_ETOOBIG; CW_ENOMEM; CW_ESTATE: the server runs, or has one
  * thread   before it runs */
 int cw_config_load(struct cw_server *server, const char *path,
@@ -83,6 +97,7 @@ enum cw_setting_kind {
     CW_SETTING_SWITCH,     /* true, false; bool */
     CW_SETTING_SWITCH_OFF, /* true, false; a bool that is the opposite of the key */
     CW_SETTING_CHOICE,     /* one of `choices`; an enum, its index */
+    CW_SETTING_TEXT,       /* a text, not empty; const char *, good as long as the server */
 };
 
 /* One key. A protocol whose options may stand in a file points `settings` to an array of them that ends with a NULL key.

@@ -123,6 +123,9 @@ struct cw_server_options {
     uint64_t rooms_per_conn_max;  /* rooms one connection may be in. 0: 64 */
     uint64_t room_name_max_bytes; /* 0: 128 */
     uint64_t room_presence_max_bytes; /* 0: 512 */
+    const char *
+        trusted_proxies; /* networks whose peers conns_per_ip_max does not count: "10.0.0.0/8, ::1"; at most
+                                      256. NULL: none. Unix sockets are never counted. Copied */
     uint64_t keepalive_ms; /* as in struct cw_tcp_options; a listener's own tcp.keepalive_ms wins */
     bool half_open;        /* a peer that ended its input may still be sent to; on_end is told */
     bool read_while_full;  /* go on reading from a connection whose own queue is above out_high */
@@ -176,12 +179,15 @@ int cw_server_set_hooks(struct cw_server *server, const struct cw_hooks *hooks, 
  * thread   before it runs */
 int cw_server_configure(struct cw_server *server, const struct cw_server_options *options);
 
-/* Changes limits and times while the server runs: all members of `options` that do not need a new start. Connections that
- * are open keep the limits they have. What cannot change is left as it is, and named in one line of the log (warning):
- * workers, the two of the mailbox, work_threads, handshake_threads, the five of rooms.
+/* Changes limits and times while the server runs: all members of `options` that do not need a new start. Every connection
+ * that is accepted behind the call has the new ones; those that are open keep what is theirs alone, times and queues. What
+ * is about all connections together counts at once: conns_max, conns_per_ip_max, trusted_proxies, accepts_per_turn,
+ * buffered_max_bytes, work_max, the two of waiting handshakes, drain_ms of a stop. What cannot change is left as it is, and
+ * named in one line of the log (warning): workers, the two of the mailbox, work_threads, handshake_threads, the five of
+ * rooms.
  *
- * options  copied; the whole of them, as for cw_server_configure
- * returns  0: on its way to the workers; CW_EINVAL: a value out of range or two that contradict each other (logged),
+ * options  copied; the whole of them, as for cw_server_configure: a member that is zero becomes its default
+ * returns  0: it has; CW_EINVAL: a value out of range or two that contradict each other (logged),
  *          nothing has changed; CW_ENOMEM: nothing has changed; CW_ESTOPPED: it does not run
  * thread   any */
 int cw_server_update(struct cw_server *server, const struct cw_server_options *options);
