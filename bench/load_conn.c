@@ -24,7 +24,7 @@ enum {
     COMPLAINTS_MAX = 5,
 };
 
-static const uint64_t open_limit_ns = 30000000000u;
+static const uint64_t open_limit_ns = 80000000000u;
 
 uint32_t load_be32(const uint8_t *p)
 {

@@ -133,7 +133,7 @@ void conn_send(struct load *load, struct conn *conn, uint32_t count);
  * returns  how many messages arrived whole */
 uint32_t conn_serve(struct load *load, struct conn *conn, uint32_t ready);
 
-/* Opens all connections, a bounded number at a time, within half a minute.
+/* Opens all connections, a bounded number at a time, within 80 seconds.
  *
  * returns  false: not all are open; said why on standard error */
 bool load_open_all(struct load *load);

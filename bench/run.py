@@ -348,15 +348,15 @@ class Bench:
         pss = {"start": server.pss_bytes()}
         try:
             for step in ("opened", "closed", "reopened"):
-                lines.next(60)
+                lines.next(LOAD_SPARE_SECONDS)
                 self.settle(server, at_start if step == "closed" else None)
                 pss[step] = server.pss_bytes()
                 if step != "reopened":
                     child.stdin.write(b"\n")
                     child.stdin.flush()
             child.stdin.close()
-            lines.next(60)
-            result = json.loads(lines.next(60))
+            lines.next(LOAD_SPARE_SECONDS)
+            result = json.loads(lines.next(LOAD_SPARE_SECONDS))
         finally:
             self.children.stop(child)
         for step in ("opened", "closed", "reopened"):
@@ -380,6 +380,8 @@ class Bench:
             with Server(self, argv) as server:
                 run = self.run_idle if case.mode == "idle" else self.run_load
                 result = run(case, server)
+            if not result["messages"]:
+                raise Failure("not one message in the measured time")
             if case.tls and not result["tls"].startswith(f"TLSv{case.tls}"):
                 raise Failure(f"spoke {result['tls']}")
         except (Failure, OSError, ValueError) as error:

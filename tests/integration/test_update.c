@@ -397,6 +397,38 @@ Test(update, without_memory_nothing_changes)
     fault_remove();
 }
 
+static void attempt_soon(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    struct attempt *attempt = arg;
+
+    fault_arm(attempt->nth);
+    attempt->answer =
+        cw_server_update(cw_loop_server(loop), &(struct cw_server_options){.idle_ms = SOON_MS});
+    attempt->failed = fault_disarm();
+}
+
+Test(update, when_memory_is_out_for_telling_the_loop_the_next_connection_brings_it)
+{
+    struct cw_hooks hooks = rig_story_with_data(rig_echo);
+    struct rig_story story = {0};
+    struct attempt try = {
+        .nth = 2}; /* behind the one origin; the loop's first mail has no room kept */
+    struct rig_host *host;
+    struct rig_peer peer;
+
+    fault_install();
+    host = rig_host_start(rig_server(&cw_tcp, NULL), &hooks, &story);
+    rig_host_run(host, 0, attempt_soon, &try);
+    cr_assert(try.failed);
+    cr_expect_eq(try.answer, CW_OK);
+    peer = from(host, NULL);
+    expect_echo(&peer);
+    rig_peer_expect_end(&peer);
+    rig_peer_close(&peer);
+    rig_host_end(host);
+    fault_remove();
+}
+
 Test(update, trusted_proxies_are_replaced_and_a_bad_list_is_named)
 {
     struct cw_server_options options = {.conns_per_ip_max = 1};
