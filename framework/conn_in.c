@@ -534,7 +534,7 @@ static bool owes_flush(const struct cw_conn *conn)
     uint32_t owed = CW_HELD_OUTPUT | CW_SOURCE_ENDED;
 
     owed |= conn->loop->refused_bytes == 0 ? CW_WANT_DRAIN : 0u;
-    return conn->out || (conn->flags & owed);
+    return conn->out || conn->stream->owes || (conn->flags & owed);
 }
 
 void cw_conn_on_event(evutil_socket_t fd, short events, void *arg)

@@ -68,9 +68,9 @@ static bool pay(struct cw_conn *conn)
 {
     int error = conn->stream->owes ? conn->stream->ops->flush(conn) : 0;
 
-    if (error == CW_STREAM_AGAIN) {
+    if (error == CW_STREAM_AGAIN && cw_conn_keep_out(conn)) {
         conn->flags |= CW_BLOCKED;
-    } else if (error < 0) {
+    } else if (error < 0 && error != CW_STREAM_AGAIN) {
         cw_conn_break_with(conn, error, conn->loop->os_errno, NULL);
     } else if (conn->out) {
         conn->out->since = conn->loop->now;

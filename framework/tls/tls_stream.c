@@ -134,8 +134,11 @@ void cw_tls_sink_open(struct cw_tls_stream *stream)
 
 static int owe(struct cw_tls_stream *stream, const uint8_t *data, size_t len)
 {
-    if (stream->out.len + len > CW_TLS_OWED_MAX || !cw_tls_bytes_add(&stream->out, data, len)) {
-        stream->loop->os_errno = 0;
+    stream->loop->os_errno = 0;
+    if (len > CW_TLS_OWED_MAX || stream->out.len > CW_TLS_OWED_MAX - len) {
+        return CW_EPIPE; /* it has us answer and reads no answer */
+    }
+    if (!cw_tls_bytes_add(&stream->out, data, len)) {
         return CW_ENOMEM;
     }
     stream->stream.owes = true;
@@ -208,6 +211,8 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
                 to += n;
                 room -= (size_t)n;
                 total += (size_t)n;
+            } else if (n == 0) {
+                continue; /* a record of nothing, which is allowed; the library counts them */
             } else if (n == MBEDTLS_ERR_SSL_WANT_READ || n == MBEDTLS_ERR_SSL_WANT_WRITE) {
                 /* mbedTLS 3.6 says so of a ticket, too, that it has and will look at when it is asked again. */
                 if (waited || !mbedtls_ssl_check_pending(ssl)) {
@@ -224,7 +229,7 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
                 stream->feed_len = 0; /* nothing counts behind it (RFC 8446 §6.1) */
                 return total;
             } else {
-                stream->failed = n == 0 ? MBEDTLS_ERR_SSL_CONN_EOF : n;
+                stream->failed = n;
                 stream->feed_len = 0;
                 return total;
             }

@@ -142,7 +142,7 @@ void rig_peer_send_text(struct rig_peer *peer, const char *text)
     rig_peer_send(peer, text, strlen(text));
 }
 
-static bool has_arrived(const struct rig_peer *peer)
+bool rig_peer_has_arrived(const struct rig_peer *peer)
 {
     int unsent = 0;
 
@@ -156,7 +156,7 @@ void rig_peer_send_slowly(struct rig_peer *peer, const void *data, size_t len, s
     while (len > 0) {
         size_t n = len < piece ? len : piece;
         rig_peer_send(peer, bytes, n);
-        rig_await(has_arrived(peer));
+        rig_await(rig_peer_has_arrived(peer));
         bytes += n;
         len -= n;
     }

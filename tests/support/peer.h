@@ -35,6 +35,9 @@ void rig_peer_send_text(struct rig_peer *peer, const char *text);
 /* In pieces of so many bytes; each is with the other side's kernel before the next one follows. */
 void rig_peer_send_slowly(struct rig_peer *peer, const void *data, size_t len, size_t piece);
 
+/* Whether all that was sent is with the other side's kernel. */
+bool rig_peer_has_arrived(const struct rig_peer *peer);
+
 /* One frame with a 4-byte big-endian length. */
 void rig_peer_send_frame(struct rig_peer *peer, const void *data, size_t len);
 
