@@ -71,8 +71,7 @@ static void expect_refusal(int alert, const char *words)
     cr_expect_eq(visit.opened, 0);
     cr_assert_eq(visit.failed, 1);
     cr_expect_eq(visit.report.code, CW_ECERT, "%s", visit.report.text);
-    cr_expect_eq(visit.report.tls_alert, alert, "%d: %s", visit.report.tls_alert,
-                 visit.report.text);
+    cr_expect_eq(visit.report.tls_alert, alert, "%d: %s", visit.report.tls_alert, visit.report.text);
     cr_expect_not_null(strstr(visit.report.text, words), "%s", visit.report.text);
     cr_assert_not_null(visit.report.address);
     cw_address_print(visit.report.address, text);
@@ -188,8 +187,8 @@ Test(tls_client, an_address_that_the_certificate_does_not_name_is_refused)
 Test(tls_client, an_ipv6_address_is_verified)
 {
     struct cw_tls_options options = {.ca = pki("ca.pem")};
-    const char *words[] = {"openssl", "s_server", "-accept", "[::1]:0", "-rev",
-                           "-cert",   pki("server.pem"), "-key", pki("server.key"), NULL};
+    const char *words[] = {"openssl", "s_server",        "-accept", "[::1]:0",         "-rev",
+                           "-cert",   pki("server.pem"), "-key",    pki("server.key"), NULL};
     const char *at;
 
     if (access("/proc/net/if_inet6", R_OK) != 0) {
@@ -239,8 +238,8 @@ static void expect_certificate_shown(const char *version)
     struct cw_tls_options options = rig_identity("client.pem", "client.key");
 
     options.ca = pki("ca.pem");
-    serve("server", RIG_WORDS(version, "-Verify", "1", "-CAfile", pki("ca.pem"),
-                              "-verify_return_error"));
+    serve("server",
+          RIG_WORDS(version, "-Verify", "1", "-CAfile", pki("ca.pem"), "-verify_return_error"));
     go(&options);
     cr_expect(expect_visit()->info.verified);
     rig_child_await_text(&server, "Peer certificate: O = Causeway tests, CN = client");
@@ -434,8 +433,7 @@ static void nginx_start(void)
     cr_assert_not_null(mkdtemp(nginx_folder));
     nginx_write_configuration(port);
     snprintf(conf, sizeof conf, "%s/nginx.conf", nginx_folder);
-    rig_start_words(&server,
-                    RIG_WORDS("nginx", "-c", conf, "-p", nginx_folder, "-e", "stderr"));
+    rig_start_words(&server, RIG_WORDS("nginx", "-c", conf, "-p", nginx_folder, "-e", "stderr"));
     rig_await(rig_port_is_open(port));
     snprintf(address, sizeof address, "localhost:%u", port);
     visit.says = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";

@@ -80,8 +80,7 @@ static void expect_unverified(const struct rig_said *said, const char *subject, 
     cr_expect_eq(said->info.has_peer_cert, *subject != '\0');
     cr_expect_eq(said->has_cert, *subject != '\0');
     cr_expect_str_eq(said->cert.subject, subject);
-    cr_expect_not_null(strstr(said->info.why_not, why), "no \"%s\" in: %s", why,
-                       said->info.why_not);
+    cr_expect_not_null(strstr(said->info.why_not, why), "no \"%s\" in: %s", why, said->info.why_not);
 }
 
 static void expect_refused(unsigned n, int alert, const char *words)
@@ -160,7 +159,8 @@ static void expect_bad_ones_let_in(enum cw_client_cert how)
     }
 }
 
-Test(tls_client_cert, unauthorized_peers_are_let_in_and_the_connection_says_why_they_are_not_verified)
+Test(tls_client_cert,
+     unauthorized_peers_are_let_in_and_the_connection_says_why_they_are_not_verified)
 {
     expect_bad_ones_let_in(CW_CLIENT_CERT_REQUEST);
     rig_secure_end(&secure);
@@ -237,7 +237,8 @@ Test(tls_client_cert, a_peer_without_a_certificate_that_comes_back_is_not_verifi
     }
 }
 
-Test(tls_client_cert, a_peer_that_was_let_in_with_a_bad_certificate_is_not_verified_when_it_comes_back)
+Test(tls_client_cert,
+     a_peer_that_was_let_in_with_a_bad_certificate_is_not_verified_when_it_comes_back)
 {
     static const enum cw_client_cert how[] = {CW_CLIENT_CERT_REQUEST, CW_CLIENT_CERT_REQUIRE};
 

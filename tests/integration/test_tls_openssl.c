@@ -438,18 +438,21 @@ Test(tls_openssl, alpn_without_a_common_protocol_is_refused)
 
 Test(tls_openssl, the_name_that_is_asked_for_chooses_the_certificate)
 {
-    static const char *const cases[][2] = {
-        {"alt.example", "other"},          {"ALT.Example", "other"},
-        {"one.wild.example", "other"},     {"two.one.wild.example", "server"},
-        {"wild.example", "server"},        {"picked.example", "third"},
-        {"any.picked.example", "third"},   {"third.example", "server"},
-        {"localhost", "server"},           {"nobody.invalid", "server"},
-        {"picked.example.invalid", "server"}};
-    const struct cw_tls_certificate more[] = {
-        {.cert = pki("other.pem"), .key = pki("other.key")},
-        {.cert = pki("third.pem"),
-         .key = pki("third.key"),
-         .names = "picked.example, *.picked.example"}};
+    static const char *const cases[][2] = {{"alt.example", "other"},
+                                           {"ALT.Example", "other"},
+                                           {"one.wild.example", "other"},
+                                           {"two.one.wild.example", "server"},
+                                           {"wild.example", "server"},
+                                           {"picked.example", "third"},
+                                           {"any.picked.example", "third"},
+                                           {"third.example", "server"},
+                                           {"localhost", "server"},
+                                           {"nobody.invalid", "server"},
+                                           {"picked.example.invalid", "server"}};
+    const struct cw_tls_certificate more[] = {{.cert = pki("other.pem"), .key = pki("other.key")},
+                                              {.cert = pki("third.pem"),
+                                               .key = pki("third.key"),
+                                               .names = "picked.example, *.picked.example"}};
     struct cw_tls_options options = rig_identity("server.pem", "server.key");
     char line[64];
 
@@ -475,8 +478,7 @@ Test(tls_openssl, the_name_that_is_asked_for_chooses_the_certificate)
 /* ---- groups ---- */
 
 /* The RSA certificate, as a curve of ECDSA has to be among the groups of the peer. */
-static void expect_group(const char *groups, const char *wanted, const char *group,
-                         const char *key)
+static void expect_group(const char *groups, const char *wanted, const char *group, const char *key)
 {
     static const char *const versions[] = {"-tls1_2", "-tls1_3"};
     struct cw_tls_options options = rig_identity("server_rsa.pem", "server_rsa.key");

@@ -93,8 +93,8 @@ static void come_as(struct rig_child *child, const char *name, const char *versi
     }
     snprintf(cert, sizeof cert, "%s.pem", name);
     snprintf(key, sizeof key, "%s.key", name);
-    rig_s_client(child, &secure, RIG_WORDS(version, "-cert", pki(cert), "-key", pki(key),
-                                           anything[0], anything[1]));
+    rig_s_client(child, &secure,
+                 RIG_WORDS(version, "-cert", pki(cert), "-key", pki(key), anything[0], anything[1]));
 }
 
 static void expect_bystander_served(void)
@@ -161,8 +161,7 @@ Test(tls_refusals, a_server_refuses_a_certificate_that_is_revoked)
 
 Test(tls_refusals, a_server_with_an_old_list_of_revocations_refuses_everybody)
 {
-    static const struct refusal refusal = {"client", NULL, 46, 0,
-                                           "revocation list has expired"};
+    static const struct refusal refusal = {"client", NULL, 46, 0, "revocation list has expired"};
     struct rig_child child;
 
     start("crl_old.pem");
@@ -170,8 +169,7 @@ Test(tls_refusals, a_server_with_an_old_list_of_revocations_refuses_everybody)
         come_as(&child, "client", versions[version]);
         await_alert(&child, refusal.alert);
         rig_child_join(&child);
-        expect_report(rig_secure_report(&secure, version), CW_ECERT, refusal.alert,
-                      refusal.words);
+        expect_report(rig_secure_report(&secure, version), CW_ECERT, refusal.alert, refusal.words);
     }
     rig_secure_end(&secure);
 }

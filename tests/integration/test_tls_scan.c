@@ -108,9 +108,9 @@ static void expect_versions(void)
         attribute(at, "type", type, sizeof type);
         attribute(at, "version", version, sizeof version);
         attribute(at, "enabled", enabled, sizeof enabled);
-        bool wanted = strcmp(type, "tls") == 0 &&
-                      (strcmp(version, "1.2") == 0 ||
-                       (strcmp(version, "1.3") == 0 && rig_has_tls_1_3()));
+        bool wanted =
+            strcmp(type, "tls") == 0 &&
+            (strcmp(version, "1.2") == 0 || (strcmp(version, "1.3") == 0 && rig_has_tls_1_3()));
         cr_expect_str_eq(enabled, wanted ? "1" : "0", "%s %s", type, version);
         seen++;
     }
@@ -225,22 +225,21 @@ Test(tls_scan, a_scanner_finds_the_groups_that_were_configured)
 
 /* A hello whose version is put in; it would do for TLS 1.0 to 1.2. */
 static const uint8_t hello[] = {
-    22, 3, 1, 0, 93,                         /* a handshake record */
-    1, 0, 0, 89,                             /* client hello */
-    3, 3,                                    /* version */
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, /* random */
-    17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
-    0,                                       /* no session */
-    0, 14,                                   /* cipher suites */
-    0xc0, 0x2b, 0xc0, 0x2f,                  /* ECDHE with ECDSA or RSA, AES-128-GCM */
-    0xc0, 0x09, 0xc0, 0x13,                  /* ECDHE with ECDSA or RSA, AES-128-CBC-SHA */
-    0, 0x2f, 0, 0x35,                        /* RSA, AES-CBC-SHA */
-    0, 0xff,                                 /* renegotiation info */
-    1, 0,                                    /* no compression */
-    0, 34,                                   /* extensions */
-    0, 10, 0, 6, 0, 4, 0, 29, 0, 23,         /* groups: x25519, secp256r1 */
-    0, 11, 0, 2, 1, 0,                       /* points: uncompressed */
-    0, 13, 0, 14, 0, 12, 4, 3, 4, 1, 8, 4, 5, 3, 5, 1, 2, 1, /* signatures */
+    22,   3,    1,    0,    93,                                             /* a handshake record */
+    1,    0,    0,    89,                                                   /* client hello */
+    3,    3,                                                                /* version */
+    1,    2,    3,    4,    5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, /* random */
+    17,   18,   19,   20,   21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 0, /* no session */
+    0,    14,                                                                  /* cipher suites */
+    0xc0, 0x2b, 0xc0, 0x2f,                         /* ECDHE with ECDSA or RSA, AES-128-GCM */
+    0xc0, 0x09, 0xc0, 0x13,                         /* ECDHE with ECDSA or RSA, AES-128-CBC-SHA */
+    0,    0x2f, 0,    0x35,                         /* RSA, AES-CBC-SHA */
+    0,    0xff,                                     /* renegotiation info */
+    1,    0,                                        /* no compression */
+    0,    34,                                       /* extensions */
+    0,    10,   0,    6,    0,  4,  0,  29, 0,  23, /* groups: x25519, secp256r1 */
+    0,    11,   0,    2,    1,  0,                  /* points: uncompressed */
+    0,    13,   0,    14,   0,  12, 4,  3,  4,  1,  8,  4,  5,  3,  5,  1,  2, 1, /* signatures */
 };
 
 static void say_hello(struct rig_peer *peer, uint8_t record_minor, uint8_t minor)

@@ -66,10 +66,9 @@ static void run(const struct language *language, const char *mode, const char *n
     snprintf(port, sizeof port, "%u", secure.port);
     snprintf(cert, sizeof cert, "%s.pem", name ? name : "");
     snprintf(key, sizeof key, "%s.key", name ? name : "");
-    status =
-        rig_run_words(&child, RIG_WORDS(language->program, language->script, mode, port,
-                                        pki("ca.pem"), name ? pki(cert) : NULL,
-                                        name ? pki(key) : NULL));
+    status = rig_run_words(&child,
+                           RIG_WORDS(language->program, language->script, mode, port, pki("ca.pem"),
+                                     name ? pki(cert) : NULL, name ? pki(key) : NULL));
     cr_assert_eq(status, 0, "%d: %s", status, child.text);
 }
 
@@ -96,8 +95,7 @@ static void expect_fingerprint(void)
 static void end_in_good_order(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        cr_expect_eq(rig_secure_reason(&secure, i)->code, CW_BY_PEER, "%s",
-                     secure.reasons[i].text);
+        cr_expect_eq(rig_secure_reason(&secure, i)->code, CW_BY_PEER, "%s", secure.reasons[i].text);
     }
     rig_secure_end(&secure);
     cr_expect_eq(atomic_load(&secure.failed), 0, "%s", secure.reports[0].text);
@@ -126,8 +124,7 @@ static void expect_echo(const struct language *language, enum cw_tls_version mos
     expect_fingerprint();
     cr_expect_str_eq(said->alpn, "causeway");
     cr_expect_str_eq(said->server_name, "localhost");
-    cr_expect_str_eq(said->version,
-                     most == CW_TLS_ANY && rig_has_tls_1_3() ? "TLSv1.3" : "TLSv1.2");
+    cr_expect_str_eq(said->version, most == CW_TLS_ANY && rig_has_tls_1_3() ? "TLSv1.3" : "TLSv1.2");
     cr_expect_eq(said->info.verified, certificate != NULL, "%s", said->info.why_not);
     cr_expect_str_eq(said->cert.subject, certificate ? "O=Causeway tests, CN=client" : "");
     end_in_good_order(1);

@@ -106,8 +106,7 @@ static void on_drain(struct cw_conn *conn, void *user)
     }
 }
 
-static void start_with(const struct cw_server_options *options,
-                       const struct cw_tcp_options *tcp)
+static void start_with(const struct cw_server_options *options, const struct cw_tcp_options *tcp)
 {
     struct cw_hooks hooks = rig_secure_hooks;
     struct cw_tls_options tls = rig_identity("server.pem", "server.key");
@@ -141,10 +140,10 @@ static void run_python(const char *mode, const char *ca)
         cr_skip_test("python3 is not installed");
     }
     snprintf(port, sizeof port, "%u", scene.secure.port);
-    cr_assert_eq(rig_run_words(&scene.child,
-                               RIG_WORDS("python3", CW_SOURCE_DIR "/tests/support/tls_peer.py",
-                                         mode, port, pki(ca))),
-                 0, "%s", scene.child.text);
+    cr_assert_eq(
+        rig_run_words(&scene.child, RIG_WORDS("python3", CW_SOURCE_DIR "/tests/support/tls_peer.py",
+                                              mode, port, pki(ca))),
+        0, "%s", scene.child.text);
 }
 
 static void expect_line(const char *name, const char *value)
@@ -252,10 +251,10 @@ Test(tls_start, a_handshake_that_fails_ends_the_connection_with_its_reason)
     }
     char port[8];
     snprintf(port, sizeof port, "%u", scene.secure.port);
-    cr_expect_neq(rig_run_words(&scene.child,
-                                RIG_WORDS("python3", CW_SOURCE_DIR "/tests/support/tls_peer.py",
-                                          "starttls", port, pki("rogue_ca.pem"))),
-                  0);
+    cr_expect_neq(
+        rig_run_words(&scene.child, RIG_WORDS("python3", CW_SOURCE_DIR "/tests/support/tls_peer.py",
+                                              "starttls", port, pki("rogue_ca.pem"))),
+        0);
     cr_expect_eq(rig_secure_reason(&scene.secure, 0)->code, CW_ETLS, "%s",
                  scene.secure.reasons[0].text);
     cr_expect_eq(rig_secure_report(&scene.secure, 0)->code, CW_ETLS);

@@ -272,8 +272,8 @@ void rig_visit(struct rig_visit *visit, const char *address, const struct cw_tls
     visit->hears = visit->hears ? visit->hears : "olleh\n";
     visit->loop = cw_loop_new();
     rig_check(visit->loop);
-    visit->client = cw_connect(visit->loop, cw_service(&cw_tcp, &visit_hooks, visit), address,
-                               &options);
+    visit->client =
+        cw_connect(visit->loop, cw_service(&cw_tcp, &visit_hooks, visit), address, &options);
     if (visit->client < 0) {
         rig_fail(__FILE__, __LINE__, "connect %s: %s", address, cw_strerror((int)visit->client));
     }
@@ -346,11 +346,9 @@ static void join_words(const char **words, size_t count, const char *const *more
 
 void rig_s_client(struct rig_child *child, const struct rig_secure *secure, const char *const *more)
 {
-    const char *words[WORDS_MAX] = {"openssl",          "s_client",
-                                    "-connect",         secure->address,
-                                    "-CAfile",          pki("ca.pem"),
-                                    "-verify_hostname", "localhost",
-                                    "-verify_return_error"};
+    const char *words[WORDS_MAX] = {"openssl",          "s_client",  "-connect",
+                                    secure->address,    "-CAfile",   pki("ca.pem"),
+                                    "-verify_hostname", "localhost", "-verify_return_error"};
 
     join_words(words, 9, more);
     rig_start_words_fed(child, words);
@@ -385,9 +383,9 @@ uint16_t rig_s_server(struct rig_child *child, const char *name, const char *con
 
     snprintf(cert, sizeof cert, "%s.pem", name);
     snprintf(key, sizeof key, "%s.key", name);
-    const char *words[WORDS_MAX] = {"openssl",  "s_server",     "-accept", "127.0.0.1:0", "-rev",
-                                    "-cert",    pki(cert),      "-key",    pki(key),
-                                    "-cert_chain", pki(cert)};
+    const char *words[WORDS_MAX] = {"openssl", "s_server",    "-accept", "127.0.0.1:0",
+                                    "-rev",    "-cert",       pki(cert), "-key",
+                                    pki(key),  "-cert_chain", pki(cert)};
     join_words(words, 11, more);
     rig_start_words(child, words);
     rig_child_await_text(child, line);

@@ -119,8 +119,7 @@ void rig_start_words_fed(struct rig_child *child, const char *const *words);
 int rig_run_words(struct rig_child *child, const char *const *words);
 
 /* openssl s_client to this server, which it verifies as localhost; more: words behind those. */
-void rig_s_client(struct rig_child *child, const struct rig_secure *secure,
-                  const char *const *more);
+void rig_s_client(struct rig_child *child, const struct rig_secure *secure, const char *const *more);
 
 /* Types a line, waits for it to come back, and ends; expects the exit status 0. */
 void rig_s_client_talk(struct rig_child *child);
