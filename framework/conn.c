@@ -709,8 +709,13 @@ static void release(struct cw_conn *conn)
     free_conn(conn);
 }
 
+/* A write that failed just now has put it into the list of the next turn, which ends it then. */
 static void finish(struct cw_conn *conn)
 {
+    if (conn->turn & CW_TURN_QUEUED) {
+        conn->turn |= CW_TURN_END;
+        return;
+    }
     if (!(conn->flags & CW_TOLD)) {
         tell(conn);
     }

@@ -164,6 +164,12 @@ static bool wants_input(int error)
     return error == MBEDTLS_ERR_SSL_WANT_READ || error == MBEDTLS_ERR_SSL_WANT_WRITE;
 }
 
+/* That says more than an error of the socket, which has an alert about it to take. */
+static bool is_wrong(int error)
+{
+    return error < 0 && !wants_input(error);
+}
+
 /* Whether what comes next takes a helper. A server knows by the hello: what is resumed by TLS 1.2 takes next to
  * nothing. A client always has a chain to verify or a key to agree on. */
 static bool is_costly(const struct cw_tls_stream *stream)
@@ -452,10 +458,7 @@ static int go_on(struct cw_conn *conn)
     if (turn == NEXT) {
         cw_conn_at_turn_end(conn, CW_TURN_READY);
     }
-    if (sent < 0) {
-        return sent;
-    }
-    return error < 0 && !wants_input(error) ? cw_tls_fail(conn, error) : 0;
+    return is_wrong(error) ? cw_tls_fail(conn, error) : sent;
 }
 
 /* What the helper has made of it. 0, or an enum cw_error. */
@@ -468,16 +471,15 @@ static int collect(struct cw_conn *conn)
     take_in(stream);
     stream->stream.owes = stream->out.len > 0;
     flushed = stream->stream.owes ? cw_tls_flush(conn) : 0;
-    if (flushed < 0 && flushed != CW_STREAM_AGAIN) {
-        return flushed;
-    }
     if (stream->result == MBEDTLS_ERR_SSL_TIMEOUT) {
         stream->dead = true;
         conn->loop->os_errno = 0;
         return cw_conn_fail(conn, CW_EHANDSHAKETIME, "no handshake thread was free in time");
     }
-    return stream->result < 0 && !wants_input(stream->result) ? cw_tls_fail(conn, stream->result)
-                                                              : 0;
+    if (is_wrong(stream->result)) {
+        return cw_tls_fail(conn, stream->result);
+    }
+    return flushed == CW_STREAM_AGAIN ? 0 : flushed;
 }
 
 static int establish(struct cw_conn *conn)

@@ -308,7 +308,7 @@ static ptrdiff_t tls_read(struct cw_conn *conn, const struct iovec *iov, int cou
     }
     stream->feed_len = 0;
     stream->stream.more = stream->failed != 0 || stream->peer_notified || stream->in.len > 0;
-    if (error < 0) {
+    if (error < 0 && stream->failed == 0) {
         return error;
     }
     if (total > 0) {

@@ -153,12 +153,18 @@ void rig_secure_start_two(struct rig_secure *secure, const struct cw_protocol *p
 {
     struct cw_server *server = cw_create_server(protocol);
 
-    memset(secure, 0, sizeof *secure);
     rig_check(server);
     listen_at(server, tls);
     if (other) {
         listen_at(server, other);
     }
+    rig_secure_run(secure, server, hooks);
+}
+
+void rig_secure_run(struct rig_secure *secure, struct cw_server *server,
+                    const struct cw_hooks *hooks)
+{
+    memset(secure, 0, sizeof *secure);
     secure->host = rig_host_start(server, hooks ? hooks : &rig_secure_hooks, secure);
     if (rig_host_has_ended(secure->host)) {
         rig_fail(__FILE__, __LINE__, "start: %s", cw_server_error(server));

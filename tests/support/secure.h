@@ -55,7 +55,7 @@ struct rig_secure {
 
 extern const struct cw_hooks rig_secure_hooks; /* echo, and write down */
 
-/* Starts it on 127.0.0.1. A message `bye` is answered with a close. hooks: NULL: rig_secure_hooks. */
+/* Starts it on 127.0.0.1. tls: NULL: plain. A message `bye` is answered with a close. hooks: NULL: rig_secure_hooks. */
 void rig_secure_start(struct rig_secure *secure, const struct cw_protocol *protocol,
                       const struct cw_tls_options *tls, const struct cw_hooks *hooks);
 
@@ -64,6 +64,10 @@ void rig_secure_start_two(struct rig_secure *secure, const struct cw_protocol *p
                           const struct cw_tls_options *tls, const struct cw_tls_options *other,
                           const struct cw_hooks *hooks);
 void rig_secure_choose(struct rig_secure *secure, unsigned listener);
+
+/* The same for a server that the test has made. */
+void rig_secure_run(struct rig_secure *secure, struct cw_server *server,
+                    const struct cw_hooks *hooks);
 
 /* The n-th of its kind, counted from 0; waits for it. */
 const struct rig_said *rig_secure_said(struct rig_secure *secure, unsigned n);

@@ -1,6 +1,6 @@
 """A TLS client by Python's ssl, for tests. Prints NAME=VALUE lines, each as soon as it is known.
 
-tls_peer.py MODE PORT CA [CERT KEY]   MODE: echo, twice, bye, starttls, injected, refused
+tls_peer.py MODE PORT CA [CERT KEY]   MODE: echo, twice, bye, starttls, bulk, injected, refused
 """
 import hashlib
 import os
@@ -98,9 +98,30 @@ def run_starttls(context, port):
     say("answer", receive(plain, 6).decode().strip())
     conn = secure(context, plain)
     tell(conn)
+    echo_line(conn)
+    finish(conn)
+
+
+def run_bulk(context, port):
+    """Much comes in the clear before the answer, and something encrypted at once behind the handshake."""
+    plain = dial(port)
+    plain.sendall(b"STARTTLS\n")
+    data = b""
+    while not data.endswith(b"ready\n"):
+        piece = plain.recv(4096)
+        if not piece:
+            raise EOFError(f"the end after {len(data)} bytes")
+        data += piece
+    say("lines", data.count(b"\n"))
+    conn = secure(context, plain)
+    say("behind", receive(conn, 7).decode().strip())
+    echo_line(conn)
+    finish(conn)
+
+
+def echo_line(conn):
     conn.sendall(b"encrypted\n")
     say("echo", receive(conn, 10).decode().strip())
-    finish(conn)
 
 
 def run_injected(context, port):
