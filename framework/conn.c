@@ -352,11 +352,6 @@ void cw_conn_open(struct cw_conn *conn)
     cw_conn_schedule(conn);
 }
 
-void cw_conn_start(struct cw_conn *conn)
-{
-    cw_conn_handshake(conn);
-}
-
 int cw_conn_ready(struct cw_conn *conn)
 {
     const struct cw_hooks *hooks = &conn->service->hooks;

@@ -79,6 +79,16 @@ void cw_conn_handshake(struct cw_conn *conn)
     cw_conn_update_events(conn);
 }
 
+void cw_conn_start(struct cw_conn *conn)
+{
+    if (conn->stream->ops->handshake && conn->origin->role == CW_SERVER) {
+        cw_conn_schedule(conn); /* the first word is the peer's */
+        cw_conn_update_events(conn);
+        return;
+    }
+    cw_conn_handshake(conn);
+}
+
 int cw_conn_start_tls(struct cw_conn *conn)
 {
     struct cw_stream *stream;

@@ -539,6 +539,16 @@ static void dismiss(struct cw_loop *loop, const struct cw_address *peer, bool ex
     atomic_fetch_sub(&loop->server->conns_open, 1);
 }
 
+static void trace(const struct cw_listener *listener, const struct cw_conn *conn)
+{
+    char text[sizeof(struct sockaddr_un) + 32];
+
+    if (cw_log_takes(CW_LOG_DEBUG)) {
+        print_listener(listener, text, sizeof text);
+        cw_trace_accepted(conn, text);
+    }
+}
+
 static void take(struct cw_listener *listener, int fd, const struct cw_address *peer)
 {
     struct cw_loop *loop = listener->loop;
@@ -559,6 +569,7 @@ static void take(struct cw_listener *listener, int fd, const struct cw_address *
     }
     conn->flags |= exempt ? CW_COUNTED | CW_EXEMPT : CW_COUNTED;
     cw_count(&loop->counters.conns_total, 1);
+    trace(listener, conn);
     cw_conn_start(conn);
 }
 

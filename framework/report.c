@@ -190,6 +190,9 @@ void cw_report_end(struct cw_conn *conn)
         cw_count(&conn->loop->counters.closed_by_error, 1);
         report_conn(conn);
     }
+    if (!cw_log_takes(CW_LOG_DEBUG)) {
+        return;
+    }
     cw_log(CW_LOG_DEBUG, cw_conn_id(conn),
            "ended: %s (%s); %" PRIu64 " bytes in, %" PRIu64 " bytes out", reason_of(conn),
            cw_error_name(conn->code), conn->bytes_in, conn->bytes_out);

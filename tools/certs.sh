@@ -169,8 +169,11 @@ test_set() {
     certificate client ca client
     certificate client_revoked ca client
     certificate client_rogue rogue_ca client
+    certificate client_self_signed client_self_signed client
+    algorithm=rsa:1024 certificate client_weak ca client
     certificate client_wrong_purpose ca server
     from=20200101000000Z until=20210101000000Z certificate client_expired ca client
+    from=20480101000000Z certificate client_not_yet ca client
 
     revocations crl_empty.pem ca
     revoke ca revoked

@@ -535,7 +535,7 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
 
 void command_line_set_memory(const struct command_line *line)
 {
-    if (line->listen.tls != NULL) {
+    if (line->listen.tls != NULL || line->config != NULL) {
         tls_spare_memory();
     }
 }

@@ -73,7 +73,7 @@ void command_line_override(struct cw_config *config, void *user);
 /* Sets the log as the command line says; what it does not say stays as it is. */
 void command_line_set_log(const struct command_line *line);
 
-/* Sets malloc for many TLS connections when the command line asks for TLS. */
+/* Sets malloc for many TLS connections when the command line asks for TLS, or names a file, which may. */
 void command_line_set_memory(const struct command_line *line);
 
 #endif

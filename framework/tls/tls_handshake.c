@@ -173,11 +173,9 @@ static int call_helper(struct cw_tls_stream *stream)
 
     stream->late_ms = limit > 0 ? now_ms() + (uint64_t)limit * CW_TICK_MS / 2 : 0;
     stream->at_work = true;
-    stream->stream.resting = true;
     error = cw_work_on(loop->handshakes, loop, &call);
     if (error < 0) {
         stream->at_work = false;
-        stream->stream.resting = false;
         loop->os_errno = 0;
         cw_conn_fail(stream->conn, error, "too many handshakes wait (handshakes_max)");
     }
@@ -448,7 +446,12 @@ int cw_tls_handshake(struct cw_conn *conn)
     int error = 0;
 
     stream->conn = conn;
-    if (stream->at_work || !may_begin(stream)) {
+    if (stream->at_work) {
+        stream->stream.resting =
+            true; /* the peer goes on talking: not to be told again and again */
+        return CW_STREAM_AGAIN;
+    }
+    if (!may_begin(stream)) {
         return CW_STREAM_AGAIN;
     }
     if (stream->stream.owes && !stream->helped) {

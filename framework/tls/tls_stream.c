@@ -194,6 +194,7 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
 {
     mbedtls_ssl_context *ssl = &stream->session.ssl;
     size_t total = 0;
+    bool waited = false;
 
     for (int i = 0; i < count; i++) {
         uint8_t *to = iov[i].iov_base;
@@ -213,7 +214,12 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
             } else if (n == 0) {
                 continue; /* a record of nothing, which is allowed; the library counts them */
             } else if (n == MBEDTLS_ERR_SSL_WANT_READ || n == MBEDTLS_ERR_SSL_WANT_WRITE) {
-                return total;
+                /* mbedTLS 3.6 says so of a ticket, too, that it has and will look at when it is asked again. */
+                if (waited || !mbedtls_ssl_check_pending(ssl)) {
+                    return total;
+                }
+                waited = true;
+                continue;
 #ifdef MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
             } else if (n == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
                 cw_tls_session_keep(&stream->session);
@@ -227,6 +233,7 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
                 stream->feed_len = 0;
                 return total;
             }
+            waited = false;
         }
     }
     return total;

@@ -6,10 +6,9 @@
 
 #include "../conn_impl.h"
 
-/* The loop's, shared by all its connections. With what the library may hold of a record that began before, all that one
- * read brings fits into the connection's own scratch buffer. */
+/* The loop's, shared by all its connections. One read takes a 64 KiB frame in its records whole. */
 enum {
-    CW_TLS_IN_BYTES = 48 << 10,
+    CW_TLS_IN_BYTES = CW_SCRATCH_BYTES,
     CW_TLS_OUT_BYTES = 96 << 10,
     CW_TLS_RECORD_MAX = 16384 + 2048 + 5, /* RFC 5246 §6.2.3 */
     CW_TLS_OWED_MAX =

@@ -175,6 +175,21 @@ Test(echo_tls_program, the_passphrase_of_a_key_comes_from_the_environment)
     rig_program_end(&server);
 }
 
+Test(echo_tls_program, the_certificate_of_the_command_line_goes_with_the_rest_of_a_file)
+{
+    struct rig_child server;
+    char path[] = "/tmp/causeway-tls-XXXXXX";
+    static const char text[] = "server:\n  max_connections: 7\n";
+    int fd = mkstemp(path);
+
+    rig_check(fd >= 0 && write(fd, text, sizeof text - 1) == (ssize_t)(sizeof text - 1));
+    close(fd);
+    uint16_t port = serve(&server, "echo", WORDS("--protocol", "line", "--config", path));
+    expect_echo(port, WORDS(NULL));
+    rig_program_end(&server);
+    rig_check(unlink(path) == 0);
+}
+
 static bool is_one_line(const char *text)
 {
     const char *end = strchr(text, '\n');

@@ -472,7 +472,7 @@ Test(command_line, help_says_that_switching_verification_off_is_no_protection)
 
 Test(command_line, options_of_parts_that_do_not_exist_are_unknown)
 {
-    static const char *const later[] = {"--config", "--max-body", "--static"};
+    static const char *const later[] = {"--max-body", "--static"};
 
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
         cr_expect_eq(outcome_of(later[i]), COMMAND_LINE_WRONG);
