@@ -212,7 +212,7 @@ static int read_all(struct cw_config_reader *reader)
     if (!reader->directory) {
         return cw_config_fail(reader, CW_ENOMEM, 0, "%s", cw_strerror(CW_ENOMEM));
     }
-    if (cw_yaml_read(arena, text, len, source->options.depth_max, &root, &fault) < 0) {
+    if (cw_yaml_read(arena, cw_span_of(text, len), source->options.depth_max, &root, &fault) < 0) {
         reader->column = fault.column;
         return cw_config_fail(reader, fault.code, fault.line, "%s", fault.text);
     }
@@ -333,7 +333,22 @@ static int apply(struct cw_server *server, const struct cw_config_file *file)
     return error;
 }
 
-static int check_call(struct cw_server *server, const struct cw_config_options *options)
+static int check_services(struct cw_server *server, const struct cw_config_options *options)
+{
+    if (options->service_count > CW_CONFIG_SERVICES_MAX) {
+        return cw_server_fail(server, CW_EINVAL, "config: at most %d services are allowed",
+                              CW_CONFIG_SERVICES_MAX);
+    }
+    for (size_t i = 0; i < options->service_count; i++) {
+        if (!options->services[i].protocol) {
+            return cw_server_fail(server, CW_EINVAL, "config: service %zu has no protocol", i);
+        }
+    }
+    return CW_OK;
+}
+
+static int check_call(struct cw_server *server, const char *path,
+                      const struct cw_config_options *options)
 {
     if (!server) {
         return CW_ENOMEM;
@@ -345,11 +360,10 @@ static int check_call(struct cw_server *server, const struct cw_config_options *
         return cw_server_fail(server, CW_ESTATE,
                               "config: a server has one file, this is the second");
     }
-    if (options && options->service_count > CW_CONFIG_SERVICES_MAX) {
-        return cw_server_fail(server, CW_EINVAL, "config: at most %d services are allowed",
-                              CW_CONFIG_SERVICES_MAX);
+    if (!path || !path[0]) {
+        return cw_server_fail(server, CW_EINVAL, "config: there is no path");
     }
-    return CW_OK;
+    return options ? check_services(server, options) : CW_OK;
 }
 
 int cw_config_load(struct cw_server *server, const char *path,
@@ -358,7 +372,7 @@ int cw_config_load(struct cw_server *server, const char *path,
     struct cw_config_source *source;
     struct cw_config_file *file;
     struct cw_config_reader reader;
-    int error = check_call(server, options);
+    int error = check_call(server, path, options);
 
     if (error < 0) {
         return error;

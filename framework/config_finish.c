@@ -2,6 +2,7 @@
 #include "config_impl.h"
 #include "options.h"
 #include "server_impl.h"
+#include "tls/tls.h"
 
 #include <causeway/error.h>
 #include <causeway/log.h>
@@ -213,15 +214,36 @@ static void match_member(const char *path, const struct cw_config_key *key, void
     }
 }
 
-/* A complaint names members of structs; the reader of a file knows keys. */
-static int complain(struct cw_config_reader *reader, const char *complaint)
+/* Writes a key's name; that of a listener with keys of its own is its own.
+ *
+ * own  NULL: the server's */
+static void put_path(char *text, size_t cap, const struct translation *t, const char *own)
 {
-    char text[CW_CONFIG_TEXT_MAX] = "";
-    size_t len = 0;
-    unsigned line = 0;
+    if (own && t->path[0] != '\0') {
+        snprintf(text, cap, "%s%s", own, t->path + strlen("server"));
+    } else {
+        snprintf(text, cap, "%.*s", t->path[0] ? CW_CONFIG_PATH_MAX : (int)t->len,
+                 t->path[0] ? t->path : t->word);
+    }
+}
 
-    while (*complaint && len + CW_CONFIG_PATH_MAX < sizeof text) {
-        struct translation t = {.file = reader->file, .word = complaint};
+/* A complaint names members of structs; the reader of a file knows keys.
+ *
+ * draft  whose keys they are; NULL: the server's */
+static int complain(struct cw_config_reader *reader, const char *complaint,
+                    const struct cw_config_draft *draft)
+{
+    const struct cw_config_file *file = reader->file;
+    char text[CW_CONFIG_TEXT_MAX] = "";
+    char own[40] = "";
+    size_t len = 0;
+    unsigned line = draft ? draft->line : 0;
+
+    if (draft) {
+        snprintf(own, sizeof own, "server.listeners[%zu]", (size_t)(draft - file->drafts));
+    }
+    while (*complaint && len + CW_CONFIG_PATH_MAX + sizeof own < sizeof text) {
+        struct translation t = {.file = file, .word = complaint};
 
         t.len = strspn(complaint, "abcdefghijklmnopqrstuvwxyz_.");
         if (t.len == 0) {
@@ -230,14 +252,12 @@ static int complain(struct cw_config_reader *reader, const char *complaint)
         }
         cw_config_each_key(match_member, &t);
         line = line == 0 ? t.line : line;
-        snprintf(text + len, sizeof text - len, "%.*s", t.path[0] ? CW_CONFIG_PATH_MAX : (int)t.len,
-                 t.path[0] ? t.path : complaint);
+        put_path(text + len, sizeof text - len, &t, draft ? own : NULL);
         len = strlen(text);
         complaint += t.len;
     }
     text[len] = '\0';
-    return cw_config_fail(reader, CW_ECONFIG, line > 0 ? line : reader->file->server_line, "%s",
-                          text);
+    return cw_config_fail(reader, CW_ECONFIG, line > 0 ? line : file->server_line, "%s", text);
 }
 
 static int check_server(struct cw_config_reader *reader)
@@ -247,28 +267,47 @@ static int check_server(struct cw_config_reader *reader)
 
     if (cw_options_fill(&filled, &complaint) < 0 ||
         cw_networks_set(NULL, filled.trusted_proxies, &complaint) < 0) {
-        return complain(reader, complaint.text);
+        return complain(reader, complaint.text, NULL);
     }
     return CW_OK;
+}
+
+/* The draft of a listener that says these options itself; NULL: they are the server's, or the program's. */
+static const struct cw_config_draft *owner_of(const struct cw_config_file *file,
+                                              const struct cw_tls_options *tls)
+{
+    for (size_t i = 0; i < file->draft_count; i++) {
+        if (tls == &file->drafts[i].tls.options) {
+            return &file->drafts[i];
+        }
+    }
+    return NULL;
 }
 
 static int check_tls(struct cw_config_reader *reader, size_t index)
 {
     const struct cw_config_file *file = reader->file;
     const struct cw_tls_options *tls = cw_config_listener_tls(&file->config, index);
-    bool own = tls && tls != &file->config.tls;
-    unsigned line = own ? file->drafts[index].line : cw_config_line(file, &file->tls.enabled);
+    const struct cw_config_draft *own = owner_of(file, tls);
+    unsigned line = own ? own->line : cw_config_line(file, &file->tls.enabled);
+    struct cw_complaint complaint;
 
-    if (!tls || tls->cert) {
+    if (!tls) {
         return CW_OK;
     }
-    if (own && file->said_listeners) {
+    if (!tls->cert && own) {
         return cw_config_fail(reader, CW_ECONFIG, line,
                               "server.listeners[%zu].tls.cert: missing; a server's certificate",
-                              index);
+                              (size_t)(own - file->drafts));
     }
-    return cw_config_fail(reader, CW_ECONFIG, line > 0 ? line : file->server_line,
-                          "server.tls.cert: missing; a server's certificate");
+    if (!tls->cert) {
+        return cw_config_fail(reader, CW_ECONFIG, line > 0 ? line : file->server_line,
+                              "server.tls.cert: missing; a server's certificate");
+    }
+    if (cw_tls_options_check(tls, CW_SERVER, &complaint) < 0) {
+        return complain(reader, complaint.text, own);
+    }
+    return CW_OK;
 }
 
 static int check_listeners(struct cw_config_reader *reader)
@@ -279,7 +318,7 @@ static int check_listeners(struct cw_config_reader *reader)
 
     for (size_t i = 0; i < config->listener_count; i++) {
         if (cw_tcp_options_check(&config->listeners[i].options.tcp, &complaint) < 0) {
-            return complain(reader, complaint.text);
+            return complain(reader, complaint.text, NULL);
         }
         if (check_tls(reader, i) < 0) {
             return reader->code;
@@ -320,10 +359,33 @@ static int check_protocols(struct cw_config_reader *reader)
     return CW_OK;
 }
 
+/* Who may sign is of no use where nobody is asked. To leave it out is what a switch for it means; but a file that names a
+ * CA may have meant to ask. */
+static void drop_unasked(struct cw_config_reader *reader, struct cw_tls_options *tls)
+{
+    if (tls->client_cert != CW_CLIENT_CERT_OFF) {
+        return;
+    }
+    if ((tls->ca || tls->crl) && !reader->file->again) {
+        cw_log(CW_LOG_WARNING, 0,
+               "%s: tls.%s is not used: clients are not asked for a certificate; "
+               "request_cert: true asks",
+               reader->name, tls->ca ? "ca" : "crl");
+    }
+    tls->ca = NULL;
+    tls->crl = NULL;
+    tls->accept_unauthorized = false;
+}
+
 int cw_config_check(struct cw_config_reader *reader)
 {
-    int error = set_frame_sizes(reader, reader->file->config.max_frame_size, true);
+    struct cw_config_file *file = reader->file;
+    int error = set_frame_sizes(reader, file->config.max_frame_size, true);
 
+    drop_unasked(reader, &file->config.tls);
+    for (size_t i = 0; i < file->draft_count; i++) {
+        drop_unasked(reader, &file->drafts[i].tls.options);
+    }
     error = error < 0 ? error : check_server(reader);
     error = error < 0 ? error : check_listeners(reader);
     return error < 0 ? error : check_protocols(reader);

@@ -66,10 +66,10 @@
         .name = key, .member = "tls." #field, .kind = what,                                        \
         .offset = (at) + offsetof(struct cw_config_tls, options.field)                             \
     }
-#define TLS_NUMBER(key, at, field, what, top)                                                      \
+#define TLS_NUMBER(key, at, field, what, low, top)                                                 \
     {                                                                                              \
         .name = key, .member = "tls." #field, .kind = what,                                        \
-        .offset = (at) + offsetof(struct cw_config_tls, options.field), .least = 1, .most = top    \
+        .offset = (at) + offsetof(struct cw_config_tls, options.field), .least = low, .most = top  \
     }
 
 #define TLS_KEYS(at)                                                                               \
@@ -81,10 +81,12 @@
         TLS_KEY("passphrase", at, passphrase, CW_KEY_SECRET), TLS_KEY("ca", at, ca, CW_KEY_PATH),  \
         TLS_KEY("crl", at, crl, CW_KEY_PATH),                                                      \
         {.name = "request_cert",                                                                   \
+         .member = "tls.client_cert",                                                              \
          .kind = CW_SETTING_CHOICE,                                                                \
          .offset = (at) + offsetof(struct cw_config_tls, request_cert),                            \
          .choices = requests},                                                                     \
         {.name = "reject_unauthorized",                                                            \
+         .member = "tls.accept_unauthorized",                                                      \
          .kind = CW_SETTING_SWITCH_OFF,                                                            \
          .offset = (at) + offsetof(struct cw_config_tls, options.accept_unauthorized)},            \
         TLS_KEY("min_version", at, min_version, CW_KEY_VERSION),                                   \
@@ -96,14 +98,14 @@
          .kind = CW_SETTING_CHOICE,                                                                \
          .offset = (at) + offsetof(struct cw_config_tls, options.resumption),                      \
          .choices = resumptions},                                                                  \
-        TLS_NUMBER("ticket_lifetime", at, ticket_key_ms, CW_SETTING_DURATION, 604800000),          \
-        TLS_NUMBER("session_lifetime", at, session_ms, CW_SETTING_DURATION, 604800000),            \
-        TLS_NUMBER("max_sessions", at, sessions_max, CW_SETTING_COUNT, 1ull << 24),                \
-        TLS_NUMBER("record_start", at, record_start_bytes, CW_SETTING_BYTES, 16384),               \
-        TLS_NUMBER("record_grow", at, record_grow_bytes, CW_SETTING_BYTES, TERABYTE),              \
-        TLS_NUMBER("record_rest", at, record_rest_ms, CW_SETTING_DURATION, YEAR_MS),               \
+        TLS_NUMBER("ticket_lifetime", at, ticket_key_ms, CW_SETTING_DURATION, 1000, 604800000),    \
+        TLS_NUMBER("session_lifetime", at, session_ms, CW_SETTING_DURATION, 1000, 604800000),      \
+        TLS_NUMBER("max_sessions", at, sessions_max, CW_SETTING_COUNT, 1, 65536),                  \
+        TLS_NUMBER("record_start", at, record_start_bytes, CW_SETTING_BYTES, 1, 16384),            \
+        TLS_NUMBER("record_grow", at, record_grow_bytes, CW_SETTING_BYTES, 1, TERABYTE),           \
+        TLS_NUMBER("record_rest", at, record_rest_ms, CW_SETTING_DURATION, 1, YEAR_MS),            \
     {                                                                                              \
-        .name = "certificates", .kind = CW_KEY_CERTIFICATES,                                       \
+        .name = "certificates", .member = "tls.certificates", .kind = CW_KEY_CERTIFICATES,         \
         .offset = (at) + offsetof(struct cw_config_tls, options), .section = &certificate          \
     }
 
@@ -351,12 +353,14 @@ static const char *duration(uint64_t ms, char *text, size_t cap)
 
 static void word_number(const struct cw_config_key *key, char *text)
 {
+    char least[32];
     char most[32];
 
     if (key->most == 0) {
         snprintf(text, CW_ALLOWED_MAX, "a number");
     } else if (key->kind == CW_SETTING_DURATION) {
-        snprintf(text, CW_ALLOWED_MAX, "1ms to %s, seconds where there is no unit (ms, s, m, h)",
+        snprintf(text, CW_ALLOWED_MAX, "%s to %s, seconds where there is no unit (ms, s, m, h)",
+                 duration(key->least == 0 ? 1 : key->least, least, sizeof least),
                  duration(key->most, most, sizeof most));
     } else {
         snprintf(text, CW_ALLOWED_MAX, "%llu to %llu%s", (unsigned long long)key->least,

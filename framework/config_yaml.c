@@ -1,6 +1,7 @@
 /* Events of libyaml, put together into a tree. The tree is built without recursion: how deep it gets is the file's wish. */
 #include "config_yaml.h"
 
+#include <assert.h>
 #include <causeway/error.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -190,6 +191,7 @@ static int take(struct builder *builder, const yaml_event_t *event)
         return take_start(builder, event, CW_YAML_MAPPING);
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
+        assert(builder->open);
         builder->open = builder->open->parent;
         builder->depth--;
         return CW_OK;
@@ -202,8 +204,7 @@ static int take(struct builder *builder, const yaml_event_t *event)
 }
 
 /* What libyaml says of the place; of bytes that are no text it knows only how far they are from the start. */
-static int explain(struct builder *builder, const yaml_parser_t *parser, const char *text,
-                   size_t len)
+static int explain(struct builder *builder, const yaml_parser_t *parser, struct cw_span text)
 {
     struct cw_yaml_fault *fault = builder->fault;
 
@@ -217,8 +218,8 @@ static int explain(struct builder *builder, const yaml_parser_t *parser, const c
         size_t line_start = 0;
 
         fault->line = 1;
-        for (size_t i = 0; i < len && i < parser->problem_offset; i++) {
-            if (text[i] == '\n') {
+        for (size_t i = 0; i < text.len && i < parser->problem_offset; i++) {
+            if (text.data[i] == '\n') {
                 fault->line++;
                 line_start = i + 1;
             }
@@ -230,7 +231,7 @@ static int explain(struct builder *builder, const yaml_parser_t *parser, const c
     return CW_ECONFIG;
 }
 
-static int build(struct builder *builder, yaml_parser_t *parser, const char *text, size_t len)
+static int build(struct builder *builder, yaml_parser_t *parser, struct cw_span text)
 {
     int error = CW_OK;
 
@@ -238,7 +239,7 @@ static int build(struct builder *builder, yaml_parser_t *parser, const char *tex
         yaml_event_t event;
 
         if (!yaml_parser_parse(parser, &event)) {
-            return explain(builder, parser, text, len);
+            return explain(builder, parser, text);
         }
         error = take(builder, &event);
         yaml_event_delete(&event);
@@ -246,7 +247,7 @@ static int build(struct builder *builder, yaml_parser_t *parser, const char *tex
     return error;
 }
 
-int cw_yaml_read(struct cw_arena *arena, const char *text, size_t len, uint64_t depth_max,
+int cw_yaml_read(struct cw_arena *arena, struct cw_span text, uint64_t depth_max,
                  struct cw_yaml_node **root, struct cw_yaml_fault *fault)
 {
     struct builder builder = {.arena = arena, .fault = fault, .depth_max = depth_max};
@@ -258,8 +259,8 @@ int cw_yaml_read(struct cw_arena *arena, const char *text, size_t len, uint64_t 
     if (!yaml_parser_initialize(&parser)) {
         return out_of_memory(&builder);
     }
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
-    error = build(&builder, &parser, text, len);
+    yaml_parser_set_input_string(&parser, text.data, text.len);
+    error = build(&builder, &parser, text);
     yaml_parser_delete(&parser);
     if (error == CW_OK) {
         *root = builder.root;

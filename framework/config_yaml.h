@@ -5,8 +5,7 @@
 
 #include "arena.h"
 
-#include <stdbool.h>
-#include <stdint.h>
+#include <causeway/types.h>
 
 enum cw_yaml_kind { CW_YAML_SCALAR, CW_YAML_LIST, CW_YAML_MAPPING };
 
@@ -35,7 +34,7 @@ struct cw_yaml_fault {
  *
  * depth_max  collections in collections
  * returns    0, or fault->code */
-int cw_yaml_read(struct cw_arena *arena, const char *text, size_t len, uint64_t depth_max,
+int cw_yaml_read(struct cw_arena *arena, struct cw_span text, uint64_t depth_max,
                  struct cw_yaml_node **root, struct cw_yaml_fault *fault);
 
 #endif

@@ -94,13 +94,13 @@ Test(config_file, the_command_line_goes_over_the_file)
 {
     struct rig_child echo;
 
-    /* Nobody may listen on port 1 of that address: the file's would fail. */
     set_text("server:\n  bind: 127.0.0.1\n  port: 1\n  max_frame_size: 5\n"
              "  framed: { max_frame_size: 6 }\n  log: { level: debug }\n");
     start(&echo, "echo",
           (const char *const[]){"--config", path, "--port", "0", "--protocol", "framed",
                                 "--max-frame-size", "7", "--quiet", NULL});
     uint16_t port = rig_program_port(&echo);
+    cr_expect_neq(port, 1);
     expect_echo(rig_peer_tcp(port), "\0\0\0\7hello!!", 11);
     struct rig_peer peer = rig_peer_tcp(port);
     rig_peer_send(&peer, "\0\0\0\10", 4);

@@ -197,6 +197,61 @@ Test(command_line, an_equals_sign_joins_a_value_too)
     cr_expect_eq(protocol, 2);
 }
 
+Test(command_line, a_file_is_named_and_what_was_said_of_the_place_is_known)
+{
+    read_line("--config a.yaml");
+    cr_expect_str_eq(line.config, "a.yaml");
+    cr_expect_not(line.host_given);
+    cr_expect_not(line.port_given);
+    read_line("--port 7000");
+    cr_expect_null(line.config);
+    cr_expect_not(line.host_given);
+    cr_expect(line.port_given);
+    read_line("--host ::1");
+    cr_expect(line.host_given);
+    cr_expect_not(line.port_given);
+}
+
+Test(command_line, what_is_given_goes_over_a_file)
+{
+    struct cw_config config = {
+        .server = {.workers = 2, .conns_max = 7}, .listener_count = 1, .log_level = CW_LOG_DEBUG};
+
+    config.listeners[0].options.host = "::1";
+    config.listeners[0].options.port = 5;
+    config.listeners[0].plain = true;
+    read_line("--workers 3 --keepalive 4 --nagle --half-open --port 6 --quiet --max-frame-size 8");
+    command_line_override(&config, &line);
+    cr_expect_eq(config.server.workers, 3);
+    cr_expect_eq(config.server.conns_max, 7);
+    cr_expect(config.server.half_open);
+    cr_expect_str_eq(config.listeners[0].options.host, "::1");
+    cr_expect_eq(config.listeners[0].options.port, 6);
+    cr_expect(config.listeners[0].plain);
+    cr_expect_eq(config.listeners[0].options.tcp.keepalive_ms, 4000);
+    cr_expect(config.listeners[0].options.tcp.delay);
+    cr_expect_eq(config.max_frame_size, 8);
+    cr_expect_eq(config.log_level, CW_LOG_ERROR);
+    read_line("--unix /run/a");
+    command_line_override(&config, &line);
+    cr_expect_null(config.listeners[0].options.host);
+    cr_expect_eq(config.listeners[0].options.port, 0);
+    cr_expect_str_eq(config.listeners[0].options.unix_path, "/run/a");
+}
+
+Test(command_line, without_a_place_in_the_file_the_program_listens_as_without_a_file)
+{
+    struct cw_config config = {.tcp = {.keepalive_ms = 9}, .backlog = 5};
+
+    read_line("");
+    command_line_override(&config, &line);
+    cr_assert_eq(config.listener_count, 1);
+    cr_expect_str_eq(config.listeners[0].options.host, "127.0.0.1");
+    cr_expect_eq(config.listeners[0].options.port, 7000);
+    cr_expect_eq(config.listeners[0].options.tcp.keepalive_ms, 9);
+    cr_expect_eq(config.listeners[0].options.backlog, 5);
+}
+
 Test(command_line, the_last_of_two_counts)
 {
     read_line("--port 1 --port 2");

@@ -82,7 +82,8 @@ struct cw_config_options {
  * folder.
  *
  * options  copied, with the services, their options and hooks. NULL: the defaults
- * returns  0; CW_ECONFIG; CW_ENOPATH, CW_EACCESS, CW_ETOOBIG; CW_ENOMEM; CW_ESTATE: the server runs, or has one
+ * returns  0; CW_ECONFIG; CW_ENOPATH, CW_EACCESS, CW_ETOOBIG; CW_ENOMEM; CW_ESTATE: the server runs, or has one;
+ *          CW_EINVAL: no path, or a service without a protocol
  * thread   before it runs */
 int cw_config_load(struct cw_server *server, const char *path,
                    const struct cw_config_options *options);
