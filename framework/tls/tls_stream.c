@@ -304,6 +304,7 @@ static ptrdiff_t tls_read(struct cw_conn *conn, const struct iovec *iov, int cou
     if (n <= 0) {
         return n;
     }
+    conn->last_in = conn->loop->now; /* a part of a record is life too */
     cw_tls_sink_open(stream);
     total = decrypt(stream, iov, count);
     error = cw_tls_sink_close(conn);
