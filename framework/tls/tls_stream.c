@@ -218,6 +218,7 @@ static bool goes_on(struct cw_tls_stream *stream, int answer)
 static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int count)
 {
     mbedtls_ssl_context *ssl = &stream->session.ssl;
+    bool waited = false;
     size_t total = 0;
 
     for (int i = 0; i < count; i++) {
@@ -235,6 +236,10 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
                 to += n;
                 room -= (size_t)n;
                 total += (size_t)n;
+                waited = false;
+            } else if (n == MBEDTLS_ERR_SSL_WANT_READ && !waited && mbedtls_ssl_check_pending(ssl)) {
+                waited =
+                    true; /* mbedTLS 3.6 says so of a ticket that it looks at when it is asked again */
             } else if (!goes_on(stream, n)) {
                 return total;
             }
@@ -243,26 +248,41 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
     return total;
 }
 
-/* What has waited since the handshake, then what the socket has. n > 0: there is something to decrypt. */
+/* What the library or the connection has kept back, then what the socket has. n > 0: there is something to decrypt. */
 static ptrdiff_t fetch(struct cw_conn *conn)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
     struct cw_tls_loop *shared = conn->loop->tls;
-    size_t len = stream->in.len < CW_TLS_IN_BYTES ? stream->in.len : CW_TLS_IN_BYTES;
     ssize_t n;
 
-    if (len > 0) {
-        memcpy(shared->in, stream->in.data + stream->in.start, len);
-        cw_tls_bytes_use(&stream->in, len);
-        n = (ssize_t)len;
-    } else {
-        n = recv(cw_conn_fd_of(conn), shared->in, sizeof shared->in, 0);
+    if (mbedtls_ssl_check_pending(&stream->session.ssl)) {
+        return 1;
     }
+    if (stream->in.len > 0) {
+        stream->feed = stream->in.data + stream->in.start;
+        stream->feed_len = stream->laid_out = stream->in.len;
+        return 1;
+    }
+    n = recv(cw_conn_fd_of(conn), shared->in, sizeof shared->in, 0);
     if (n > 0) {
         stream->feed = shared->in;
         stream->feed_len = (size_t)n;
     }
     return n >= 0 ? n : failure(conn->loop);
+}
+
+/* What the library has not taken of that, as there was no room for more, stays with the connection. False: no memory. */
+static bool keep_back(struct cw_tls_stream *stream)
+{
+    size_t left = stream->feed_len;
+
+    stream->feed_len = 0;
+    if (stream->laid_out > 0) {
+        cw_tls_bytes_use(&stream->in, stream->laid_out - left);
+        stream->laid_out = 0;
+        return true;
+    }
+    return left == 0 || cw_tls_bytes_add(&stream->in, stream->feed, left);
 }
 
 /* Input that means nothing any more. */
@@ -308,11 +328,11 @@ static ptrdiff_t tls_read(struct cw_conn *conn, const struct iovec *iov, int cou
     cw_tls_sink_open(stream);
     total = decrypt(stream, iov, count);
     error = cw_tls_sink_close(conn);
-    if (stream->feed_len > 0 && !cw_tls_bytes_add(&stream->in, stream->feed, stream->feed_len)) {
+    if (!keep_back(stream)) {
         error = CW_ENOMEM;
     }
-    stream->feed_len = 0;
-    stream->stream.more = stream->failed != 0 || stream->peer_notified || stream->in.len > 0;
+    stream->stream.more = stream->failed != 0 || stream->peer_notified || stream->in.len > 0 ||
+                          mbedtls_ssl_check_pending(&stream->session.ssl);
     if (error < 0 && stream->failed == 0) {
         return error;
     }
