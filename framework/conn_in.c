@@ -431,6 +431,7 @@ static void take(struct cw_conn *conn, size_t n, size_t fresh)
                  conn->origin->role == CW_SERVER &&
                  cw_tls_is_hello(cw_span_of(loop->scratch, fresh));
 
+    loop->reads++;
     conn->last_in = loop->now;
     conn->bytes_in += n;
     cw_count(&loop->counters.bytes_in, n);

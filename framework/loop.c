@@ -6,6 +6,7 @@
 #include "server_impl.h"
 #include "signals.h"
 #include "timer_impl.h"
+#include "tls/tls.h"
 #include "work.h"
 
 #include <causeway/log.h>
@@ -201,6 +202,7 @@ int cw_loop_turn(struct cw_loop *loop, bool wait)
 
     loop->stale = true;
     loop->handshakes_begun = 0;
+    loop->handshake_done = false;
     answer = event_base_loop(loop->base, flags);
     cw_loop_wake(loop);
     if (gather_more(loop) < 0) {
@@ -311,6 +313,7 @@ struct cw_loop *cw_loop_create(const struct cw_loop_setup *setup)
     loop->buffered_max = setup->buffered_max;
     loop->drain_ms = setup->drain_ms;
     loop->handshakes_per_turn = setup->handshakes_per_turn;
+    loop->alone = setup->alone;
     loop->turn_tail = &loop->turn_head;
     loop->thread = pthread_self();
     loop->clock = monotonic_ms;
@@ -412,7 +415,7 @@ void cw_loop_free(struct cw_loop *loop)
         cw_work_pool_free(loop->work);
         cw_work_pool_free(loop->handshakes);
     }
-    cw_release(loop->tls);
+    cw_tls_loop_free(loop);
     free_event(loop->sweep);
     free_event(loop->mail_event);
     free_event(loop->drain_timer);

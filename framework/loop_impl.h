@@ -134,7 +134,13 @@ struct cw_loop {
     bool owns_work;                  /* both */
     uint64_t handshakes_per_turn;
     uint64_t handshakes_begun; /* in this turn */
-    struct cw_tls_loop *tls;   /* NULL: no connection has needed it yet */
+    bool handshake_done;       /* in this turn, a full one by the loop itself */
+    bool alone;                /* there is one processor for this loop and its helpers */
+    bool quiet;                /* few reads in the last while */
+    uint64_t reads;            /* so many, ever */
+    uint64_t reads_before;     /* at … */
+    uint64_t reads_since_ms;
+    struct cw_tls_loop *tls; /* NULL: no connection has needed it yet */
     size_t work_pending;
     struct cw_listener *listeners;
     unsigned updates_seen; /* of its server's options */
@@ -162,6 +168,7 @@ struct cw_loop_setup {
     struct cw_work_pool *work;       /* NULL: one of its own, and one for handshakes */
     struct cw_work_pool *handshakes; /* with work; NULL: the loop does them itself */
     uint64_t handshakes_per_turn;
+    bool alone; /* as in struct cw_loop */
     size_t mailbox_max;
     size_t mailbox_max_bytes;
     size_t buffered_max;

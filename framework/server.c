@@ -299,6 +299,7 @@ static int make_loops(struct cw_server *server)
         .buffered_max = (size_t)server->options.buffered_max_bytes,
         .drain_ms = server->options.drain_ms,
         .handshakes_per_turn = server->options.handshakes_per_turn,
+        .alone = cores() == 1,
     };
 
     server->work =

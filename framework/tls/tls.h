@@ -45,6 +45,9 @@ bool cw_tls_begins_plain(const struct cw_tls *tls);
 /* The stream for a new connection of this loop, or for cw_conn_start_tls. NULL: no memory. */
 struct cw_stream *cw_tls_stream_new(struct cw_tls *tls, struct cw_loop *loop);
 
+/* Frees what its streams have shared; none is left. */
+void cw_tls_loop_free(struct cw_loop *loop);
+
 /* Frees one that no connection has got. */
 void cw_tls_stream_drop(struct cw_stream *stream);
 

@@ -578,6 +578,30 @@ int cw_tls_session_step(struct cw_tls_session *session)
     return result;
 }
 
+bool cw_tls_session_is_newest(const struct cw_tls_session *session)
+{
+    pthread_mutex_lock(&session->tls->lock);
+    bool newest = session->generation == session->tls->generation;
+    pthread_mutex_unlock(&session->tls->lock);
+    return newest;
+}
+
+bool cw_tls_session_reset(struct cw_tls_session *session)
+{
+    if (session->tls->role != CW_SERVER || !cw_tls_session_is_newest(session) ||
+        mbedtls_ssl_session_reset(&session->ssl) != 0) {
+        return false;
+    }
+    cw_release(session->server_name);
+    cw_release(session->why);
+    session->server_name = NULL;
+    session->why = NULL;
+    session->group = 0;
+    session->resumed = false;
+    session->verdict = 0;
+    return true;
+}
+
 void cw_tls_session_close(struct cw_tls_session *session)
 {
     if (!session->tls) {

@@ -16,6 +16,7 @@
 #define MBEDTLS_PRIVATE(member) member /* of 2.28, where they are public */
 #endif
 
+enum { QUIET_MS = 250, QUIET_READS_PER_SECOND = 1000 };
 enum { IN_MAX = 64 << 10, ALERT_PROTOCOL_VERSION = 70, ALERT_UNEXPECTED_MESSAGE = 10 };
 
 /* ---- made and freed ---- */
@@ -24,24 +25,78 @@ static bool open_loop(struct cw_loop *loop)
 {
     if (!loop->tls) {
         loop->tls = cw_alloc(sizeof *loop->tls);
+        if (loop->tls) {
+            loop->tls->spare_count = 0;
+        }
     }
     return loop->tls != NULL;
 }
 
+static void release(struct cw_tls_stream *stream)
+{
+    cw_tls_session_close(&stream->session);
+    cw_release(stream);
+}
+
+/* Everything of the connection is forgotten, its keys first of all. */
+static bool keep_spare(struct cw_tls_stream *stream)
+{
+    struct cw_tls_loop *shared = stream->loop->tls;
+    struct cw_tls_session session;
+
+    if (!stream->established || shared->spare_count == CW_TLS_SPARES_MAX ||
+        !cw_tls_session_reset(&stream->session)) {
+        return false;
+    }
+    session = stream->session;
+    memset(stream, 0, sizeof *stream);
+    stream->session = session;
+    shared->spares[shared->spare_count++] = stream;
+    return true;
+}
+
+/* One that has served before: its buffers are there, and the kernel need not find and clear new pages for them. */
+static struct cw_tls_stream *take_spare(struct cw_tls_loop *shared, const struct cw_tls *tls)
+{
+    for (size_t i = 0; i < shared->spare_count; i++) {
+        struct cw_tls_stream *stream = shared->spares[i];
+
+        if (stream->session.tls == tls) {
+            shared->spares[i] = shared->spares[--shared->spare_count];
+            if (cw_tls_session_is_newest(&stream->session)) {
+                return stream;
+            }
+            release(stream);
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+static struct cw_tls_stream *make(struct cw_tls *tls)
+{
+    struct cw_tls_stream *stream = cw_alloc_zero(sizeof *stream);
+
+    if (stream && cw_tls_session_open(&stream->session, tls) < 0) {
+        cw_release(stream);
+        return NULL;
+    }
+    return stream;
+}
+
 struct cw_stream *cw_tls_stream_new(struct cw_tls *tls, struct cw_loop *loop)
 {
-    struct cw_tls_stream *stream = open_loop(loop) ? cw_alloc_zero(sizeof *stream) : NULL;
+    struct cw_tls_stream *stream = open_loop(loop) ? take_spare(loop->tls, tls) : NULL;
 
+    if (!stream) {
+        stream = loop->tls ? make(tls) : NULL;
+    }
     if (!stream) {
         return NULL;
     }
     stream->stream.ops = &cw_tls_ops;
     stream->loop = loop;
     atomic_init(&stream->given_up, false);
-    if (cw_tls_session_open(&stream->session, tls) < 0) {
-        cw_release(stream);
-        return NULL;
-    }
     mbedtls_ssl_set_bio(&stream->session.ssl, stream, cw_tls_bio_send, cw_tls_bio_recv, NULL);
     return &stream->stream;
 }
@@ -58,10 +113,20 @@ void cw_tls_stream_free(struct cw_tls_stream *stream)
         atomic_store(&stream->given_up, true);
         return;
     }
-    cw_tls_session_close(&stream->session);
     cw_tls_bytes_release(&stream->in);
     cw_tls_bytes_release(&stream->out);
-    cw_release(stream);
+    if (!keep_spare(stream)) {
+        release(stream);
+    }
+}
+
+void cw_tls_loop_free(struct cw_loop *loop)
+{
+    while (loop->tls && loop->tls->spare_count > 0) {
+        release(loop->tls->spares[--loop->tls->spare_count]);
+    }
+    cw_release(loop->tls);
+    loop->tls = NULL;
 }
 
 /* ---- steps ---- */
@@ -333,9 +398,47 @@ static int take_steps(struct cw_tls_stream *stream, bool *costly)
     return error;
 }
 
+/* Where there is one processor, a helper brings nothing but order among those who wait; and where few wait, the order is
+ * not worth what the changing of threads costs. */
+static bool does_it_itself(struct cw_loop *loop)
+{
+    uint64_t passed = loop->now_ms - loop->reads_since_ms;
+
+    if (passed >= QUIET_MS) {
+        loop->quiet = (loop->reads - loop->reads_before) * 1000 < QUIET_READS_PER_SECOND * passed;
+        loop->reads_since_ms = loop->now_ms;
+        loop->reads_before = loop->reads;
+    }
+    return loop->alone && loop->quiet;
+}
+
+enum turn { OWN, HELPERS, NEXT };
+
+/* By itself a loop does one in each turn, and then it is the others'. */
+static enum turn whose_turn(struct cw_loop *loop)
+{
+    if (!does_it_itself(loop)) {
+        return HELPERS;
+    }
+    return loop->handshake_done ? NEXT : OWN;
+}
+
+static int take_costly_steps(struct cw_tls_stream *stream)
+{
+    int error = 0;
+
+    stream->loop->handshake_done = true;
+    stream->urgent = true;
+    while (error == 0 && !is_over(stream)) {
+        error = step(stream);
+    }
+    return error;
+}
+
 static int go_on(struct cw_conn *conn)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
+    enum turn turn = OWN;
     bool costly;
     int error;
     int sent;
@@ -343,11 +446,18 @@ static int go_on(struct cw_conn *conn)
     stream->laid_out = lay_out(stream);
     cw_tls_sink_open(stream);
     error = take_steps(stream, &costly);
+    if (costly) {
+        turn = whose_turn(conn->loop);
+        error = turn == OWN ? take_costly_steps(stream) : 0;
+    }
     sent = cw_tls_sink_close(conn);
-    if (costly && sent == 0) {
+    if (turn == HELPERS && sent == 0) {
         return call_helper(stream);
     }
     take_in(stream);
+    if (turn == NEXT) {
+        cw_conn_at_turn_end(conn, CW_TURN_READY);
+    }
     return is_wrong(error) ? cw_tls_fail(conn, error) : sent;
 }
 
@@ -410,10 +520,13 @@ static bool may_begin(struct cw_tls_stream *stream)
 {
     struct cw_loop *loop = stream->loop;
 
-    if (stream->helped || state_of(stream) == MBEDTLS_SSL_HELLO_REQUEST) {
+    if (stream->helped || stream->conn->origin->role == CW_CLIENT) {
         return true;
     }
     if (loop->handshakes_begun >= loop->handshakes_per_turn) {
+        if (stream->in.len > 0) {
+            cw_conn_at_turn_end(stream->conn, CW_TURN_READY); /* the socket will not tell of these */
+        }
         return false;
     }
     loop->handshakes_begun++;

@@ -40,6 +40,13 @@ void cw_tls_session_keep(struct cw_tls_session *session);
 /* A resumed handshake failed, or any other: what was offered is not offered again. */
 void cw_tls_session_forget(struct cw_tls_session *session);
 
+/* Makes a server's session as if it had just been opened, by the generation it has; the BIO stays. Keys and texts are
+ * wiped. False: it cannot be, close it. */
+bool cw_tls_session_reset(struct cw_tls_session *session);
+
+/* Whether its generation is still the one that new sessions get. */
+bool cw_tls_session_is_newest(const struct cw_tls_session *session);
+
 /* Frees everything in it; zeroed memory is allowed. */
 void cw_tls_session_close(struct cw_tls_session *session);
 

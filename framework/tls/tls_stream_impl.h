@@ -11,11 +11,14 @@ enum {
     CW_TLS_IN_BYTES = CW_SCRATCH_BYTES,
     CW_TLS_OUT_BYTES = 96 << 10,
     CW_TLS_RECORD_MAX = 16384 + 2048 + 5, /* RFC 5246 §6.2.3 */
+    CW_TLS_SPARES_MAX = 16,               /* each some 35 KB */
     CW_TLS_OWED_MAX =
         256 << 10, /* of what nobody asked for: answers to a peer that does not read them */
 };
 
 struct cw_tls_loop {
+    struct cw_tls_stream *spares[CW_TLS_SPARES_MAX]; /* of connections that have ended */
+    size_t spare_count;
     uint8_t in[CW_TLS_IN_BYTES];
     uint8_t out[CW_TLS_OUT_BYTES];
 };
