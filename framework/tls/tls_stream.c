@@ -239,7 +239,8 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
     return total;
 }
 
-/* What has waited since the handshake, then what the socket has. n > 0: there is something to decrypt. */
+/* What is decrypted and had no room, what has waited since the handshake, then what the socket has. n > 0: there is something
+ * to read. */
 static ptrdiff_t fetch(struct cw_conn *conn)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
@@ -247,6 +248,9 @@ static ptrdiff_t fetch(struct cw_conn *conn)
     size_t len = stream->in.len < CW_TLS_IN_BYTES ? stream->in.len : CW_TLS_IN_BYTES;
     ssize_t n;
 
+    if (mbedtls_ssl_get_bytes_avail(&stream->session.ssl) > 0) {
+        return 1;
+    }
     if (len > 0) {
         memcpy(shared->in, stream->in.data + stream->in.start, len);
         cw_tls_bytes_use(&stream->in, len);
@@ -307,7 +311,8 @@ static ptrdiff_t tls_read(struct cw_conn *conn, const struct iovec *iov, int cou
         error = CW_ENOMEM;
     }
     stream->feed_len = 0;
-    stream->stream.more = stream->failed != 0 || stream->peer_notified || stream->in.len > 0;
+    stream->stream.more = stream->failed != 0 || stream->peer_notified || stream->in.len > 0 ||
+                          mbedtls_ssl_get_bytes_avail(&stream->session.ssl) > 0;
     if (error < 0 && stream->failed == 0) {
         return error;
     }

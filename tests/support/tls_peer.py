@@ -1,6 +1,6 @@
 """A TLS client by Python's ssl, for tests. Prints NAME=VALUE lines, each as soon as it is known.
 
-tls_peer.py MODE PORT CA [CERT KEY]   MODE: echo, twice, bye, starttls, bulk, injected, refused
+tls_peer.py MODE PORT CA [CERT KEY]   MODE: echo, bursts, twice, bye, starttls, bulk, injected, refused
 """
 import hashlib
 import os
@@ -67,6 +67,14 @@ def run_echo(context, port):
     conn = secure(context, dial(port))
     tell(conn)
     echo(conn, MIB)
+    finish(conn)
+
+
+def run_bursts(context, port):
+    """Each ends in the middle of what one read of the other side takes."""
+    conn = secure(context, dial(port))
+    for _ in range(24):
+        echo(conn, 21 * 16384)
     finish(conn)
 
 
