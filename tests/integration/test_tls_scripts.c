@@ -169,10 +169,10 @@ Test(tls_scripts, nothing_is_left_decrypted_and_unread)
     const char *at;
     unsigned echoed = 0;
 
-    need(&python);
+    need(&node);
     start(CW_TLS_ANY, false);
-    run(&python, "bursts", NULL);
-    for (at = child.text; (at = strstr(at, "echoed=344064\n")); at++) {
+    run(&node, "bursts", NULL);
+    for (at = child.text; (at = strstr(at, "echoed=1048576\n")); at++) {
         echoed++;
     }
     cr_expect_eq(echoed, 24, "%s", child.text);

@@ -1,6 +1,6 @@
 """A TLS client by Python's ssl, for tests. Prints NAME=VALUE lines, each as soon as it is known.
 
-tls_peer.py MODE PORT CA [CERT KEY]   MODE: echo, bursts, twice, bye, starttls, bulk, injected, refused
+tls_peer.py MODE PORT CA [CERT KEY]   MODE: echo, twice, bye, starttls, bulk, injected, refused
 """
 import hashlib
 import os
@@ -61,7 +61,8 @@ def echo(conn, length):
     sent = 0
     conn.setblocking(False)
     while len(got) < length:
-        sent += (sent < length and attempt(lambda: conn.send(data[sent:sent + 65536]))) or 0
+        while sent < length and (taken := attempt(lambda: conn.send(data[sent:sent + 65536]))):
+            sent += taken
         piece = attempt(lambda: conn.recv(65536))
         if piece == b"":
             raise EOFError(f"the end after {len(got)} of {length} bytes")
@@ -83,14 +84,6 @@ def run_echo(context, port):
     conn = secure(context, dial(port))
     tell(conn)
     echo(conn, MIB)
-    finish(conn)
-
-
-def run_bursts(context, port):
-    """Each ends in the middle of what one read of the other side takes."""
-    conn = secure(context, dial(port))
-    for _ in range(24):
-        echo(conn, 21 * 16384)
     finish(conn)
 
 
