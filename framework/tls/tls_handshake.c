@@ -248,7 +248,9 @@ static int call_helper(struct cw_tls_stream *stream)
     if (error < 0) {
         stream->at_work = false;
         loop->os_errno = 0;
-        cw_conn_fail(stream->conn, error, "too many handshakes wait (handshakes_max)");
+        if (error == CW_EFULL) {
+            cw_conn_fail(stream->conn, error, "too many handshakes wait (handshakes_max)");
+        }
     }
     return error;
 }

@@ -189,12 +189,36 @@ int cw_tls_fail(struct cw_conn *conn, int library_error)
 
 /* ---- reading ---- */
 
+/* The library has answered something else than bytes. Whether it is to be asked again; if not, what is to be told later is
+ * noted. */
+static bool goes_on(struct cw_tls_stream *stream, int answer)
+{
+    if (answer == 0) {
+        return true; /* a record of nothing, which is allowed; the library counts them */
+    }
+    if (answer == MBEDTLS_ERR_SSL_WANT_READ || answer == MBEDTLS_ERR_SSL_WANT_WRITE) {
+        return false;
+    }
+#ifdef MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
+    if (answer == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+        cw_tls_session_keep(&stream->session);
+        return true;
+    }
+#endif
+    if (answer == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
+        stream->peer_notified = true;
+    } else {
+        stream->failed = answer;
+    }
+    stream->feed_len = 0; /* nothing counts behind it (RFC 8446 §6.1) */
+    return false;
+}
+
 /* What the library has of plaintext, into the iovecs. Stops where it wants more, or has something else to say. */
 static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int count)
 {
     mbedtls_ssl_context *ssl = &stream->session.ssl;
     size_t total = 0;
-    bool waited = false;
 
     for (int i = 0; i < count; i++) {
         uint8_t *to = iov[i].iov_base;
@@ -211,29 +235,9 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
                 to += n;
                 room -= (size_t)n;
                 total += (size_t)n;
-            } else if (n == 0) {
-                continue; /* a record of nothing, which is allowed; the library counts them */
-            } else if (n == MBEDTLS_ERR_SSL_WANT_READ || n == MBEDTLS_ERR_SSL_WANT_WRITE) {
-                /* mbedTLS 3.6 says so of a ticket, too, that it has and will look at when it is asked again. */
-                if (waited || !mbedtls_ssl_check_pending(ssl)) {
-                    return total;
-                }
-                waited = true;
-                continue;
-#ifdef MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
-            } else if (n == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
-                cw_tls_session_keep(&stream->session);
-#endif
-            } else if (n == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
-                stream->peer_notified = true;
-                stream->feed_len = 0; /* nothing counts behind it (RFC 8446 §6.1) */
-                return total;
-            } else {
-                stream->failed = n;
-                stream->feed_len = 0;
+            } else if (!goes_on(stream, n)) {
                 return total;
             }
-            waited = false;
         }
     }
     return total;
@@ -304,6 +308,7 @@ static ptrdiff_t tls_read(struct cw_conn *conn, const struct iovec *iov, int cou
     if (n <= 0) {
         return n;
     }
+    conn->last_in = conn->loop->now; /* a part of a record is life too */
     cw_tls_sink_open(stream);
     total = decrypt(stream, iov, count);
     error = cw_tls_sink_close(conn);

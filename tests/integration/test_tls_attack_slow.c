@@ -214,6 +214,29 @@ Test(tls_attack_slow, a_peer_that_sends_and_reads_no_answer_is_read_no_more)
     rig_host_end(slow.host);
 }
 
+/* Any byte counts as life, as it does in the clear: also one that makes no whole record yet. */
+Test(tls_attack_slow, a_record_that_comes_bit_by_bit_outlasts_the_read_time)
+{
+    enum { PIECES = 14 };
+    struct cw_hooks hooks = rig_story_with_data(rig_echo);
+    struct cw_span record;
+    char answer[280];
+
+    begin(&cw_tcp, &(struct cw_server_options){.read_ms = 1500}, &hooks, 0);
+    memset(answer, 'x', sizeof answer);
+    record = rig_tap_records(&slow.tap, answer, sizeof answer);
+    for (size_t i = 0; i < PIECES; i++) {
+        size_t from = record.len * i / PIECES;
+
+        rig_peer_send(&slow.tap.peer, record.data + from, record.len * (i + 1) / PIECES - from);
+        usleep(200000);
+    }
+    rig_tap_read(&slow.tap, answer, sizeof answer);
+    rig_tap_notify(&slow.tap);
+    cr_assert_eq(rig_tap_end(&slow.tap), RIG_CLOSE_NOTIFY);
+    end_with(CW_BY_PEER);
+}
+
 /* ---- ends while ciphertext waits ---- */
 
 static void send_much(size_t total)

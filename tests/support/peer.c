@@ -96,14 +96,28 @@ struct rig_peer rig_peer_unix(const char *path)
     return peer;
 }
 
-bool rig_port_is_open(uint16_t port)
+struct rig_peer rig_peer_try_tcp(uint16_t port)
 {
     struct addrinfo *to = numeric("127.0.0.1", port);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool is_open = connect(fd, to->ai_addr, to->ai_addrlen) == 0;
+    struct rig_peer peer = {socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 
+    rig_check(peer.fd >= 0);
+    if (connect(peer.fd, to->ai_addr, to->ai_addrlen) < 0) {
+        close(peer.fd);
+        peer.fd = -1;
+    }
     freeaddrinfo(to);
-    close(fd);
+    return peer;
+}
+
+bool rig_port_is_open(uint16_t port)
+{
+    struct rig_peer peer = rig_peer_try_tcp(port);
+    bool is_open = peer.fd >= 0;
+
+    if (is_open) {
+        close(peer.fd);
+    }
     return is_open;
 }
 

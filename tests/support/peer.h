@@ -17,6 +17,9 @@ struct rig_peer {
 /* To 127.0.0.1. */
 struct rig_peer rig_peer_tcp(uint16_t port);
 
+/* The same; fd is -1 when nobody listens there. */
+struct rig_peer rig_peer_try_tcp(uint16_t port);
+
 /* To any numeric address, from any address of this machine (NULL: the system chooses), with a receive buffer of
  * about so many bytes (0: the system's; a small one makes a slow reader of it). */
 struct rig_peer rig_peer_tcp_from(const char *source, const char *host, uint16_t port,
