@@ -255,7 +255,7 @@ static ptrdiff_t fetch(struct cw_conn *conn)
     struct cw_tls_loop *shared = conn->loop->tls;
     ssize_t n;
 
-    if (mbedtls_ssl_check_pending(&stream->session.ssl)) {
+    if (mbedtls_ssl_get_bytes_avail(&stream->session.ssl) > 0) {
         return 1;
     }
     if (stream->in.len > 0) {
@@ -332,7 +332,7 @@ static ptrdiff_t tls_read(struct cw_conn *conn, const struct iovec *iov, int cou
         error = CW_ENOMEM;
     }
     stream->stream.more = stream->failed != 0 || stream->peer_notified || stream->in.len > 0 ||
-                          mbedtls_ssl_check_pending(&stream->session.ssl);
+                          mbedtls_ssl_get_bytes_avail(&stream->session.ssl) > 0;
     if (error < 0 && stream->failed == 0) {
         return error;
     }

@@ -163,6 +163,22 @@ Test(tls_scripts, node_echoes_a_mebibyte_under_1_2)
     expect_echo(&node, CW_TLS_1_2, "client");
 }
 
+/* Of a read that ends in the middle of a record more comes out of the next one than went into it. */
+Test(tls_scripts, nothing_is_left_decrypted_and_unread)
+{
+    const char *at;
+    unsigned echoed = 0;
+
+    need(&node);
+    start(CW_TLS_ANY, false);
+    run(&node, "bursts", NULL);
+    for (at = child.text; (at = strstr(at, "echoed=1048576\n")); at++) {
+        echoed++;
+    }
+    cr_expect_eq(echoed, 24, "%s", child.text);
+    end_in_good_order(1);
+}
+
 /* ---- back again ---- */
 
 static void expect_resumed(const struct language *language, enum cw_tls_version most)

@@ -1,6 +1,6 @@
 /* A TLS client by Node's tls, for tests. Prints NAME=VALUE lines, each as soon as it is known.
  *
- * node tls_peer.js MODE PORT CA [CERT KEY]   MODE: echo, twice, bye, refused */
+ * node tls_peer.js MODE PORT CA [CERT KEY]   MODE: echo, bursts, twice, bye, refused */
 'use strict';
 const crypto = require('crypto');
 const fs = require('fs');
@@ -73,6 +73,21 @@ const modes = {
             tell(conn);
             echo(conn, MIB, () => finish(conn, () => process.exit(0)));
         });
+    },
+    /* Much at once, and again once all of it is back. */
+    bursts() {
+        const conn = dial({});
+        let left = 24;
+        function next() {
+            conn.removeAllListeners('data');
+            if (left-- > 0) {
+                echo(conn, MIB, next);
+            } else {
+                finish(conn, () => process.exit(0));
+            }
+        }
+        conn.on('error', fail);
+        conn.on('secureConnect', next);
     },
     twice() {
         let session;

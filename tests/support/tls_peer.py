@@ -4,10 +4,10 @@ tls_peer.py MODE PORT CA [CERT KEY]   MODE: echo, twice, bye, starttls, bulk, in
 """
 import hashlib
 import os
+import select
 import socket
 import ssl
 import sys
-import threading
 
 DEADLINE_S = 20
 MIB = 1 << 20
@@ -46,15 +46,32 @@ def tell(conn):
     say("fingerprint", hashlib.sha256(conn.getpeercert(True)).hexdigest())
 
 
+def attempt(call):
+    """What it returns, or None where it has to wait."""
+    try:
+        return call()
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return None
+
+
 def echo(conn, length):
-    """Sends and receives at once: neither side's buffers hold so much."""
+    """Sends and receives by turns, as neither side's buffers hold so much; one thread, as OpenSSL wants it."""
     data = os.urandom(length)
-    got = []
-    reader = threading.Thread(target=lambda: got.append(receive(conn, length)), daemon=True)
-    reader.start()
-    conn.sendall(data)
-    reader.join(DEADLINE_S)
-    say("echoed", length if got and got[0] == data else "wrong")
+    got = bytearray()
+    sent = 0
+    conn.setblocking(False)
+    while len(got) < length:
+        while sent < length and (taken := attempt(lambda: conn.send(data[sent:sent + 65536]))):
+            sent += taken
+        piece = attempt(lambda: conn.recv(65536))
+        if piece == b"":
+            raise EOFError(f"the end after {len(got)} of {length} bytes")
+        got += piece or b""
+        if not piece and not conn.pending():
+            if not any(select.select([conn], [conn] if sent < length else [], [], DEADLINE_S)):
+                raise TimeoutError(f"nothing more after {len(got)} of {length} bytes")
+    conn.settimeout(DEADLINE_S)
+    say("echoed", length if got == data else "wrong")
 
 
 def finish(conn):
