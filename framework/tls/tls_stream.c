@@ -189,6 +189,17 @@ int cw_tls_fail(struct cw_conn *conn, int library_error)
 
 /* ---- reading ---- */
 
+/* A ticket of TLS 1.3 is met in one call and taken in the next. Left there, it would make the next write fail. */
+static bool keeps_ticket(const struct cw_tls_stream *stream)
+{
+#ifdef MBEDTLS_SSL_PROTO_TLS1_3
+    return stream->session.ssl.MBEDTLS_PRIVATE(state) == MBEDTLS_SSL_TLS1_3_NEW_SESSION_TICKET;
+#else
+    (void)stream;
+    return false;
+#endif
+}
+
 /* The library has answered something else than bytes. Whether it is to be asked again; if not, what is to be told later is
  * noted. */
 static bool goes_on(struct cw_tls_stream *stream, int answer)
@@ -197,7 +208,7 @@ static bool goes_on(struct cw_tls_stream *stream, int answer)
         return true; /* a record of nothing, which is allowed; the library counts them */
     }
     if (answer == MBEDTLS_ERR_SSL_WANT_READ || answer == MBEDTLS_ERR_SSL_WANT_WRITE) {
-        return false;
+        return keeps_ticket(stream);
     }
 #ifdef MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
     if (answer == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
