@@ -229,7 +229,6 @@ static bool goes_on(struct cw_tls_stream *stream, int answer)
 static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int count)
 {
     mbedtls_ssl_context *ssl = &stream->session.ssl;
-    bool waited = false;
     size_t total = 0;
 
     for (int i = 0; i < count; i++) {
@@ -247,10 +246,6 @@ static size_t decrypt(struct cw_tls_stream *stream, const struct iovec *iov, int
                 to += n;
                 room -= (size_t)n;
                 total += (size_t)n;
-                waited = false;
-            } else if (n == MBEDTLS_ERR_SSL_WANT_READ && !waited && mbedtls_ssl_check_pending(ssl)) {
-                waited =
-                    true; /* mbedTLS 3.6 says so of a ticket that it looks at when it is asked again */
             } else if (!goes_on(stream, n)) {
                 return total;
             }
