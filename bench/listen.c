@@ -11,25 +11,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int parse(int argc, char **argv, struct sockaddr_in *address)
+struct sockaddr_in listen_default(void)
 {
-    static const struct option options[] = {
-        {"host", required_argument, NULL, 'h'}, {"port", required_argument, NULL, 'p'}, {0}};
-    int option;
+    return (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
 
-    *address =
-        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == 'h' && inet_pton(AF_INET, optarg, &address->sin_addr) == 1)
-            continue;
-        if (option == 'p') {
-            address->sin_port = htons((uint16_t)strtoul(optarg, NULL, 10));
-            continue;
-        }
-        fprintf(stderr, "usage: %s [--host ADDRESS] [--port N]\n", argv[0]);
-        return -1;
-    }
-    return 0;
+bool listen_parse(struct sockaddr_in *address, int letter, const char *text)
+{
+    if (letter == 'h')
+        return inet_pton(AF_INET, text, &address->sin_addr) == 1;
+    if (letter != 'p')
+        return false;
+    address->sin_port = htons((uint16_t)strtoul(text, NULL, 10));
+    return true;
 }
 
 static void raise_descriptors(void)
@@ -42,15 +36,13 @@ static void raise_descriptors(void)
     }
 }
 
-int listen_from_arguments(int argc, char **argv)
+int listen_at(const struct sockaddr_in *wanted, const char *scheme)
 {
-    struct sockaddr_in address;
+    struct sockaddr_in address = *wanted;
     socklen_t address_len = sizeof address;
     char host[INET_ADDRSTRLEN];
     int on = 1;
 
-    if (parse(argc, argv, &address) != 0)
-        return -1;
     signal(SIGPIPE, SIG_IGN);
     raise_descriptors();
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -63,9 +55,25 @@ int listen_from_arguments(int argc, char **argv)
         return -1;
     }
     inet_ntop(AF_INET, &address.sin_addr, host, sizeof host);
-    printf("listening on tcp://%s:%u\n", host, (unsigned)ntohs(address.sin_port));
+    printf("listening on %s://%s:%u\n", scheme, host, (unsigned)ntohs(address.sin_port));
     fflush(stdout);
     return fd;
+}
+
+int listen_from_arguments(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"host", required_argument, NULL, 'h'}, {"port", required_argument, NULL, 'p'}, {0}};
+    struct sockaddr_in address = listen_default();
+    int letter;
+
+    while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (listen_parse(&address, letter, optarg))
+            continue;
+        fprintf(stderr, "usage: %s [--host ADDRESS] [--port N]\n", argv[0]);
+        return -1;
+    }
+    return listen_at(&address, "tcp");
 }
 
 int accept_one(int listener)

@@ -2,6 +2,7 @@
  * sent. It prints one line of JSON. With --server-pid it reads that process's processor time at
  * both ends of the measured window, so that warm-up and connecting are not in it. */
 #include "load_impl.h"
+#include "load_tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,7 +20,7 @@ enum { SPARE_FDS = 32, SIZE_MAX_BYTES = 64 << 20, SECONDS_MAX = 600, OVERTIME_SE
 
 static const char usage[] =
     "usage: load --port N [options]\n"
-    "  --mode M         framed (default), raw, rooms, accepts, idle\n"
+    "  --mode M         framed (default), raw, rooms, accepts, idle, handshakes, busy\n"
     "  --host ADDRESS   IPv4 address of the server (127.0.0.1)\n"
     "  --connections N  connections, for accepts those in flight (64)\n"
     "  --depth N        messages in flight on each connection (1)\n"
@@ -29,6 +30,10 @@ static const char usage[] =
     "  --rate N         accepts: connections begun per second (4000)\n"
     "  --wait SECONDS   idle: longest wait for a line on standard input (60)\n"
     "  --unframed       accepts, idle: no length before the message\n"
+    "  --tls            over TLS; certificates are not verified\n"
+    "  --tls-max V      highest TLS version, 1.2 or 1.3 (1.3)\n"
+    "  --resume         handshakes: resume a session in each of them\n"
+    "  --beside N       busy: connections that do nothing but handshakes (4)\n"
     "  --server-pid N   read the processor time of this process\n";
 
 void load_window_begin(struct load *load)
@@ -49,7 +54,8 @@ void load_window_end(struct load *load)
 
 static bool parse_mode(const char *name, struct load_options *options)
 {
-    static const char *const names[] = {"framed", "raw", "rooms", "accepts", "idle"};
+    static const char *const names[] = {"framed", "raw",        "rooms", "accepts",
+                                        "idle",   "handshakes", "busy"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(name, names[i]) != 0)
@@ -70,17 +76,11 @@ static bool parse_number(const char *text, double max, double *number)
     return errno == 0 && end != text && *end == '\0' && *number >= 0 && *number <= max;
 }
 
-static bool parse_option(int letter, const char *text, struct load_options *options)
+static bool parse_number_option(int letter, const char *text, struct load_options *options)
 {
     double number = 0;
 
-    if (letter == 'm')
-        return parse_mode(text, options);
-    if (letter == 'h')
-        return inet_pton(AF_INET, text, &options->address.sin_addr) == 1;
-    if (letter == 'u')
-        return options->unframed = true;
-    if (letter == '?' || !parse_number(text, UINT32_MAX / 2, &number))
+    if (!parse_number(text, UINT32_MAX / 2, &number))
         return false;
     switch (letter) {
     case 'p':
@@ -107,12 +107,45 @@ static bool parse_option(int letter, const char *text, struct load_options *opti
     case 'i':
         options->wait_seconds = (uint32_t)number;
         return number <= SECONDS_MAX;
+    case 'b':
+        options->beside = (uint32_t)number;
+        return number >= 1;
     case 'P':
         options->server_pid = (pid_t)number;
         return true;
     default:
         return false;
     }
+}
+
+static bool parse_option(int letter, const char *text, struct load_options *options)
+{
+    switch (letter) {
+    case '?':
+        return false;
+    case 'm':
+        return parse_mode(text, options);
+    case 'h':
+        return inet_pton(AF_INET, text, &options->address.sin_addr) == 1;
+    case 'u':
+        return options->unframed = true;
+    case 'S':
+        return options->tls = true;
+    case 'R':
+        return options->resume = true;
+    case 'V':
+        options->tls_max = strcmp(text, "1.2") == 0 ? 2 : 3;
+        return options->tls_max == 2 || strcmp(text, "1.3") == 0;
+    default:
+        return parse_number_option(letter, text, options);
+    }
+}
+
+static bool fits(const struct load_options *options)
+{
+    if (options->mode == LOAD_ROOMS)
+        return options->size >= 8 && options->connections >= 2;
+    return options->tls || (options->mode != LOAD_HANDSHAKES && options->mode != LOAD_BUSY);
 }
 
 static bool parse(int argc, char **argv, struct load_options *options)
@@ -128,6 +161,10 @@ static bool parse(int argc, char **argv, struct load_options *options)
                                           {"rate", required_argument, NULL, 'r'},
                                           {"wait", required_argument, NULL, 'i'},
                                           {"unframed", no_argument, NULL, 'u'},
+                                          {"tls", no_argument, NULL, 'S'},
+                                          {"tls-max", required_argument, NULL, 'V'},
+                                          {"resume", no_argument, NULL, 'R'},
+                                          {"beside", required_argument, NULL, 'b'},
                                           {"server-pid", required_argument, NULL, 'P'},
                                           {0}};
     int letter;
@@ -136,8 +173,7 @@ static bool parse(int argc, char **argv, struct load_options *options)
         if (!parse_option(letter, optarg, options))
             return false;
     }
-    return optind == argc && options->address.sin_port != 0 &&
-           (options->mode != LOAD_ROOMS || (options->size >= 8 && options->connections >= 2));
+    return optind == argc && options->address.sin_port != 0 && fits(options);
 }
 
 static bool raise_descriptors(uint32_t connections)
@@ -179,8 +215,14 @@ static void report(const struct load *load)
            seconds > 0 ? (double)load->deliveries / seconds : 0);
     printf("\"server_cpu_ns\": %" PRIu64 ", \"server_cpu_ns_per_message\": %.1f, ",
            load->server_cpu_ns, per(load->server_cpu_ns, load->messages));
-    printf("\"server_cpu_ns_per_delivery\": %.2f, \"errors\": %" PRIu64 "}\n",
+    printf("\"server_cpu_ns_per_delivery\": %.2f, \"errors\": %" PRIu64,
            per(load->server_cpu_ns, load->deliveries), load->errors);
+    if (options->tls)
+        printf(", \"tls\": \"%s\"", load->tls_text);
+    if (options->mode == LOAD_BUSY)
+        printf(", \"alone_per_second\": %.1f, \"handshakes_per_second\": %.1f",
+               load->alone_per_second, load->handshakes_per_second);
+    puts("}");
     fflush(stdout);
 }
 
@@ -193,6 +235,10 @@ static bool run(struct load *load)
         return load_run_accepts(load);
     case LOAD_IDLE:
         return load_run_idle(load);
+    case LOAD_HANDSHAKES:
+        return load_run_handshakes(load);
+    case LOAD_BUSY:
+        return load_run_busy(load);
     default:
         return load_run_echo(load);
     }
@@ -207,6 +253,8 @@ int main(int argc, char **argv)
                                            .size = 64,
                                            .rate = 4000,
                                            .wait_seconds = 60,
+                                           .beside = 4,
+                                           .tls_max = 3,
                                            .seconds = 3,
                                            .warmup_seconds = 0.5}};
     struct load_options *options = &load.options;
@@ -220,13 +268,15 @@ int main(int argc, char **argv)
         return 1;
     signal(SIGPIPE, SIG_IGN);
     /* Every wait below has its own limit; this one ends the process should one of them be wrong. */
-    alarm((unsigned)(options->seconds + options->warmup_seconds) + 2 * options->wait_seconds +
+    alarm(2 * (unsigned)(options->seconds + options->warmup_seconds) + 2 * options->wait_seconds +
           OVERTIME_SECONDS);
     load.shape.length_len = options->mode == LOAD_RAW || options->unframed ? 0 : 4;
     load.epoll = epoll_create1(EPOLL_CLOEXEC);
-    bool whole = load.epoll >= 0 && load_init(&load) && run(&load);
+    bool whole =
+        load.epoll >= 0 && (!options->tls || tls_init(options)) && load_init(&load) && run(&load);
     if (whole)
         report(&load);
     load_release(&load);
+    tls_release();
     return whole ? 0 : 1;
 }

@@ -1,5 +1,6 @@
 /* The load program's connections: opening, sending, receiving, comparing. */
 #include "load_impl.h"
+#include "load_tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -23,7 +24,7 @@ enum {
     COMPLAINTS_MAX = 5,
 };
 
-static const uint64_t open_limit_ns = 30000000000u;
+static const uint64_t open_limit_ns = 80000000000u;
 
 uint32_t load_be32(const uint8_t *p)
 {
@@ -109,6 +110,7 @@ void conn_close(struct load *load, struct conn *conn)
     if (conn->phase == CONN_OPEN)
         load->open_count--;
     conn->phase = CONN_CLOSED;
+    tls_end(conn);
     close(conn->fd);
     conn->fd = -1;
 }
@@ -128,15 +130,40 @@ static void conn_opened(struct load *load, struct conn *conn)
     histogram_add(&load->setup, clock_ns() - conn->began_ns);
 }
 
+static ssize_t wire_send(struct conn *conn, const uint8_t *bytes, size_t len)
+{
+    return conn->tls != NULL ? tls_send(conn, bytes, len)
+                             : send(conn->fd, bytes, len, MSG_NOSIGNAL);
+}
+
+static ssize_t wire_recv(struct conn *conn, uint8_t *bytes, size_t cap)
+{
+    return conn->tls != NULL ? tls_recv(conn, bytes, cap) : recv(conn->fd, bytes, cap, 0);
+}
+
 static void conn_established(struct load *load, struct conn *conn)
 {
-    watch(load, conn, EPOLL_CTL_MOD, EPOLLIN);
     if (load->options.mode == LOAD_ROOMS) {
         conn_opened(load, conn);
         return;
     }
     conn->phase = CONN_GREETING;
     conn_send(load, conn, 1);
+}
+
+static void conn_handshake(struct load *load, struct conn *conn)
+{
+    int done = tls_handshake(conn);
+
+    if (done < 0) {
+        conn_fail(load, conn, "TLS handshake failed");
+        return;
+    }
+    if (done == 0)
+        return;
+    if (load->tls_text[0] == '\0')
+        tls_describe(conn, load->tls_text, sizeof load->tls_text);
+    conn_established(load, conn);
 }
 
 /* One address has 28,000 ports at most: more connections come from more addresses. */
@@ -195,7 +222,7 @@ static void conn_flush(struct load *load, struct conn *conn)
 
     while (conn->out_seq != conn->asked) {
         size_t len = lay_out(load, conn) * shape->wire_len - conn->out_at;
-        ssize_t sent = send(conn->fd, shape->out + conn->out_at, len, MSG_NOSIGNAL);
+        ssize_t sent = wire_send(conn, shape->out + conn->out_at, len);
         if (sent < 0 && errno != EAGAIN) {
             conn_fail(load, conn, strerror(errno));
             return;
@@ -266,24 +293,30 @@ static int64_t take_all(struct load *load, struct conn *conn, const uint8_t *dat
     return completed;
 }
 
+/* No event announces what TLS has read already: a full buffer is followed by another read. */
 static uint32_t conn_receive(struct load *load, struct conn *conn)
 {
-    ssize_t got = recv(conn->fd, load->in, IN_BYTES, 0);
+    int64_t total = 0;
+    ssize_t got;
 
-    if (got < 0 && errno == EAGAIN)
-        return 0;
-    if (got <= 0) {
-        conn_fail(load, conn, got == 0 ? "closed by the peer" : strerror(errno));
-        return 0;
-    }
-    int64_t completed = take_all(load, conn, load->in, (size_t)got);
-    if (completed < 0) {
-        conn_fail(load, conn, "reply differs from what was sent");
-        return 0;
-    }
-    if (conn->phase == CONN_GREETING && completed > 0)
+    do {
+        got = wire_recv(conn, load->in, IN_BYTES);
+        if (got < 0 && errno == EAGAIN)
+            break;
+        if (got <= 0) {
+            conn_fail(load, conn, got == 0 ? "closed by the peer" : strerror(errno));
+            return 0;
+        }
+        int64_t completed = take_all(load, conn, load->in, (size_t)got);
+        if (completed < 0) {
+            conn_fail(load, conn, "reply differs from what was sent");
+            return 0;
+        }
+        total += completed;
+    } while (got == IN_BYTES);
+    if (conn->phase == CONN_GREETING && total > 0)
         conn_opened(load, conn);
-    return (uint32_t)completed;
+    return (uint32_t)total;
 }
 
 static void conn_connected(struct load *load, struct conn *conn)
@@ -292,10 +325,20 @@ static void conn_connected(struct load *load, struct conn *conn)
     socklen_t error_len = sizeof error;
 
     getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &error_len);
-    if (error != 0)
+    if (error != 0) {
         conn_fail(load, conn, strerror(error));
-    else
+        return;
+    }
+    watch(load, conn, EPOLL_CTL_MOD, EPOLLIN);
+    if (!load->options.tls) {
         conn_established(load, conn);
+        return;
+    }
+    conn->phase = CONN_HANDSHAKING;
+    if (tls_begin(conn))
+        conn_handshake(load, conn);
+    else
+        conn_fail(load, conn, "memory ran out");
 }
 
 uint32_t conn_serve(struct load *load, struct conn *conn, uint32_t ready)
@@ -304,6 +347,10 @@ uint32_t conn_serve(struct load *load, struct conn *conn, uint32_t ready)
         return 0;
     if (conn->phase == CONN_CONNECTING) {
         conn_connected(load, conn);
+        return 0;
+    }
+    if (conn->phase == CONN_HANDSHAKING) {
+        conn_handshake(load, conn);
         return 0;
     }
     if ((ready & EPOLLOUT) != 0)

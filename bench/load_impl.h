@@ -10,7 +10,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum load_mode { LOAD_FRAMED, LOAD_RAW, LOAD_ROOMS, LOAD_ACCEPTS, LOAD_IDLE };
+enum load_mode {
+    LOAD_FRAMED,
+    LOAD_RAW,
+    LOAD_ROOMS,
+    LOAD_ACCEPTS,
+    LOAD_IDLE,
+    LOAD_HANDSHAKES,
+    LOAD_BUSY
+};
 
 enum { HEAD_MAX = 12 };
 
@@ -23,10 +31,14 @@ struct load_options {
     uint32_t size;         /* bytes of a message, without the frame's length */
     uint32_t rate;         /* accepts: connections begun per second */
     uint32_t wait_seconds; /* idle: longest wait for a line on standard input */
+    uint32_t beside;       /* busy: connections that do nothing but handshakes */
     double seconds;
     double warmup_seconds;
     pid_t server_pid; /* 0: its processor time is not asked for */
     bool unframed;    /* accepts, idle: no length before the message */
+    bool tls;
+    bool resume; /* handshakes: resume a session */
+    int tls_max; /* 2: TLS 1.2 at most; 3: 1.3 */
 };
 
 /* Everything that is sent is one message over and over: a head (the frame's length if framed, who
@@ -40,11 +52,12 @@ struct shape {
     uint32_t out_messages;
 };
 
-enum conn_phase { CONN_CLOSED, CONN_CONNECTING, CONN_GREETING, CONN_OPEN };
+enum conn_phase { CONN_CLOSED, CONN_CONNECTING, CONN_HANDSHAKING, CONN_GREETING, CONN_OPEN };
 
 struct conn {
     int fd;
     enum conn_phase phase;
+    void *tls; /* NULL: plain, or not connected yet */
     bool wants_writable;
     uint32_t index;
     uint32_t asked;   /* messages that were to be sent so far */
@@ -83,6 +96,16 @@ struct load {
     uint64_t opened_ns; /* wall time that opening all took */
     struct histogram latency;
     struct histogram setup;
+    char tls_text[64];            /* version and cipher of the first connection */
+    double alone_per_second;      /* busy: messages before the handshakes began … */
+    double handshakes_per_second; /* … and how many of these there were then */
+};
+
+/* Another process that does nothing but full handshakes. */
+struct handshakers {
+    pid_t pid;
+    int go;                         /* its end of life is ours, or the closing of this pipe */
+    struct handshake_count *shared; /* memory of both */
 };
 
 /* Starts and ends the measured window: clears the counters; takes time and the server's CPU. */
@@ -110,7 +133,7 @@ void conn_send(struct load *load, struct conn *conn, uint32_t count);
  * returns  how many messages arrived whole */
 uint32_t conn_serve(struct load *load, struct conn *conn, uint32_t ready);
 
-/* Opens all connections, a bounded number at a time, within half a minute.
+/* Opens all connections, a bounded number at a time, within 80 seconds.
  *
  * returns  false: not all are open; said why on standard error */
 bool load_open_all(struct load *load);
@@ -120,10 +143,19 @@ void load_close_all(struct load *load);
 void load_fill_head(const struct load *load, uint8_t *head, uint32_t index, uint32_t seq);
 uint32_t load_be32(const uint8_t *p);
 
+/* Makes the process, which waits; lets it begin; counts what it has done so far; ends it and adds
+ * its errors. */
+bool handshakers_fork(const struct load *load, struct handshakers *handshakers);
+void handshakers_go(struct handshakers *handshakers);
+uint64_t handshakers_done(const struct handshakers *handshakers);
+void handshakers_end(struct load *load, struct handshakers *handshakers);
+
 /* The modes; each returns false when the measurement is void. */
 bool load_run_echo(struct load *load);
 bool load_run_rooms(struct load *load);
 bool load_run_accepts(struct load *load);
 bool load_run_idle(struct load *load);
+bool load_run_handshakes(struct load *load);
+bool load_run_busy(struct load *load);
 
 #endif

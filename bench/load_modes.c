@@ -93,7 +93,7 @@ static void echo_drain(struct load *load)
         fprintf(stderr, "load: %u connections have messages without a reply\n", unanswered);
 }
 
-bool load_run_echo(struct load *load)
+static bool echo_start(struct load *load)
 {
     load->on_message = echo_on_message;
     if (!load_open_all(load))
@@ -101,11 +101,59 @@ bool load_run_echo(struct load *load)
     load->now_ns = clock_ns();
     for (uint32_t i = 0; i < load->options.connections; i++)
         conn_send(load, &load->conns[i], load->options.depth);
+    return true;
+}
+
+static bool echo_measure(struct load *load)
+{
     if (!echo_until(load, later(load, load->options.warmup_seconds)))
         return false;
     load_window_begin(load);
     bool whole = echo_until(load, later(load, load->options.seconds));
     load_window_end(load);
+    return whole;
+}
+
+bool load_run_echo(struct load *load)
+{
+    bool whole = echo_start(load) && echo_measure(load);
+
+    if (whole)
+        echo_drain(load);
+    load_close_all(load);
+    return whole;
+}
+
+/* Busy: echo alone, then the same beside others that do nothing but handshakes. */
+
+static double per_second(const struct load *load, uint64_t count)
+{
+    return (double)count * (double)second_ns / (double)load->window_ns;
+}
+
+static bool busy_beside(struct load *load, struct handshakers *handshakers)
+{
+    load->alone_per_second = per_second(load, load->messages);
+    handshakers_go(handshakers);
+    if (!echo_until(load, later(load, load->options.warmup_seconds)))
+        return false;
+    load_window_begin(load);
+    uint64_t before = handshakers_done(handshakers);
+    bool whole = echo_until(load, later(load, load->options.seconds));
+    uint64_t after = handshakers_done(handshakers);
+    load_window_end(load);
+    load->handshakes_per_second = per_second(load, after - before);
+    return whole;
+}
+
+bool load_run_busy(struct load *load)
+{
+    struct handshakers handshakers;
+
+    if (!handshakers_fork(load, &handshakers))
+        return false;
+    bool whole = echo_start(load) && echo_measure(load) && busy_beside(load, &handshakers);
+    handshakers_end(load, &handshakers);
     if (whole)
         echo_drain(load);
     load_close_all(load);

@@ -12,7 +12,7 @@ import time
 
 SCALE_TARGET = "≤1.15"
 COLOURS = {"causeway": "#2f6fd0", "libuv": "#2a9d8f", "bufferevent": "#d98a1f", "node": "#9b6bc3",
-           "floor again": "#8a8f98"}
+           "floor again": "#8a8f98", "openssl": "#b5533c"}
 
 
 def value_of(case, result):
@@ -21,23 +21,25 @@ def value_of(case, result):
         return result["bytes_opened"]
     if case.mode == "rooms":
         return result["server_cpu_ns_per_delivery"]
+    if case.mode == "busy":
+        return result["messages_per_second"] / result["alone_per_second"]
     return result["server_cpu_ns_per_message"]
 
 
 def unit_of(case):
-    units = {"idle": "B/conn", "rooms": "ns/delivery", "accepts": "ns/conn"}
+    units = {"idle": "B/conn", "rooms": "ns/delivery", "accepts": "ns/conn",
+             "handshakes": "ns/handshake", "busy": "of its rate"}
     return units.get(case.mode, "ns/msg")
 
 
 def value_text(case, value):
-    digits = 1 if value < 1000 else 0
+    digits = 2 if value < 10 else 1 if value < 1000 else 0
     return f"{value:,.{digits}f} {unit_of(case)}"
 
 
-def paired_ratio(results, floor):
+def paired_ratio(results, floor, key="value"):
     """The median of the rounds' own ratios: what slows a whole round down cancels out."""
-    pairs = [one["value"] / two["value"] for one, two in zip(results, floor)
-             if one.get("value") and two.get("value")]
+    pairs = [one[key] / two[key] for one, two in zip(results, floor) if one.get(key) and two.get(key)]
     return statistics.median(pairs) if pairs else None
 
 
@@ -49,7 +51,8 @@ def ratio_of_minima(values, floor):
 
 def summarise(case, name, results, floor):
     """One row of the table: what a server did in a case, over all rounds."""
-    row = {"scenario": case.scenario, "case": case.label, "server": name, "unit": unit_of(case),
+    row = {"scenario": case.scenario, "mode": case.mode, "tls_max": case.tls,
+           "case": case.label, "server": name, "unit": unit_of(case),
            "connections": case.connections, "target": case.target if name == "causeway" else "",
            "rounds": results}
     good = [result for result in results if "failed" not in result]
@@ -61,13 +64,20 @@ def summarise(case, name, results, floor):
     row["min"] = min(values)
     row["spread"] = (max(values) - min(values)) / row["value"] if row["value"] else 0
     for key in ("messages_per_second", "deliveries_per_second", "p50_us", "p99_us", "setup_us_each",
-                "setup_p50_us", "setup_p99_us", "bytes_opened", "bytes_closed", "bytes_reopened"):
+                "setup_p50_us", "setup_p99_us", "bytes_opened", "bytes_closed", "bytes_reopened",
+                "alone_per_second", "handshakes_per_second"):
         if key in good[0]:
             row[key] = statistics.median(result[key] for result in good)
     row["errors"] = sum(result["errors"] for result in good)
-    if case.mode != "idle":
+    if case.mode not in ("idle", "busy"):
         row["ratio"] = paired_ratio(results, floor)
         row["ratio_min"] = ratio_of_minima(values, floor)
+    if case.tls:
+        row["tls"] = good[0]["tls"]
+        row["rate_ratio"] = paired_ratio(results, floor, "messages_per_second")
+        row["server_share"] = statistics.median(
+            result["server_cpu_ns_per_message"] * result["messages_per_second"] / 1e9
+            for result in good)
     return row
 
 
@@ -82,7 +92,7 @@ def step_row(name, small, large, floor_small, floor_large):
         return None
     steps = [step for step, _ in rounds]
     value = statistics.median(steps)
-    return {"scenario": "scale", "case": "step, 1000 → 10000 conns", "server": name, "unit": "×",
+    return {"scenario": "scale", "mode": "framed", "tls_max": "", "case": "step, 1000 → 10000 conns", "server": name, "unit": "×",
             "target": SCALE_TARGET if name == "causeway" else "", "failures": [], "rounds": [],
             "value": value, "min": min(steps), "spread": (max(steps) - min(steps)) / value,
             "ratio": statistics.median(ratio for _, ratio in rounds),
@@ -199,6 +209,39 @@ def load_table(rows):
     return aligned(head, body)
 
 
+def share(row, key):
+    value = row.get(key)
+    return f"{value:.0%}" if value is not None else ""
+
+
+def tls_table(rows):
+    """`rate` is the ratio of messages per second; it says something where the server was busy."""
+    head = ["scenario", "case", "server", "CPU", "unit", "min", "spread", "ratio", "of minima", "rate",
+            "target", "per s", "busy", "p50 µs", "p99 µs", "errors", "TLS"]
+    body = []
+    for row in rows:
+        if "value" not in row:
+            body.append([row["scenario"], row["case"], row["server"], "failed"] + [""] * 13)
+            continue
+        body.append([row["scenario"], row["case"], row["server"], number(row, "value"), row["unit"],
+                     number(row, "min"), share(row, "spread"), ratio_text(row),
+                     number(row, "ratio_min", 2), number(row, "rate_ratio", 2), row["target"],
+                     per_second(row), share(row, "server_share"), number(row, "p50_us"),
+                     number(row, "p99_us"), number(row, "errors"), row["tls"]])
+    return aligned(head, body)
+
+
+def busy_table(rows):
+    head = ["scenario", "case", "server", "kept", "spread", "target", "alone per s", "beside per s",
+            "handshakes per s", "p50 µs", "p99 µs", "errors"]
+    body = [[row["scenario"], row["case"], row["server"],
+             number(row, "value", 2) if "value" in row else "failed", share(row, "spread"),
+             row["target"], number(row, "alone_per_second"), number(row, "messages_per_second"),
+             number(row, "handshakes_per_second"), number(row, "p50_us"), number(row, "p99_us"),
+             number(row, "errors")] for row in rows]
+    return aligned(head, body)
+
+
 def idle_table(rows):
     head = ["scenario", "case", "server", "B/conn opened", "closed", "reopened", "target", "errors"]
     body = [[row["scenario"], row["case"], row["server"],
@@ -310,18 +353,26 @@ def write(rows, found, notes, options):
     return paths
 
 
+def table_of(row):
+    by_mode = {"idle": idle_table, "busy": busy_table}
+    return by_mode.get(row["mode"], tls_table if row["tls_max"] else load_table)
+
+
 def finish(rows, found, notes, options):
     """Prints the tables and what the figures depend on; writes the files."""
-    idle = [row for row in rows if row["scenario"] == "idle"]
-    loads = [row for row in rows if row["scenario"] != "idle"]
+    tables = {table: [] for table in (load_table, tls_table, busy_table, idle_table)}
+    for row in rows:
+        tables[table_of(row)].append(row)
     print()
-    for table, members in ((load_table, loads), (idle_table, idle)):
+    for table, members in tables.items():
         if members:
             print(table(members), end="\n\n")
     for text in [*notes, *failures(rows)]:
         print(text)
     print(f"machine: {found['cpu']}, {found['cores']} cores, Linux {found['kernel']}, load average "
           f"{found['load_average']} at the start")
+    if any(row["tls_max"] for row in rows):
+        print(f"library: {found['tls_library']}")
     print(f"commit:  {found['commit']}, {found['build'] or 'unknown'} build, {found['compiler']}")
     print(f"command: {found['command']}  ({options.rounds} rounds of {options.seconds:g} s)")
     if rows:

@@ -9,6 +9,7 @@ per message to the floor's in the same round. Targets are shown; nothing is judg
 import argparse
 import ctypes
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -29,6 +30,7 @@ LOAD_SPARE_SECONDS = 90
 FAILURES_MAX = 2
 PR_SET_PDEATHSIG = 1
 KIB64 = 65536
+TLS_VERSIONS = {"mbedTLS 2": "1.2", "mbedTLS 3": "1.3"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Case:
     size: int = 64
     target: str = ""
     peers: bool = True
+    tls: str = ""  # highest version that the load offers
+    resume: bool = False
 
     @property
     def protocol(self):
@@ -61,6 +65,30 @@ def sized(scenario, mode, targets):
     ]
 
 
+def over_tls(scenario, version):
+    """The loads over TLS, each by one version of it."""
+    def case(label, mode, connections, target, **more):
+        return Case(scenario, f"TLS {version}, {label}", mode, connections, target=target, tls=version,
+                    **more)
+
+    return [
+        case("64 B, depth 1, 64 conns", "framed", 64, "≤1.10"),
+        case("64 B, depth 16, 64 conns", "framed", 64, "≤1.10", depth=16),
+        case("64 KiB, depth 1, 16 conns", "framed", 16, "rate ≥0.95", size=KIB64),
+        case("full handshakes, 16 at once", "handshakes", 16, "rate ≥0.95"),
+        case("resumed handshakes, 16 at once", "handshakes", 16, "≤1.05", resume=True),
+        case("4 busy beside 4 in handshakes", "busy", 4, "≥0.40"),
+    ]
+
+
+def idle_over_tls(version, target):
+    label = f"TLS {version}, 1000 conns, "
+    return [
+        Case("tls_idle", label + "64 B each way", "idle", 1000, target=target, tls=version),
+        Case("tls_idle", label + "64 KiB each way", "idle", 1000, size=KIB64, tls=version),
+    ]
+
+
 SCENARIOS = {
     "framed": sized("framed", "framed", ("≤1.08", "≤1.20", "≤1.15")),
     "raw": sized("raw", "raw", ("", "", "")),
@@ -75,6 +103,9 @@ SCENARIOS = {
     ],
     "idle": [Case("idle", "10000 conns", "idle", 10000, target="≤400 B")],
     "accepts": [Case("accepts", "connect, one echo, close", "accepts", 64)],
+    "tls": over_tls("tls", "1.2"),
+    "tls13": over_tls("tls13", "1.3"),
+    "tls_idle": idle_over_tls("1.2", "≤20 KB") + idle_over_tls("1.3", ""),
 }
 
 
@@ -148,7 +179,7 @@ class Server:
         deadline = time.monotonic() + SERVER_START_SECONDS
         while time.monotonic() < deadline:
             for line in self.text(self.out).splitlines(keepends=True):
-                if line.startswith("listening on tcp://") and line.endswith("\n"):
+                if line.startswith("listening on ") and line.endswith("\n"):
                     return int(line.rsplit(":", 1)[1])
             if self.child.poll() is not None:
                 raise Failure(f"server ended with status {self.child.returncode}{self.complaint()}")
@@ -196,6 +227,7 @@ class Bench:
         self.children = Children()
         cpus = sorted(os.sched_getaffinity(0))
         self.server_cpu, self.load_cpu = (cpus[-1], cpus[0]) if len(cpus) > 1 else (None, None)
+        self.keys = tempfile.TemporaryDirectory()
         self.notes = []
         self.done = 0
         self.total = 0
@@ -205,24 +237,69 @@ class Bench:
 
     def servers(self, case):
         """Name → command, for the servers that are there and take part in this case."""
+        if case.tls:
+            return self.tls_servers(case)
         if case.mode == "rooms":
             found = {"causeway": [self.program("room_server")],
                      "floor": [self.program("floor_room"), "--port", 0]}
         else:
-            limit = max(10000, case.connections + 100)
-            found = {
-                "causeway": [self.build / "examples/echo/echo", "--protocol", case.protocol,
-                             "--host", "127.0.0.1", "--port", 0, "--max-connections", limit,
-                             "--max-connections-per-ip", limit, "--max-frame-size", KIB64],
-                "floor": [self.program("floor"), "--port", 0],
-            }
+            found = {"causeway": self.echo_argv(case), "floor": [self.program("floor"), "--port", 0]}
         if self.options.control:
             found["floor again"] = found["floor"]
         if self.options.peers and case.peers:
             found["libuv"] = [self.program("libuv_echo"), "--port", 0]
             found["bufferevent"] = [self.program("bufferevent_echo"), "--port", 0]
             found["node"] = [shutil.which("node") or "node", HERE / "peers/node_echo.js", "--port", 0]
+        return self.those_there(found)
+
+    def tls_servers(self, case):
+        """The same for TLS: its floor is a bare loop over mbedTLS, the framework's own library."""
+        if self.tls_version() < case.tls:
+            self.note(f"skipped: TLS {case.tls} ({self.tls_library()} has none)")
+            return {}
+        cert, key = self.certificate()
+        own = ["--port", 0, "--cert", cert, "--key", key]
+        found = {"causeway": self.echo_argv(case) + ["--tls-cert", cert, "--tls-key", key],
+                 "floor": [self.program("floor_tls")] + own}
+        if self.options.control:
+            found["floor again"] = found["floor"]
+        found["openssl"] = [self.program("floor_openssl")] + own
+        if self.options.peers and case.peers:
+            found["node"] = [shutil.which("node") or "node", HERE / "peers/node_tls_echo.js"] + own
+        return self.those_there(found)
+
+    def echo_argv(self, case):
+        limit = max(10000, case.connections + 100)
+        return [self.build / "examples/echo/echo", "--protocol", case.protocol,
+                "--host", "127.0.0.1", "--port", 0, "--max-connections", limit,
+                "--max-connections-per-ip", limit, "--max-frame-size", KIB64]
+
+    def those_there(self, found):
         return {name: argv for name, argv in found.items() if self.is_there(name, argv[0])}
+
+    @functools.lru_cache(maxsize=None)
+    def tls_library(self):
+        """The library in this build, by the floor's word."""
+        floor = self.program("floor_tls")
+        if not floor.exists():
+            return ""
+        return subprocess.run([floor, "--library"], timeout=30, capture_output=True, text=True,
+                              check=False).stdout.strip()
+
+    def tls_version(self):
+        return next((version for name, version in TLS_VERSIONS.items()
+                     if self.tls_library().startswith(name)), "")
+
+    def certificate(self):
+        """An ECDSA certificate that lives as long as this run."""
+        cert, key = (pathlib.Path(self.keys.name) / name for name in ("cert.pem", "key.pem"))
+        if not cert.exists():
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                            "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert,
+                            "-days", "7", "-subj", "/CN=localhost", "-addext",
+                            "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+                           check=True, timeout=30, capture_output=True)
+        return cert, key
 
     def is_there(self, name, path):
         if shutil.which(str(path)):
@@ -240,13 +317,17 @@ class Bench:
         argv = [self.program("load"), "--mode", case.mode, "--port", server.port]
         argv += ["--connections", case.connections, "--depth", case.depth, "--size", case.size]
         argv += ["--seconds", self.options.seconds, "--warmup", self.options.warmup]
+        if case.tls:
+            argv += ["--tls", "--tls-max", case.tls]
+        if case.resume:
+            argv += ["--resume"]
         return argv + ["--server-pid", server.child.pid]
 
     def run_load(self, case, server):
         child = self.children.start(self.load_argv(case, server), self.load_cpu,
                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE)
-        limit = self.options.seconds + self.options.warmup + LOAD_SPARE_SECONDS
+        limit = 2 * (self.options.seconds + self.options.warmup) + LOAD_SPARE_SECONDS
         try:
             out, err = child.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
@@ -267,15 +348,15 @@ class Bench:
         pss = {"start": server.pss_bytes()}
         try:
             for step in ("opened", "closed", "reopened"):
-                lines.next(60)
+                lines.next(LOAD_SPARE_SECONDS)
                 self.settle(server, at_start if step == "closed" else None)
                 pss[step] = server.pss_bytes()
                 if step != "reopened":
                     child.stdin.write(b"\n")
                     child.stdin.flush()
             child.stdin.close()
-            lines.next(60)
-            result = json.loads(lines.next(60))
+            lines.next(LOAD_SPARE_SECONDS)
+            result = json.loads(lines.next(LOAD_SPARE_SECONDS))
         finally:
             self.children.stop(child)
         for step in ("opened", "closed", "reopened"):
@@ -299,6 +380,10 @@ class Bench:
             with Server(self, argv) as server:
                 run = self.run_idle if case.mode == "idle" else self.run_load
                 result = run(case, server)
+            if not result["messages"]:
+                raise Failure("not one message in the measured time")
+            if case.tls and not result["tls"].startswith(f"TLSv{case.tls}"):
+                raise Failure(f"spoke {result['tls']}")
         except (Failure, OSError, ValueError) as error:
             print(f"{head}: failed: {error}", file=sys.stderr, flush=True)
             return {"failed": str(error)}
@@ -378,12 +463,13 @@ def main():
     options = parse()
     signal.signal(signal.SIGTERM, interrupt)
     bench = Bench(options)
-    for name in ("load", "floor", "floor_room"):
+    for name in ("load", "floor", "floor_room", "floor_tls"):
         if not bench.program(name).exists():
             sys.exit(f"run.py: {bench.program(name)} is not there; build the target `bench`")
     if bench.server_cpu is None:
         bench.note("one processor only: server and load share it, and the figures suffer")
     about = report.about(HERE.parent, bench.build)
+    about["tls_library"] = bench.tls_library()
     for warning in about["warnings"]:
         bench.note(warning)
     scenarios = [SCENARIOS[name] for name in dict.fromkeys(options.scenario)]
@@ -396,6 +482,7 @@ def main():
         status = 130
     finally:
         bench.children.stop_all()
+        bench.keys.cleanup()
     report.finish(rows, about, bench.notes, options)
     return status
 

@@ -62,3 +62,9 @@ add_library(causeway::mbedtls INTERFACE IMPORTED)
 set_target_properties(causeway::mbedtls PROPERTIES
     INTERFACE_INCLUDE_DIRECTORIES ${mbedtls_headers}
     INTERFACE_LINK_LIBRARIES "${mbedtls_files}")
+# The archives' names are those of the system's library, which another library of the same program may use (libgit2 does,
+# below Criterion): without this it would get the functions of another version.
+if(CAUSEWAY_MBEDTLS_ROOT)
+    set_target_properties(causeway::mbedtls PROPERTIES INTERFACE_LINK_OPTIONS
+        "-Wl,--exclude-libs,libmbedtls.a:libmbedx509.a:libmbedcrypto.a")
+endif()

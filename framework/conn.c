@@ -92,6 +92,9 @@ static uint32_t due_write(const struct cw_conn *conn)
 static uint32_t due_handshake(const struct cw_conn *conn)
 {
     uint32_t handshake = conn->origin->limits.handshake;
+    if (conn->flags & CW_SECURING) {
+        return handshake > 0 ? not_zero(conn->extra->securing + handshake) : 0;
+    }
     uint32_t since = conn->flags & CW_STATE_OUTSIDE ? conn->extra->switched : conn->connected;
 
     return handshake > 0 && !(conn->flags & CW_OPENED) ? not_zero(since + handshake) : 0;
@@ -336,7 +339,7 @@ static void open_protocol(struct cw_conn *conn, void *handover)
     }
 }
 
-static void open_conn(struct cw_conn *conn)
+void cw_conn_open(struct cw_conn *conn)
 {
     enter(conn, CW_PHASE_OPEN);
     if (conn->loop->server && cw_middleware_open(conn) < 0) {
@@ -347,25 +350,6 @@ static void open_conn(struct cw_conn *conn)
         cw_conn_do_switch(conn);
     }
     cw_conn_schedule(conn);
-}
-
-void cw_conn_handshake(struct cw_conn *conn)
-{
-    int answer = conn->stream->ops->handshake ? conn->stream->ops->handshake(conn) : CW_OK;
-
-    if (answer == CW_STREAM_AGAIN) {
-        cw_conn_schedule(conn);
-    } else if (answer < 0) {
-        cw_conn_break_with(conn, answer, conn->loop->os_errno, NULL);
-    } else {
-        open_conn(conn);
-    }
-    cw_conn_update_events(conn);
-}
-
-void cw_conn_start(struct cw_conn *conn)
-{
-    cw_conn_handshake(conn);
 }
 
 int cw_conn_ready(struct cw_conn *conn)
@@ -725,8 +709,13 @@ static void release(struct cw_conn *conn)
     free_conn(conn);
 }
 
+/* A write that failed just now has put it into the list of the next turn, which ends it then. */
 static void finish(struct cw_conn *conn)
 {
+    if (conn->turn & CW_TURN_QUEUED) {
+        conn->turn |= CW_TURN_END;
+        return;
+    }
     if (!(conn->flags & CW_TOLD)) {
         tell(conn);
     }
@@ -787,6 +776,16 @@ void cw_conn_step_end(struct cw_conn *conn)
         }
     }
     cw_conn_flush_quiet(conn);
+    if (conn->phase == CW_PHASE_CLOSED) {
+        finish(conn);
+        return;
+    }
+    if (!conn->out && !(conn->flags & CW_AWAIT_FINISH) && conn->stream->ops->goodbye) {
+        conn->stream->ops->goodbye(conn);
+        if (conn->stream->owes && cw_conn_keep_out(conn)) {
+            conn->flags |= CW_BLOCKED;
+        }
+    }
     if (conn->phase == CW_PHASE_CLOSED) {
         finish(conn);
         return;

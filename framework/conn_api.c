@@ -380,6 +380,16 @@ const void *cw_conn_options(const struct cw_conn *conn)
     return conn->service->options;
 }
 
+bool cw_conn_end_is_proven(const struct cw_conn *conn)
+{
+    return !conn->stream->ops->end_is_proven || conn->stream->ops->end_is_proven(conn);
+}
+
+bool cw_conn_is_encrypted(const struct cw_conn *conn)
+{
+    return conn->stream != &cw_stream_plain && !(conn->flags & CW_SECURING);
+}
+
 enum cw_role cw_conn_role(const struct cw_conn *conn)
 {
     return conn->origin->role;

@@ -30,7 +30,8 @@ enum cw_conn_flags {
     CW_HELD_TURN = 1 << 4,     /* had its messages for this turn */
     CW_SWITCHING = 1 << 5,     /* another service takes over when the callback is back */
     CW_CLOSING = 1 << 6,       /* nothing is delivered any more */
-    CW_STOP_MASK = (1 << 7) - 1,
+    CW_SECURING = 1 << 30,     /* cw_conn_start_tls: nothing but the handshake */
+    CW_STOP_MASK = ((1 << 7) - 1) | CW_SECURING,
 
     CW_OPENED = 1 << 7,         /* on_connection has run, so on_close will */
     CW_PROTOCOL_OPEN = 1 << 8,  /* the protocol's open has succeeded */
@@ -57,6 +58,9 @@ enum cw_conn_flags {
     CW_UNHEARD =
         1 << 29, /* bytes came that nobody heard, as it was closing: there may be more on the way */
 };
+
+/* One more, which an enum cannot hold: counted, but not for its address, a trusted one. */
+#define CW_EXEMPT (1u << 31)
 
 enum cw_turn_flags {
     CW_TURN_QUEUED = 1 << 0, /* in the loop's list */
@@ -103,6 +107,8 @@ struct cw_conn_extra {
     uint32_t read;
     uint32_t switched; /* tick, with CW_STATE_OUTSIDE */
     uint32_t peer_code;
+    uint32_t securing; /* tick, with CW_SECURING */
+    int16_t tls_alert; /* 0: none */
     char text[CW_REASON_TEXT_MAX];
 };
 
@@ -149,8 +155,15 @@ struct cw_conn {
 struct cw_conn *cw_conn_new(struct cw_loop *loop, struct cw_origin *origin,
                             struct cw_stream *stream, int fd, const struct cw_address *peer);
 
+/* The same over the stream that the origin asks for: a plain socket, or TLS over it. */
+struct cw_conn *cw_conn_with_stream(struct cw_loop *loop, struct cw_origin *origin, int fd,
+                                    const struct cw_address *peer);
+
 /* Goes on with the stream's handshake. */
 void cw_conn_handshake(struct cw_conn *conn);
+
+/* The stream is ready: middleware, then the protocol. */
+void cw_conn_open(struct cw_conn *conn);
 
 /* Starts the stream's handshake, or opens the protocol at once. */
 void cw_conn_start(struct cw_conn *conn);
@@ -194,6 +207,15 @@ void cw_conn_flush(struct cw_conn *conn);
 /* The same without hooks: for inside of a send. */
 void cw_conn_flush_quiet(struct cw_conn *conn);
 
+/* Frees the queue when it is empty, unless the stream still owes the socket what came from it. */
+void cw_conn_settle(struct cw_conn *conn);
+
+/* Has a queue there, as the stream owes: the connection waits as long as there is one. False: it has failed. */
+bool cw_conn_keep_out(struct cw_conn *conn);
+
+/* Throws the queue away; what the stream owes stays. */
+void cw_conn_clear_out(struct cw_conn *conn);
+
 /* Bytes the kernel has taken and the peer has not; 0 also when the kernel cannot say. */
 uint32_t cw_conn_in_kernel(const struct cw_conn *conn);
 
@@ -227,6 +249,18 @@ void cw_middleware_close(struct cw_conn *conn);
 
 /* The socket's own error, 0: none. Takes it off the socket. */
 int cw_stream_pending_error(int fd);
+
+/* Whether an error is TLS's: then the socket is sound, and the peer has an alert or an answer to read. */
+static inline bool cw_conn_is_of_tls(int code)
+{
+    return code == CW_ETLS || code == CW_ECERT || code == CW_EPLAIN;
+}
+
+/* Whether the stream says that reading goes on, whatever the socket says. */
+static inline bool cw_conn_has_more(const struct cw_conn *conn)
+{
+    return !conn->stream->ops->short_read_is_empty || conn->stream->more;
+}
 
 static inline bool cw_conn_stopped(const struct cw_conn *conn)
 {

@@ -1,5 +1,7 @@
 /* Bytes in: from the stream to the protocol, and what of them has to wait. */
 #include "conn_impl.h"
+#include "report.h"
+#include "tls/tls_hello.h"
 
 #include <causeway/log.h>
 
@@ -36,7 +38,11 @@ void cw_conn_update_events(struct cw_conn *conn)
     bool reads = !(conn->flags & CW_STOP_MASK) || (conn->flags & CW_DISCARD) != 0 ||
                  (conn->flags & CW_AWAIT_FINISH) != 0;
 
+    if (conn->phase == CW_PHASE_HANDSHAKING) {
+        reads = true;
+    }
     if (conn->phase != CW_PHASE_CLOSED) {
+        reads = reads && !conn->stream->resting;
         want |= reads && !(conn->flags & CW_INPUT_ENDED) ? (uint32_t)CW_WATCHED_READ : 0u;
         want |= conn->flags & CW_BLOCKED ? (uint32_t)CW_WATCHED_WRITE : 0u;
     }
@@ -321,6 +327,12 @@ static void on_read_error(struct cw_conn *conn, int code)
         cw_conn_at_turn_end(conn, CW_TURN_END);
         return;
     }
+    if (cw_conn_is_of_tls(code)) {
+        /* The socket is sound, and the peer has an alert to read. */
+        cw_conn_clear_out(conn);
+        cw_conn_break(conn, code);
+        return;
+    }
     cw_conn_break_with(conn, code, conn->loop->os_errno, NULL);
 }
 
@@ -344,6 +356,11 @@ static void on_input_end(struct cw_conn *conn)
         answer = cw_conn_fail(conn, CW_ETRUNCATED, "input ended, %zu bytes make no message", left);
     }
     cw_conn_inbuf_free(conn);
+    if (answer == 0 && !cw_conn_end_is_proven(conn)) {
+        answer = cw_conn_fail(conn, CW_ETRUNCATED,
+                              "the end came without close_notify: messages may be missing");
+    }
+    answer = answer == CW_END_IN_ORDER ? 0 : answer;
     if (answer < 0) {
         cw_conn_break(conn, answer);
     } else if (conn->flags & CW_CLOSING) {
@@ -395,10 +412,26 @@ static ptrdiff_t read_once(struct cw_conn *conn, size_t *fresh, size_t *asked)
     return n;
 }
 
+/* The first bytes of a peer that speaks TLS to a port that does not. To a protocol of raw bytes they may be what it is
+ * for; any other fails on them, and then this is why. */
+static void judge_hello(struct cw_conn *conn)
+{
+    if (conn->flags & CW_FAILED) {
+        cw_conn_fail(conn, CW_EISTLS, "a TLS hello came to a port without TLS");
+        conn->code = CW_EISTLS;
+    } else {
+        cw_report_hello(conn);
+    }
+}
+
 static void take(struct cw_conn *conn, size_t n, size_t fresh)
 {
     struct cw_loop *loop = conn->loop;
+    bool hello = conn->bytes_in == 0 && conn->stream == &cw_stream_plain &&
+                 conn->origin->role == CW_SERVER &&
+                 cw_tls_is_hello(cw_span_of(loop->scratch, fresh));
 
+    loop->reads++;
     conn->last_in = loop->now;
     conn->bytes_in += n;
     cw_count(&loop->counters.bytes_in, n);
@@ -419,6 +452,9 @@ static void take(struct cw_conn *conn, size_t n, size_t fresh)
     }
     if (fresh > 0 && is_heard(conn)) {
         feed_fresh(conn, loop->scratch, fresh);
+    }
+    if (hello) {
+        judge_hello(conn);
     }
 }
 
@@ -455,11 +491,11 @@ void cw_conn_read(struct cw_conn *conn)
             break;
         }
         take(conn, (size_t)n, fresh);
-        if ((size_t)n < asked && conn->stream->ops->short_read_is_empty) {
+        if ((size_t)n < asked && !cw_conn_has_more(conn)) {
             break;
         }
         if ((size_t)n >= budget) {
-            if (!conn->stream->ops->short_read_is_empty) {
+            if (cw_conn_has_more(conn)) {
                 cw_conn_at_turn_end(conn, CW_TURN_READY);
             }
             break;
@@ -472,6 +508,10 @@ void cw_conn_on_ready(struct cw_conn *conn)
 {
     struct cw_loop *loop = conn->loop;
 
+    if (conn->phase == CW_PHASE_HANDSHAKING) {
+        cw_conn_handshake(conn);
+        return;
+    }
     loop->current = conn;
     conn->turn_messages = 0;
     if (conn->flags & CW_HELD_TURN) {
@@ -481,7 +521,7 @@ void cw_conn_on_ready(struct cw_conn *conn)
     if (conn->in && may_feed(conn)) {
         feed_waiting(conn);
     }
-    if (!conn->stream->ops->short_read_is_empty) {
+    if (cw_conn_has_more(conn)) {
         cw_conn_read(conn);
     }
     loop->current = NULL;
@@ -495,7 +535,7 @@ static bool owes_flush(const struct cw_conn *conn)
     uint32_t owed = CW_HELD_OUTPUT | CW_SOURCE_ENDED;
 
     owed |= conn->loop->refused_bytes == 0 ? CW_WANT_DRAIN : 0u;
-    return conn->out || (conn->flags & owed);
+    return conn->out || conn->stream->owes || (conn->flags & owed);
 }
 
 void cw_conn_on_event(evutil_socket_t fd, short events, void *arg)

@@ -36,6 +36,54 @@ static size_t charged(const struct cw_conn *conn)
     return conn->out ? cw_outq_charge(conn->out) : 0;
 }
 
+void cw_conn_settle(struct cw_conn *conn)
+{
+    if (!conn->stream->owes) {
+        cw_outq_settle(&conn->out, &conn->loop->out_pool);
+    }
+}
+
+void cw_conn_clear_out(struct cw_conn *conn)
+{
+    while (conn->out && conn->out->head) {
+        cw_outq_pop(conn->out, &conn->loop->out_pool, conn->code < 0 ? conn->code : CW_ECLOSED);
+    }
+    if (conn->extra) {
+        conn->extra->sources = 0;
+    }
+    cw_conn_settle(conn);
+}
+
+bool cw_conn_keep_out(struct cw_conn *conn)
+{
+    if (cw_outq_ensure(&conn->out, &conn->loop->out_pool, conn->loop->now)) {
+        return true;
+    }
+    cw_conn_break_with(conn, CW_ENOMEM, 0, "output: out of memory");
+    return false;
+}
+
+/* What the stream owes goes first. False: it has to wait, or it has failed. */
+static bool pay(struct cw_conn *conn)
+{
+    int error = conn->stream->owes ? conn->stream->ops->flush(conn) : 0;
+
+    if (error == CW_STREAM_AGAIN && cw_conn_keep_out(conn)) {
+        conn->flags |= CW_BLOCKED;
+    } else if (error < 0 && error != CW_STREAM_AGAIN) {
+        cw_conn_break_with(conn, error, conn->loop->os_errno, NULL);
+    } else if (conn->out) {
+        conn->out->since = conn->loop->now;
+    }
+    return error == 0;
+}
+
+/* A stream that may owe takes a part for reasons of its own. */
+static bool is_blocked_after(const struct cw_conn *conn, size_t taken, size_t offered)
+{
+    return conn->stream->ops->flush ? conn->stream->owes : taken < offered;
+}
+
 /* One offer to the stream. Returns bytes taken, 0 when it is blocked, or an enum cw_error. */
 static ptrdiff_t write_bytes(struct cw_conn *conn)
 {
@@ -56,7 +104,7 @@ static ptrdiff_t write_bytes(struct cw_conn *conn)
     }
     n = conn->stream->ops->write(conn, iov, count);
     if (n > 0) {
-        if ((size_t)n < total) {
+        if (is_blocked_after(conn, (size_t)n, total)) {
             conn->flags |= CW_BLOCKED;
         }
         cw_outq_advance(conn->out, &loop->out_pool, (size_t)n);
@@ -194,6 +242,13 @@ void cw_conn_flush_quiet(struct cw_conn *conn)
     struct cw_loop *loop = conn->loop;
     size_t budget = FLUSH_PER_TURN;
 
+    if (conn->phase == CW_PHASE_CLOSED || conn->phase == CW_PHASE_HANDSHAKING) {
+        return;
+    }
+    if (conn->stream->owes && !(conn->flags & CW_BLOCKED) && !pay(conn) &&
+        conn->phase == CW_PHASE_CLOSED) {
+        return;
+    }
     while (conn->out && conn->out->head && !(conn->flags & CW_BLOCKED)) {
         ptrdiff_t n;
 
@@ -233,7 +288,7 @@ void cw_conn_flush_quiet(struct cw_conn *conn)
         }
         cw_conn_schedule(conn);
     }
-    cw_outq_settle(&conn->out, &loop->out_pool);
+    cw_conn_settle(conn);
 }
 
 /* The queue has fallen low enough: whoever was told to wait may go on. */
@@ -269,7 +324,7 @@ void cw_conn_flush(struct cw_conn *conn)
         conn->flags &= ~(uint32_t)CW_HELD_OUTPUT;
         conn->last_in = conn->loop->now; /* the peer could not be heard meanwhile */
         cw_conn_schedule(conn);
-        if (conn->in || !conn->stream->ops->short_read_is_empty) {
+        if (conn->in || cw_conn_has_more(conn)) {
             cw_conn_at_turn_end(conn, CW_TURN_READY);
         }
     }
@@ -376,9 +431,12 @@ static size_t write_direct(struct cw_conn *conn, const struct cw_span *parts, si
         conn->last_out = conn->loop->now;
         conn->bytes_out += (uint64_t)n;
         cw_count(&conn->loop->counters.bytes_out, (uint64_t)n);
-        if ((size_t)n < total) {
+        if (is_blocked_after(conn, (size_t)n, total)) {
             conn->flags |= CW_BLOCKED;
             cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
+        }
+        if (conn->stream->owes && !cw_conn_keep_out(conn)) {
+            return total;
         }
         return (size_t)n;
     }
@@ -410,7 +468,7 @@ static int queue_parts(struct cw_conn *conn, const struct cw_span *parts, size_t
     }
     if (!cw_outq_ensure(&conn->out, &loop->out_pool, loop->now) ||
         !cw_outq_copy(conn->out, &loop->out_pool, parts, count, gone)) {
-        cw_outq_settle(&conn->out, &loop->out_pool);
+        cw_conn_settle(conn);
         if (gone > 0) {
             cw_conn_break_with(conn, CW_ENOMEM, 0, "output: out of memory");
         }
@@ -540,7 +598,7 @@ int cw_conn_share(struct cw_conn *conn, struct cw_payload *payload, struct cw_ou
         return CW_OK;
     }
     if (!share(conn, payload, mark, max)) {
-        cw_outq_settle(&conn->out, &loop->out_pool);
+        cw_conn_settle(conn);
         return CW_ENOMEM;
     }
     /* Not even the one whose read is under way flushes by itself now: others may have more for it in this turn. */
@@ -570,7 +628,7 @@ int cw_conn_write_payload(struct cw_conn *conn, struct cw_span head, struct cw_p
     extra = head.len > 0 ? cw_payload_new(&head, 1) : NULL;
     if ((head.len > 0 && !extra) || !cw_outq_ensure(&conn->out, &loop->out_pool, loop->now) ||
         !cw_outq_share2(conn->out, &loop->out_pool, extra, body)) {
-        cw_outq_settle(&conn->out, &loop->out_pool);
+        cw_conn_settle(conn);
         cw_payload_drop(extra);
         return CW_ENOMEM;
     }
@@ -620,7 +678,7 @@ int cw_conn_send_source(struct cw_conn *conn, uint64_t len, cw_source_fn pull,
 
     if (error < 0) {
         cw_outq_unused_node(&conn->loop->out_pool, node);
-        cw_outq_settle(&conn->out, &conn->loop->out_pool);
+        cw_conn_settle(conn);
         return error;
     }
     cw_outq_add_source(conn->out, node, &source);
@@ -650,7 +708,7 @@ int cw_conn_send_file(struct cw_conn *conn, const struct cw_file_range *range,
             close(file.fd);
         }
         cw_outq_unused_node(&conn->loop->out_pool, node);
-        cw_outq_settle(&conn->out, &conn->loop->out_pool);
+        cw_conn_settle(conn);
         return error;
     }
     cw_outq_add_file(conn->out, node, &file);

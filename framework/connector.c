@@ -6,6 +6,7 @@
 #include "report.h"
 #include "server_impl.h"
 #include "timer_impl.h"
+#include "tls/tls.h"
 
 #include <causeway/log.h>
 
@@ -67,6 +68,18 @@ static int check_local(struct cw_target *target, const char *local_host,
     return CW_OK;
 }
 
+static int make_tls(struct cw_target *target, struct cw_complaint *complaint)
+{
+    struct cw_tls_setup setup = {.options = target->options.tls,
+                                 .role = CW_CLIENT,
+                                 .host = target->endpoint.host[0] ? target->endpoint.host : NULL};
+    int error = CW_OK;
+
+    target->tls = cw_tls_new(&setup, complaint, &error);
+    target->options.tls = NULL; /* the caller's */
+    return target->tls ? CW_OK : error;
+}
+
 static int fill_target(struct cw_target *target, const char *address, struct cw_complaint *complaint)
 {
     const char *local_host = target->options.local_host;
@@ -88,7 +101,7 @@ static int fill_target(struct cw_target *target, const char *address, struct cw_
         return error;
     }
     cw_limits_fill(&target->limits, &as_server, target->service, out_max_given);
-    return CW_OK;
+    return target->options.tls ? make_tls(target, complaint) : CW_OK;
 }
 
 static int make_service(struct cw_target *target, const struct cw_service *service,
@@ -127,7 +140,7 @@ struct cw_target *cw_target_new(struct cw_service service, const char *address,
     if (*error == CW_OK) {
         return target;
     }
-    if (*error == CW_EINVAL) {
+    if (*error != CW_ENOMEM) {
         cw_log(CW_LOG_ERROR, 0, "connect %.100s: %s", address, complaint.text);
     }
     cw_target_drop(target);
@@ -145,6 +158,7 @@ void cw_target_drop(struct cw_target *target)
     assert(target->holds > 0);
     if (--target->holds == 0) {
         cw_service_drop(target->service);
+        cw_tls_drop(target->tls);
         cw_release(target);
     }
 }
@@ -356,8 +370,7 @@ static void start_conn(struct cw_client *client, struct cw_dial_result *result)
     struct cw_conn *conn;
 
     client->origin->limits.handshake = cw_ticks(left);
-    conn =
-        cw_conn_new(client->loop, client->origin, &cw_stream_plain, result->fd, &result->address);
+    conn = cw_conn_with_stream(client->loop, client->origin, result->fd, &result->address);
     if (!conn) {
         close(result->fd);
         result->code = CW_ENOMEM;
@@ -419,6 +432,13 @@ struct cw_client_watcher *cw_conn_watcher(const struct cw_conn *conn)
     struct cw_client *client = client_of(conn);
 
     return client ? client->watcher : NULL;
+}
+
+const char *cw_client_connecting_to(const struct cw_conn *conn)
+{
+    struct cw_client *client = conn->origin->role == CW_CLIENT ? client_of(conn) : NULL;
+
+    return client && client->phase == CLIENT_HANDSHAKING ? client->target->text : NULL;
 }
 
 void cw_client_conn_opened(struct cw_conn *conn)
@@ -499,6 +519,7 @@ static struct cw_client *client_new(struct cw_loop *loop, struct cw_target *targ
         return NULL;
     }
     cw_service_hold(target->service); /* the origin's */
+    client->origin->tls = target->tls ? cw_tls_hold(target->tls) : NULL;
     client->loop = loop;
     client->target = target;
     client->watcher = watcher;

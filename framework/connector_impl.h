@@ -24,6 +24,7 @@ enum { CW_TARGET_TEXT_MAX = 272 };
 struct cw_target {
     size_t holds;
     struct cw_service_ref *service;
+    struct cw_tls *tls; /* NULL: plain */
     struct cw_limits limits;
     struct cw_connect_options options; /* filled in; local_host is NULL */
     struct cw_endpoint endpoint;
@@ -123,5 +124,9 @@ void cw_client_conn_opened(struct cw_conn *conn);
 
 /* The end of a client's connection has been told: connect again, or forget the client. */
 void cw_client_conn_ended(struct cw_conn *conn);
+
+/* Where a client is connecting to whose connection has been made but is not open yet: TLS, or its protocol, has not come
+ * to its end. NULL: it is open, or no client's. */
+const char *cw_client_connecting_to(const struct cw_conn *conn);
 
 #endif

@@ -6,6 +6,7 @@
 #include "server_impl.h"
 #include "tcp_options.h"
 #include "timer_impl.h"
+#include "tls/tls.h"
 
 #include <causeway/log.h>
 
@@ -27,6 +28,7 @@ struct cw_listener {
     struct cw_listener *next;
     struct cw_loop *loop;
     struct cw_listen_entry *entry;
+    struct cw_origin *origin; /* of the connections from here on */
     int fd;
     struct event *event;
     struct event *rest;
@@ -39,8 +41,8 @@ struct cw_listener {
 
 /* ---- words ---- */
 
-static void print_where(const struct cw_listen_options *options, const struct cw_address *address,
-                        char *text, size_t cap)
+void cw_listen_where(const struct cw_listen_options *options, const struct cw_address *address,
+                     char *text, size_t cap)
 {
     if (options->unix_path) {
         snprintf(text, cap, "unix:%s", options->unix_path);
@@ -58,9 +60,9 @@ static int fail(struct cw_server *server, const struct cw_listen_entry *entry,
                 const struct cw_address *address, const char *step, int os_errno)
 {
     int code = cw_error_from_errno(os_errno);
-    char where[sizeof(struct sockaddr_un) + 16];
+    char where[CW_WHERE_TEXT_MAX];
 
-    print_where(&entry->options, address, where, sizeof where);
+    cw_listen_where(&entry->options, address, where, sizeof where);
     return cw_server_fail(server, code, "listen %s: %s: %s", where, step,
                           code == CW_EOS || code == CW_EINVAL ? strerror(os_errno)
                                                               : cw_strerror(code));
@@ -145,6 +147,7 @@ static struct cw_listener *add_listener(struct cw_loop *loop, struct cw_listen_e
     }
     listener->loop = loop;
     listener->entry = entry;
+    listener->origin = cw_origin_hold(entry->origin);
     listener->fd = fd;
     if (getsockname(fd, (struct sockaddr *)&system, &len) == 0) {
         cw_address_from_sockaddr((const struct sockaddr *)&system, len, &listener->address);
@@ -422,19 +425,39 @@ static void print_unix(const struct cw_listener *listener, char *text, size_t ca
     snprintf(text, cap, "unix:%.*s", (int)(len - head), path.sun_path);
 }
 
+static const char *scheme_of(const struct cw_listener *listener)
+{
+    const struct cw_protocol *protocol = listener->origin->service->protocol;
+    const struct cw_tls *tls = listener->entry->tls;
+    bool is_datagram = protocol->transport == CW_DATAGRAM;
+
+    if (tls && !cw_tls_begins_plain(tls)) {
+        return protocol->scheme_tls ? protocol->scheme_tls : is_datagram ? "dtls" : "tls";
+    }
+    return protocol->scheme ? protocol->scheme : is_datagram ? "udp" : "tcp";
+}
+
 static void print_listener(const struct cw_listener *listener, char *text, size_t cap)
 {
-    const struct cw_protocol *protocol = listener->entry->origin->service->protocol;
-    const char *scheme = protocol->scheme                     ? protocol->scheme
-                         : protocol->transport == CW_DATAGRAM ? "udp"
-                                                              : "tcp";
     char where[CW_ADDRESS_TEXT_MAX];
 
     if (listener->address.family == CW_UNIX) {
         print_unix(listener, text, cap);
     } else {
-        snprintf(text, cap, "%s://%s", scheme, cw_address_print(&listener->address, where));
+        snprintf(text, cap, "%s://%s", scheme_of(listener),
+                 cw_address_print(&listener->address, where));
     }
+}
+
+const struct cw_address *cw_listener_address(const struct cw_loop *loop,
+                                             const struct cw_listen_entry *entry)
+{
+    const struct cw_listener *listener = loop->listeners;
+
+    while (listener && listener->entry != entry) {
+        listener = listener->next;
+    }
+    return listener ? &listener->address : NULL;
 }
 
 void cw_listeners_tell(struct cw_server *server)
@@ -466,18 +489,32 @@ static void refuse(struct cw_listener *listener, int fd, int code, const struct 
         cw_count(&counters->refused_middleware, 1);
     }
     close(fd); /* behind the count: who sees the end finds it counted */
-    cw_report_refused(listener->loop, listener->entry->origin->service, code, peer, limit);
+    cw_report_refused(listener->loop, listener->origin->service, code, peer, limit);
+}
+
+/* Counts one more connection of an address, unless it is exempt. 0, or why it may not be. */
+static int admit_address(struct cw_server *server, const struct cw_address *peer, bool exempt,
+                         uint64_t *limit)
+{
+    uint64_t max = cw_live(&server->live.conns_per_ip_max);
+    int error = exempt ? CW_OK : cw_ip_table_enter(server->addresses, peer, max);
+
+    if (error < 0) {
+        *limit = error == CW_EADDRESSMAX ? max : 0;
+    }
+    return error;
 }
 
 /* Counts one more connection. 0, or why it may not be. */
-static int admit(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer,
-                 uint64_t *limit)
+static int admit(struct cw_loop *loop, const struct cw_address *peer, bool exempt, uint64_t *limit)
 {
+    struct cw_server *server = loop->server;
+    uint64_t conns_max = cw_live(&server->live.conns_max);
     int error;
 
-    if (atomic_fetch_add(&server->conns_open, 1) >= server->options.conns_max) {
+    if (atomic_fetch_add(&server->conns_open, 1) >= conns_max) {
         atomic_fetch_sub(&server->conns_open, 1);
-        *limit = server->options.conns_max;
+        *limit = conns_max;
         return CW_ECONNSMAX;
     }
     error = cw_middleware_accept(server, loop, peer, limit);
@@ -485,20 +522,21 @@ static int admit(struct cw_server *server, struct cw_loop *loop, const struct cw
         atomic_fetch_sub(&server->conns_open, 1);
         return error;
     }
-    error = cw_ip_table_enter(server->addresses, peer, server->options.conns_per_ip_max);
+    error = admit_address(server, peer, exempt, limit);
     if (error < 0) {
-        *limit = error == CW_EADDRESSMAX ? server->options.conns_per_ip_max : 0;
         cw_middleware_gone(server, loop, peer);
         atomic_fetch_sub(&server->conns_open, 1);
     }
     return error;
 }
 
-static void dismiss(struct cw_server *server, struct cw_loop *loop, const struct cw_address *peer)
+static void dismiss(struct cw_loop *loop, const struct cw_address *peer, bool exempt)
 {
-    cw_ip_table_leave(server->addresses, peer);
-    cw_middleware_gone(server, loop, peer);
-    atomic_fetch_sub(&server->conns_open, 1);
+    if (!exempt) {
+        cw_ip_table_leave(loop->server->addresses, peer);
+    }
+    cw_middleware_gone(loop->server, loop, peer);
+    atomic_fetch_sub(&loop->server->conns_open, 1);
 }
 
 static void trace(const struct cw_listener *listener, const struct cw_conn *conn)
@@ -514,21 +552,22 @@ static void trace(const struct cw_listener *listener, const struct cw_conn *conn
 static void take(struct cw_listener *listener, int fd, const struct cw_address *peer)
 {
     struct cw_loop *loop = listener->loop;
+    bool exempt = cw_networks_hold(&loop->server->trusted, peer);
     struct cw_conn *conn;
     uint64_t limit = 0;
-    int error = admit(loop->server, loop, peer, &limit);
+    int error = admit(loop, peer, exempt, &limit);
 
     if (error < 0) {
         refuse(listener, fd, error, peer, limit);
         return;
     }
-    conn = cw_conn_new(loop, listener->entry->origin, &cw_stream_plain, fd, peer);
+    conn = cw_conn_with_stream(loop, listener->origin, fd, peer);
     if (!conn) {
-        dismiss(loop->server, loop, peer);
+        dismiss(loop, peer, exempt);
         refuse(listener, fd, CW_ENOMEM, peer, 0);
         return;
     }
-    conn->flags |= CW_COUNTED;
+    conn->flags |= exempt ? CW_COUNTED | CW_EXEMPT : CW_COUNTED;
     cw_count(&loop->counters.conns_total, 1);
     trace(listener, conn);
     cw_conn_start(conn);
@@ -543,7 +582,7 @@ static void rest(struct cw_listener *listener, int os_errno)
     event_del(listener->event);
     listener->resting = true;
     event_add(listener->rest, &moment);
-    cw_report_refused(loop, listener->entry->origin->service, cw_error_from_errno(os_errno),
+    cw_report_refused(loop, listener->origin->service, cw_error_from_errno(os_errno),
                       &listener->address, 0);
 }
 
@@ -573,11 +612,12 @@ void cw_listeners_wake(struct cw_loop *loop)
 static void on_accept(evutil_socket_t ignored, short events, void *arg)
 {
     struct cw_listener *listener = arg;
-    uint64_t budget = listener->loop->server->options.accepts_per_turn;
+    uint64_t budget = cw_live(&listener->loop->server->live.accepts_per_turn);
 
     (void)ignored;
     (void)events;
     cw_loop_wake(listener->loop);
+    cw_server_refresh(listener->loop);
     while (budget-- > 0) {
         struct sockaddr_storage system;
         socklen_t len = sizeof system;
@@ -597,6 +637,22 @@ static void on_accept(evutil_socket_t ignored, short events, void *arg)
         }
         cw_address_from_sockaddr((const struct sockaddr *)&system, len, &peer);
         take(listener, fd, &peer);
+    }
+}
+
+void cw_listeners_refresh(struct cw_loop *loop)
+{
+    for (struct cw_listener *listener = loop->listeners; listener; listener = listener->next) {
+        struct cw_listen_entry *entry = listener->entry;
+
+        if (listener->origin != entry->origin) {
+            cw_origin_drop(listener->origin);
+            listener->origin = cw_origin_hold(entry->origin);
+        }
+        if (listener->address.family != CW_UNIX &&
+            cw_tcp_options_apply(listener->fd, &entry->options.tcp, true) < 0) {
+            cw_log(CW_LOG_WARNING, 0, "update: keepalive_ms: the system does not take it");
+        }
     }
 }
 
@@ -638,6 +694,7 @@ void cw_listeners_close(struct cw_loop *loop)
             event_free(listener->rest);
         }
         close(listener->fd);
+        cw_origin_drop(listener->origin);
         cw_release(listener);
     }
 }

@@ -6,6 +6,7 @@
 #include "server_impl.h"
 #include "signals.h"
 #include "timer_impl.h"
+#include "tls/tls.h"
 #include "work.h"
 
 #include <causeway/log.h>
@@ -200,6 +201,8 @@ int cw_loop_turn(struct cw_loop *loop, bool wait)
     int answer;
 
     loop->stale = true;
+    loop->handshakes_begun = 0;
+    loop->handshake_done = false;
     answer = event_base_loop(loop->base, flags);
     cw_loop_wake(loop);
     if (gather_more(loop) < 0) {
@@ -285,11 +288,14 @@ static bool fill_in(struct cw_loop *loop, const struct cw_loop_setup *setup)
     }
     if (setup->work) {
         loop->work = setup->work;
+        loop->handshakes = setup->handshakes;
     } else {
-        loop->work = cw_work_pool_new(CW_WORK_THREADS, CW_WORK_MAX);
         loop->owns_work = true;
+        loop->work = cw_work_pool_new(CW_WORK_THREADS, CW_WORK_MAX);
+        loop->handshakes = cw_work_pool_new(CW_HANDSHAKE_THREADS, CW_HANDSHAKES_MAX);
+        return loop->work && loop->handshakes;
     }
-    return loop->work != NULL;
+    return true;
 }
 
 struct cw_loop *cw_loop_create(const struct cw_loop_setup *setup)
@@ -306,6 +312,8 @@ struct cw_loop *cw_loop_create(const struct cw_loop_setup *setup)
     loop->worker = setup->worker;
     loop->buffered_max = setup->buffered_max;
     loop->drain_ms = setup->drain_ms;
+    loop->handshakes_per_turn = setup->handshakes_per_turn;
+    loop->alone = setup->alone;
     loop->turn_tail = &loop->turn_head;
     loop->thread = pthread_self();
     loop->clock = monotonic_ms;
@@ -326,6 +334,7 @@ struct cw_loop *cw_loop_new(void)
         .mailbox_max_bytes = CW_MAILBOX_MAX_BYTES,
         .buffered_max = CW_BUFFERED_MAX,
         .drain_ms = CW_DRAIN_MS,
+        .handshakes_per_turn = CW_HANDSHAKES_PER_TURN,
     });
 }
 
@@ -371,6 +380,9 @@ static void shut(struct cw_loop *loop)
     end_everything(loop);
     while (loop->work_pending > 0) {
         cw_work_pool_wait(loop->work, loop);
+        if (loop->handshakes) {
+            cw_work_pool_wait(loop->handshakes, loop);
+        }
         cw_mailbox_run(&loop->mailbox, loop);
         end_everything(loop);
     }
@@ -401,7 +413,9 @@ void cw_loop_free(struct cw_loop *loop)
     cw_rooms_loop_free(loop);
     if (loop->owns_work) {
         cw_work_pool_free(loop->work);
+        cw_work_pool_free(loop->handshakes);
     }
+    cw_tls_loop_free(loop);
     free_event(loop->sweep);
     free_event(loop->mail_event);
     free_event(loop->drain_timer);
@@ -655,7 +669,7 @@ void cw_loop_set_user(struct cw_loop *loop, void *user)
 
 int cw_loop_main(struct cw_loop *loop)
 {
-    struct cw_signals *signals = loop ? cw_signals_new() : NULL;
+    struct cw_signals *signals = loop ? cw_signals_new(false) : NULL;
     int error = signals ? cw_signals_watch(signals, loop) : CW_ENOMEM;
 
     error = error < 0 ? error : cw_loop_run(loop);

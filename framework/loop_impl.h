@@ -29,9 +29,13 @@ enum {
     CW_DRAIN_MS = 5000,
     CW_WORK_THREADS = 4,
     CW_WORK_MAX = 1024,
+    CW_HANDSHAKE_THREADS = 2,
+    CW_HANDSHAKES_PER_TURN = 16,
+    CW_HANDSHAKES_MAX = 4096,
 };
 
 struct cw_work_pool;
+struct cw_tls_loop;
 struct cw_resolver;
 struct cw_room_set;
 struct cw_client;
@@ -44,6 +48,9 @@ struct cw_loop_counters {
     atomic_uint_least64_t refused_middleware;
     atomic_uint_least64_t refused_descriptors;
     atomic_uint_least64_t closed_by_error;
+    atomic_uint_least64_t handshakes_full;
+    atomic_uint_least64_t handshakes_resumed;
+    atomic_uint_least64_t handshakes_failed;
     atomic_uint_least64_t bytes_in;
     atomic_uint_least64_t bytes_out;
     atomic_uint_least64_t messages_in;
@@ -122,10 +129,21 @@ struct cw_loop {
     size_t pool_waiting; /* callers who wait for a connection of a pool */
     struct cw_resolver *resolver;
     struct cw_room_set *rooms;
-    struct cw_work_pool *work; /* shared by a server's loops */
-    bool owns_work;
+    struct cw_work_pool *work;       /* shared by a server's loops */
+    struct cw_work_pool *handshakes; /* … for TLS; NULL: the loop does them itself */
+    bool owns_work;                  /* both */
+    uint64_t handshakes_per_turn;
+    uint64_t handshakes_begun; /* in this turn */
+    bool handshake_done;       /* in this turn, a full one by the loop itself */
+    bool alone;                /* there is one processor for this loop and its helpers */
+    bool quiet;                /* few reads in the last while */
+    uint64_t reads;            /* so many, ever */
+    uint64_t reads_before;     /* at … */
+    uint64_t reads_since_ms;
+    struct cw_tls_loop *tls; /* NULL: no connection has needed it yet */
     size_t work_pending;
     struct cw_listener *listeners;
+    unsigned updates_seen; /* of its server's options */
 
     struct event *drain_timer;
     unsigned stops; /* asked for so often */
@@ -147,7 +165,10 @@ struct cw_stop_hook {
 struct cw_loop_setup {
     struct cw_server *server;
     unsigned worker;
-    struct cw_work_pool *work; /* NULL: one of its own */
+    struct cw_work_pool *work;       /* NULL: one of its own, and one for handshakes */
+    struct cw_work_pool *handshakes; /* with work; NULL: the loop does them itself */
+    uint64_t handshakes_per_turn;
+    bool alone; /* as in struct cw_loop */
     size_t mailbox_max;
     size_t mailbox_max_bytes;
     size_t buffered_max;

@@ -17,7 +17,7 @@ static const uint64_t duration_max = 365ull * 24 * 3600 * 1000;
     }
 
 static const struct cw_option_rule server_rules[] = {
-    RULE(workers, 1, 256, CW_MAY_PER_CORE),
+    RULE(workers, 1, 256, CW_MAY_PER_CORE | CW_AT_START),
     RULE(conns_max, 10000, CW_SLOTS_MAX, CW_MAY_NO_LIMIT),
     RULE(conns_per_ip_max, 0, CW_SLOTS_MAX, CW_MAY_NO_LIMIT),
     RULE(idle_ms, 300000, 0, CW_IS_DURATION | CW_MAY_OFF),
@@ -33,17 +33,26 @@ static const struct cw_option_rule server_rules[] = {
     RULE(accepts_per_turn, 64, 65536, 0),
     RULE(reads_per_turn_bytes, 262144, 1ull << 40, 0),
     RULE(messages_per_turn, 1024, 60000, 0),
-    RULE(mailbox_max, CW_MAILBOX_MAX, 1ull << 32, CW_MAY_NO_LIMIT),
-    RULE(mailbox_max_bytes, CW_MAILBOX_MAX_BYTES, 1ull << 40, CW_MAY_NO_LIMIT),
-    RULE(work_threads, CW_WORK_THREADS, 64, 0),
+    RULE(mailbox_max, CW_MAILBOX_MAX, 1ull << 32, CW_MAY_NO_LIMIT | CW_AT_START),
+    RULE(mailbox_max_bytes, CW_MAILBOX_MAX_BYTES, 1ull << 40, CW_MAY_NO_LIMIT | CW_AT_START),
+    RULE(work_threads, CW_WORK_THREADS, 64, CW_AT_START),
     RULE(work_max, CW_WORK_MAX, 1ull << 32, CW_MAY_NO_LIMIT),
-    RULE(rooms_max, 10000, 1ull << 32, CW_MAY_NO_LIMIT),
-    RULE(room_members_max, 0, 1ull << 32, CW_MAY_NO_LIMIT),
-    RULE(rooms_per_conn_max, 64, 1ull << 20, CW_MAY_NO_LIMIT),
-    RULE(room_name_max_bytes, 128, 65536, 0),
-    RULE(room_presence_max_bytes, 512, 65536, 0),
+    RULE(handshake_threads, CW_PER_CORE, 64, CW_MAY_OFF | CW_MAY_PER_CORE | CW_AT_START),
+    RULE(handshakes_per_turn, 16, 65536, 0),
+    RULE(handshakes_max, 4096, 1ull << 32, CW_MAY_NO_LIMIT),
+    RULE(rooms_max, 10000, 1ull << 32, CW_MAY_NO_LIMIT | CW_AT_START),
+    RULE(room_members_max, 0, 1ull << 32, CW_MAY_NO_LIMIT | CW_AT_START),
+    RULE(rooms_per_conn_max, 64, 1ull << 20, CW_MAY_NO_LIMIT | CW_AT_START),
+    RULE(room_name_max_bytes, 128, 65536, CW_AT_START),
+    RULE(room_presence_max_bytes, 512, 65536, CW_AT_START),
     RULE(keepalive_ms, 0, 0, CW_IS_DURATION | CW_MAY_OFF),
 };
+
+const struct cw_option_rule *cw_server_option_rules(size_t *count)
+{
+    *count = RULES(server_rules);
+    return server_rules;
+}
 
 /* A tenth of few is too little for one office behind one address. */
 enum { PER_IP_FEW = 10 };

@@ -11,6 +11,7 @@ enum {
     CW_MAY_NO_LIMIT = 2,
     CW_MAY_PER_CORE = 4,
     CW_IS_DURATION = 8, /* at most a year; longer is a mistake in the unit */
+    CW_AT_START = 16,   /* of a server: cw_server_update leaves it alone */
 };
 
 /* One uint64_t of an options struct. */
@@ -25,6 +26,9 @@ struct cw_option_rule {
 /* Checks the members and fills in the defaults. 0, or CW_EINVAL with the complaint worded. */
 int cw_options_apply(void *options, const struct cw_option_rule *rules, size_t count,
                      struct cw_complaint *complaint);
+
+/* The members of struct cw_server_options that are numbers. */
+const struct cw_option_rule *cw_server_option_rules(size_t *count);
 
 /* TCP options of a listener, a client, or an open connection. 0, or CW_EINVAL with the complaint worded. */
 int cw_tcp_options_check(const struct cw_tcp_options *options, struct cw_complaint *complaint);

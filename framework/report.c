@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include "conn_impl.h"
+#include "connector_impl.h"
 
 #include <causeway/log.h>
 
@@ -110,7 +111,7 @@ static void to_log(struct cw_loop *loop, const struct cw_error_report *report, e
 static bool tell(struct cw_loop *loop, const struct cw_service_ref *service,
                  struct cw_error_report *report)
 {
-    report->tls_alert = CW_NO_ALERT;
+    report->tls_alert = report->tls_alert > 0 ? report->tls_alert : CW_NO_ALERT;
     if (!service || !service->hooks.on_error) {
         return false;
     }
@@ -154,17 +155,33 @@ static void report_conn(struct cw_conn *conn)
     struct cw_error_report report = {
         .code = conn->code,
         .os_errno = conn->os_errno,
+        .tls_alert = conn->extra ? conn->extra->tls_alert : 0,
         .conn_id = cw_conn_id(conn),
         .conn = conn,
         .address = &conn->peer,
     };
-    const char *step =
-        conn->phase == CW_PHASE_HANDSHAKING ? "handshake" : conn->service->protocol->name;
+    bool opened = (conn->flags & CW_PROTOCOL_OPEN) != 0;
+    const char *step = cw_conn_is_of_tls(conn->code) ? "tls"
+                       : opened                      ? conn->service->protocol->name
+                                                     : "handshake";
 
-    snprintf(report.text, sizeof report.text, "%s: %s", step, reason_of(conn));
+    const char *target = cw_client_connecting_to(conn);
+
+    snprintf(report.text, sizeof report.text, "%s%.60s%s%s: %s", target ? "connect " : "",
+             target ? target : "", target ? ": " : "", step, reason_of(conn));
     if (!tell(conn->loop, conn->service, &report)) {
         to_log(conn->loop, &report, kind_of(conn->code, CW_LOGGED_CONN));
     }
+}
+
+void cw_report_hello(struct cw_conn *conn)
+{
+    struct cw_error_report report = {
+        .code = CW_EISTLS, .conn_id = cw_conn_id(conn), .address = &conn->peer};
+
+    snprintf(report.text, sizeof report.text, "%s: the first bytes are a TLS hello",
+             conn->service->protocol->name);
+    to_log(conn->loop, &report, kind_of(CW_EISTLS, CW_LOGGED_CONN));
 }
 
 void cw_report_end(struct cw_conn *conn)
@@ -172,6 +189,9 @@ void cw_report_end(struct cw_conn *conn)
     if (conn->flags & CW_FAILED) {
         cw_count(&conn->loop->counters.closed_by_error, 1);
         report_conn(conn);
+    }
+    if (!cw_log_takes(CW_LOG_DEBUG)) {
+        return;
     }
     cw_log(CW_LOG_DEBUG, cw_conn_id(conn),
            "ended: %s (%s); %" PRIu64 " bytes in, %" PRIu64 " bytes out", reason_of(conn),

@@ -11,6 +11,9 @@ struct cw_error_report;
 void cw_report(struct cw_loop *loop, const struct cw_service_ref *service,
                struct cw_error_report *report);
 
+/* To the log: this peer speaks TLS to a port that does not, and its protocol took that for its own bytes. */
+void cw_report_hello(struct cw_conn *conn);
+
 /* A refused connection. */
 void cw_report_refused(struct cw_loop *loop, const struct cw_service_ref *service, int code,
                        const struct cw_address *peer, uint64_t limit);

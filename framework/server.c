@@ -1,6 +1,7 @@
 /* A server: set up, run, stop. */
 #include "server_impl.h"
 
+#include "config_impl.h"
 #include "conn_impl.h"
 #include "ip_table.h"
 #include "options.h"
@@ -14,7 +15,6 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 /* ---- errors ---- */
 
@@ -36,7 +36,7 @@ const char *cw_server_error(const struct cw_server *server)
     return server ? server->error : cw_strerror(CW_ENOMEM);
 }
 
-static int check_new(struct cw_server *server, const char *call)
+int cw_server_check_new(struct cw_server *server, const char *call)
 {
     if (!server) {
         return CW_ENOMEM;
@@ -61,6 +61,8 @@ struct cw_server *cw_create_server(const struct cw_protocol *protocol)
     atomic_init(&server->phase, CW_SERVER_NEW);
     atomic_init(&server->conns_open, 0);
     pthread_mutex_init(&server->lock, NULL);
+    pthread_mutex_init(&server->update_lock, NULL);
+    cw_networks_init(&server->trusted);
     server->protocol = protocol;
     server->listens_tail = &server->listens;
     server->middleware_tail = &server->middleware;
@@ -72,16 +74,6 @@ struct cw_server *cw_create_server(const struct cw_protocol *protocol)
         return NULL;
     }
     return server;
-}
-
-static void free_entry(struct cw_listen_entry *entry)
-{
-    cw_release((void *)(uintptr_t)entry->options.host);
-    cw_release((void *)(uintptr_t)entry->options.unix_path);
-    cw_release((void *)(uintptr_t)entry->options.service.options);
-    cw_release((void *)(uintptr_t)entry->options.service.hooks);
-    cw_origin_drop(entry->origin);
-    cw_release(entry);
 }
 
 static void free_loops(struct cw_server *server)
@@ -100,6 +92,7 @@ static void free_server(struct cw_server *server)
 {
     free_loops(server);
     cw_work_pool_free(server->work);
+    cw_work_pool_free(server->handshakes);
     cw_room_registry_free(server->rooms);
     cw_ip_table_free(server->addresses);
     while (server->middleware) {
@@ -112,10 +105,16 @@ static void free_server(struct cw_server *server)
     while (server->listens) {
         struct cw_listen_entry *entry = server->listens;
         server->listens = entry->next;
-        free_entry(entry);
+        cw_listen_free(entry);
     }
     cw_service_drop(server->service);
     cw_release(server->protocol_options);
+    cw_release((void *)(uintptr_t)server->given.trusted_proxies);
+    cw_networks_clear(&server->trusted);
+    cw_config_free(server->config);
+    cw_config_free(server->reread);
+    cw_config_source_free(server->config_source);
+    pthread_mutex_destroy(&server->update_lock);
     pthread_mutex_destroy(&server->lock);
     cw_release(server);
 }
@@ -144,7 +143,7 @@ void cw_server_free(struct cw_server *server)
 
 int cw_server_set_hooks(struct cw_server *server, const struct cw_hooks *hooks, void *user)
 {
-    int error = check_new(server, "set_hooks");
+    int error = cw_server_check_new(server, "set_hooks");
 
     if (error == CW_OK) {
         server->hooks = *hooks;
@@ -153,20 +152,44 @@ int cw_server_set_hooks(struct cw_server *server, const struct cw_hooks *hooks, 
     return error;
 }
 
+/* The text that is kept goes into both structs of options. */
+static int keep_trusted(struct cw_server *server, const char *text, struct cw_complaint *complaint)
+{
+    bool failed = false;
+    char *kept = cw_copy(text, text ? strlen(text) + 1 : 0, &failed);
+    int error = failed ? CW_ENOMEM : cw_networks_set(&server->trusted, text, complaint);
+
+    if (failed) {
+        snprintf(complaint->text, sizeof complaint->text, "%s", cw_strerror(CW_ENOMEM));
+    }
+    if (error < 0) {
+        cw_release(kept);
+        return error;
+    }
+    cw_release((void *)(uintptr_t)server->given.trusted_proxies);
+    server->given.trusted_proxies = kept;
+    return CW_OK;
+}
+
 int cw_server_configure(struct cw_server *server, const struct cw_server_options *options)
 {
     struct cw_server_options filled = *options;
     struct cw_complaint complaint;
-    int error = check_new(server, "configure");
+    const char *trusted;
+    int error = cw_server_check_new(server, "configure");
 
     if (error < 0) {
         return error;
     }
-    if (cw_options_fill(&filled, &complaint) < 0) {
-        return cw_server_fail(server, CW_EINVAL, "configure: %s", complaint.text);
+    error = cw_options_fill(&filled, &complaint);
+    error = error < 0 ? error : keep_trusted(server, options->trusted_proxies, &complaint);
+    if (error < 0) {
+        return cw_server_fail(server, error, "configure: %s", complaint.text);
     }
-    server->out_max_given = options->out_max_bytes != 0;
+    trusted = server->given.trusted_proxies;
+    server->given = *options;
     server->options = filled;
+    server->given.trusted_proxies = server->options.trusted_proxies = trusted;
     return CW_OK;
 }
 
@@ -176,7 +199,7 @@ int cw_server_set_protocol_options(struct cw_server *server, const struct cw_pro
     struct cw_complaint complaint;
     struct cw_service service = {.protocol = protocol, .options = options};
     struct cw_service_ref *tried;
-    int error = check_new(server, "set_protocol_options");
+    int error = cw_server_check_new(server, "set_protocol_options");
 
     if (error < 0) {
         return error;
@@ -202,80 +225,9 @@ int cw_server_set_protocol_options(struct cw_server *server, const struct cw_pro
     return CW_OK;
 }
 
-/* A copy, or NULL for NULL; *failed is set when memory runs out. */
-static void *copy(const void *memory, size_t size, bool *failed)
-{
-    void *made = memory ? cw_alloc(size > 0 ? size : 1) : NULL;
-
-    if (made) {
-        memcpy(made, memory, size);
-    } else if (memory) {
-        *failed = true;
-    }
-    return made;
-}
-
-static int check_listen(struct cw_server *server, const struct cw_listen_options *options)
-{
-    struct cw_complaint complaint;
-    int given =
-        (options->host || options->port != 0) + (options->unix_path != NULL) + (options->fd != 0);
-
-    if (given > 1) {
-        return cw_server_fail(server, CW_EINVAL,
-                              "listen: host and port, unix_path and fd exclude each other");
-    }
-    if (options->unix_path && !options->unix_path[0]) {
-        return cw_server_fail(server, CW_EINVAL, "listen: unix_path is empty");
-    }
-    if (options->fd < 0) {
-        return cw_server_fail(server, CW_EINVAL, "listen: fd %d is no descriptor", options->fd);
-    }
-    if (options->backlog > 65535) {
-        return cw_server_fail(server, CW_EINVAL, "listen: backlog: at most 65535 is allowed");
-    }
-    if (cw_tcp_options_check(&options->tcp, &complaint) < 0) {
-        return cw_server_fail(server, CW_EINVAL, "listen: %s", complaint.text);
-    }
-    return CW_OK;
-}
-
-int cw_server_listen(struct cw_server *server, const struct cw_listen_options *options)
-{
-    struct cw_listen_entry *entry;
-    const struct cw_protocol *protocol = options->service.protocol;
-    bool failed = false;
-    int error = check_new(server, "listen");
-
-    error = error < 0 ? error : check_listen(server, options);
-    if (error < 0) {
-        return error;
-    }
-    entry = cw_alloc_zero(sizeof *entry);
-    if (!entry) {
-        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
-    }
-    entry->options = *options;
-    entry->options.host =
-        copy(options->host, options->host ? strlen(options->host) + 1 : 0, &failed);
-    entry->options.unix_path =
-        copy(options->unix_path, options->unix_path ? strlen(options->unix_path) + 1 : 0, &failed);
-    entry->options.service.options =
-        copy(options->service.options, protocol ? protocol->options_size : 0, &failed);
-    entry->options.service.hooks =
-        copy(options->service.hooks, sizeof *options->service.hooks, &failed);
-    if (failed) {
-        free_entry(entry);
-        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
-    }
-    *server->listens_tail = entry;
-    server->listens_tail = &entry->next;
-    return CW_OK;
-}
-
 int cw_server_use(struct cw_server *server, struct cw_conn_middleware *middleware)
 {
-    int error = check_new(server, "use");
+    int error = cw_server_check_new(server, "use");
 
     if (error == CW_OK && !middleware) {
         error = cw_server_fail(server, CW_ENOMEM,
@@ -295,34 +247,6 @@ int cw_server_use(struct cw_server *server, struct cw_conn_middleware *middlewar
 
 /* ---- start ---- */
 
-static int make_origin(struct cw_server *server, struct cw_listen_entry *entry)
-{
-    struct cw_service *given = &entry->options.service;
-    struct cw_service_ref *service;
-    struct cw_complaint complaint;
-    struct cw_limits limits;
-
-    if (given->protocol) {
-        service = cw_service_new(given, &complaint);
-        if (!service) {
-            return cw_server_fail(server, CW_EINVAL, "listen: service %s: %s",
-                                  given->protocol->name, complaint.text);
-        }
-    } else {
-        service = cw_service_hold(server->service);
-    }
-    if (entry->options.tcp.keepalive_ms == 0) {
-        entry->options.tcp.keepalive_ms = server->options.keepalive_ms;
-    }
-    cw_limits_fill(&limits, &server->options, service, server->out_max_given);
-    entry->origin = cw_origin_new(service, &limits, CW_SERVER);
-    if (!entry->origin) {
-        cw_service_drop(service);
-        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
-    }
-    return CW_OK;
-}
-
 static int make_services(struct cw_server *server)
 {
     struct cw_service own = cw_service(server->protocol, &server->hooks, server->user);
@@ -334,7 +258,7 @@ static int make_services(struct cw_server *server)
         return cw_server_fail(server, CW_EINVAL, "service: %s", complaint.text);
     }
     for (struct cw_listen_entry *entry = server->listens; entry; entry = entry->next) {
-        int error = make_origin(server, entry);
+        int error = cw_listen_prepare(server, entry);
         if (error < 0) {
             return error;
         }
@@ -349,6 +273,22 @@ static unsigned cores(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
+/* Threads for handshakes: apart from those of the application's work, so that neither waits for the other. */
+static bool make_handshakes(struct cw_server *server)
+{
+    uint64_t threads = server->options.handshake_threads;
+
+    if (threads == CW_OFF) {
+        return true;
+    }
+    server->handshakes = cw_work_pool_new((size_t)(threads == CW_PER_CORE ? cores() : threads),
+                                          (size_t)server->options.handshakes_max);
+    if (server->handshakes) {
+        cw_work_pool_yields(server->handshakes);
+    }
+    return server->handshakes != NULL;
+}
+
 static int make_loops(struct cw_server *server)
 {
     uint64_t workers = server->options.workers == CW_PER_CORE ? cores() : server->options.workers;
@@ -358,6 +298,8 @@ static int make_loops(struct cw_server *server)
         .mailbox_max_bytes = (size_t)server->options.mailbox_max_bytes,
         .buffered_max = (size_t)server->options.buffered_max_bytes,
         .drain_ms = server->options.drain_ms,
+        .handshakes_per_turn = server->options.handshakes_per_turn,
+        .alone = cores() == 1,
     };
 
     server->work =
@@ -367,6 +309,10 @@ static int make_loops(struct cw_server *server)
         return cw_server_fail(server, CW_ENOMEM, "start: %s", cw_strerror(CW_ENOMEM));
     }
     setup.work = server->work;
+    if (!make_handshakes(server)) {
+        return cw_server_fail(server, CW_ENOMEM, "start: %s", cw_strerror(CW_ENOMEM));
+    }
+    setup.handshakes = server->handshakes;
     server->workers = (unsigned)(workers > 256 ? 256 : workers);
     for (unsigned i = 0; i < server->workers; i++) {
         setup.worker = i;
@@ -380,26 +326,6 @@ static int make_loops(struct cw_server *server)
         }
     }
     return CW_OK;
-}
-
-/* The soft limit on descriptors follows conns_max as far as it may. */
-static void raise_descriptors(const struct cw_server *server)
-{
-    rlim_t need = (rlim_t)server->options.conns_max + 64 + 8 * (rlim_t)server->workers;
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need) {
-        return;
-    }
-    limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < need) {
-        cw_log(
-            CW_LOG_WARNING, 0,
-            "the limit on descriptors is %llu; conns_max (%llu) needs %llu: raise it (ulimit -n) or lower "
-            "conns_max",
-            (unsigned long long)limit.rlim_cur, (unsigned long long)server->options.conns_max,
-            (unsigned long long)need);
-    }
 }
 
 static int prepare(struct cw_server *server)
@@ -418,7 +344,8 @@ static int prepare(struct cw_server *server)
     if (error < 0) {
         return error;
     }
-    raise_descriptors(server);
+    cw_server_raise_descriptors(server, server->options.conns_max);
+    cw_server_publish(server, &server->options);
     return cw_listeners_open(server);
 }
 
@@ -518,7 +445,7 @@ static int run(struct cw_server *server)
 
 int cw_server_run(struct cw_server *server)
 {
-    int error = check_new(server, "run");
+    int error = cw_server_check_new(server, "run");
 
     return error < 0 ? error : run(server);
 }
@@ -538,8 +465,8 @@ void cw_server_stop(struct cw_server *server)
 
 int cw_server_main(struct cw_server *server)
 {
-    struct cw_signals *signals = cw_signals_new();
-    int error = check_new(server, "main");
+    struct cw_signals *signals = cw_signals_new(true);
+    int error = cw_server_check_new(server, "main");
 
     if (error == CW_OK && !signals) {
         error = cw_server_fail(server, CW_EDESCRIPTORS, "main: signals: %s",
@@ -764,6 +691,9 @@ void cw_server_stats(const struct cw_server *server, struct cw_server_stats *sta
         stats->refused_middleware += counted(&c->refused_middleware);
         stats->refused_descriptors += counted(&c->refused_descriptors);
         stats->closed_by_error += counted(&c->closed_by_error);
+        stats->handshakes_full += counted(&c->handshakes_full);
+        stats->handshakes_resumed += counted(&c->handshakes_resumed);
+        stats->handshakes_failed += counted(&c->handshakes_failed);
         stats->bytes_in += counted(&c->bytes_in);
         stats->bytes_out += counted(&c->bytes_out);
         stats->messages_in += counted(&c->messages_in);
@@ -777,7 +707,9 @@ void cw_conn_ended(struct cw_conn *conn)
     struct cw_loop *loop = conn->loop;
 
     if (conn->flags & CW_COUNTED) {
-        cw_ip_table_leave(loop->server->addresses, &conn->peer);
+        if (!(conn->flags & CW_EXEMPT)) {
+            cw_ip_table_leave(loop->server->addresses, &conn->peer);
+        }
         cw_middleware_gone(loop->server, loop, &conn->peer);
         atomic_fetch_sub(&loop->server->conns_open, 1);
         cw_listeners_wake(loop);

@@ -1,6 +1,8 @@
 /* Services made ready: options checked, copied, filled in. */
 #include "service_impl.h"
 
+#include "tls/tls.h"
+
 #include <causeway/log.h>
 
 #include <stdio.h>
@@ -101,6 +103,7 @@ void cw_origin_drop(struct cw_origin *origin)
 {
     if (origin && atomic_fetch_sub_explicit(&origin->holds, 1, memory_order_acq_rel) == 1) {
         cw_service_drop(origin->service);
+        cw_tls_drop(origin->tls);
         cw_release(origin);
     }
 }

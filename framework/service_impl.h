@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 struct cw_client;
+struct cw_tls;
 
 struct cw_service_ref {
     atomic_size_t holds;
@@ -43,6 +44,7 @@ struct cw_origin {
     struct cw_service_ref *service;
     struct cw_limits limits;
     enum cw_role role;
+    struct cw_tls *tls;      /* NULL: plain. Held */
     int64_t client;          /* CW_CLIENT: the client's id */
     struct cw_client *owner; /* CW_CLIENT: NULL once the client has ended */
     bool counts_address;     /* CW_SERVER: its peers are counted by address */

@@ -1,10 +1,11 @@
-/* SIGINT and SIGTERM, through one eventfd that a handler writes. Never libevent's signal events: with two bases they
+/* SIGINT, SIGTERM and SIGHUP, through one eventfd that a handler writes. Never libevent's signal events: with two bases they
  * lose signals. A handler and not a signalfd: the second signal has to end a process whose loop is stuck in a hook. */
 #include "signals.h"
 
 #include "loop_impl.h"
 
 #include <causeway/log.h>
+#include <causeway/tls.h>
 
 #include <errno.h>
 #include <signal.h>
@@ -14,16 +15,19 @@
 
 struct cw_signals {
     int fd;
-    struct sigaction old[2];
+    struct sigaction old[3];
+    int taken; /* of the numbers below, from the first on */
+    bool stopped;
     struct event *event;
     struct cw_loop *loop;
 };
 
-static const int numbers[2] = {SIGINT, SIGTERM};
+static const int numbers[3] = {SIGINT, SIGTERM, SIGHUP};
 
 /* The process-wide one: a handler has no other way to know where to write. -1: no server runs as main. */
 static atomic_int wake_fd = -1;
-static atomic_uint seen;
+static atomic_uint seen; /* that end it */
+static atomic_bool hung_up;
 
 static void on_number(int number)
 {
@@ -31,13 +35,32 @@ static void on_number(int number)
     uint64_t one = 1;
     ssize_t written;
 
-    (void)number;
-    if (atomic_fetch_add(&seen, 1) > 0) {
+    if (number == SIGHUP) {
+        atomic_store(&hung_up, true);
+    } else if (atomic_fetch_add(&seen, 1) > 0) {
         _exit(1);
     }
     written = write(atomic_load(&wake_fd), &one, sizeof one);
     (void)written;
     errno = before;
+}
+
+static void stop(struct cw_loop *loop)
+{
+    if (loop->server) {
+        cw_server_stop(loop->server);
+    } else {
+        cw_loop_stop(loop);
+    }
+}
+
+static void reload(struct cw_server *server)
+{
+    int error = cw_server_reload(server);
+
+    if (error < 0 && error != CW_EAGAIN) {
+        cw_log(CW_LOG_ERROR, 0, "SIGHUP: reload: %s", cw_strerror(error));
+    }
 }
 
 static void on_wake(evutil_socket_t fd, short events, void *arg)
@@ -49,14 +72,16 @@ static void on_wake(evutil_socket_t fd, short events, void *arg)
     if (read((int)fd, &count, sizeof count) != (ssize_t)sizeof count) {
         return;
     }
-    if (signals->loop->server) {
-        cw_server_stop(signals->loop->server);
-    } else {
-        cw_loop_stop(signals->loop);
+    if (atomic_load(&seen) > 0 && !signals->stopped) {
+        signals->stopped = true;
+        stop(signals->loop);
+    }
+    if (atomic_exchange(&hung_up, false) && !signals->stopped) {
+        reload(signals->loop->server);
     }
 }
 
-struct cw_signals *cw_signals_new(void)
+struct cw_signals *cw_signals_new(bool hangups)
 {
     struct sigaction action = {.sa_handler = on_number, .sa_flags = SA_RESTART};
     struct cw_signals *signals = cw_alloc_zero(sizeof *signals);
@@ -73,9 +98,11 @@ struct cw_signals *cw_signals_new(void)
         cw_release(signals);
         return NULL;
     }
+    signals->taken = hangups ? 3 : 2;
     atomic_store(&seen, 0);
+    atomic_store(&hung_up, false);
     sigemptyset(&action.sa_mask);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < signals->taken; i++) {
         sigaction(numbers[i], &action, &signals->old[i]);
     }
     return signals;
@@ -102,7 +129,7 @@ void cw_signals_free(struct cw_signals *signals)
         return;
     }
     cw_signals_unwatch(signals);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < signals->taken; i++) {
         sigaction(numbers[i], &signals->old[i], NULL);
     }
     atomic_store(&wake_fd, -1);

@@ -20,8 +20,13 @@ struct cw_stream_ops {
      * conn's loop->os_errno set. */
     ptrdiff_t (*read)(struct cw_conn *conn, const struct iovec *iov, int count);
 
-    /* Takes some of the bytes. n > 0; CW_STREAM_AGAIN; or an enum cw_error as above. */
+    /* Takes some of the bytes. n > 0; CW_STREAM_AGAIN; or an enum cw_error as above. A stream that has taken bytes which the
+     * socket has not yet taken says so by `owes`. */
     ptrdiff_t (*write)(struct cw_conn *conn, const struct iovec *iov, int count);
+
+    /* Goes on with what it owes the socket. 0: nothing is left; CW_STREAM_AGAIN; or an
+     * enum cw_error as above. NULL: it never owes anything. */
+    int (*flush)(struct cw_conn *conn);
 
     /* Takes some of a file's range. As write; 0: the file ended early. NULL: it cannot. */
     ptrdiff_t (*send_file)(struct cw_conn *conn, int fd, uint64_t offset, uint64_t len);
@@ -29,8 +34,14 @@ struct cw_stream_ops {
     /* Goes on with a handshake. 0: done; CW_STREAM_AGAIN; an enum cw_error. NULL: there is none. */
     int (*handshake)(struct cw_conn *conn);
 
+    /* The stream's own goodbye, once, behind everything that was written. NULL: it has none. */
+    void (*goodbye)(struct cw_conn *conn);
+
     /* Tells the peer that nothing more will be sent. */
     void (*end)(struct cw_conn *conn);
+
+    /* Whether the peer itself has ended its input, once it has ended. NULL: nobody can know. */
+    bool (*end_is_proven)(const struct cw_conn *conn);
 
     /* Frees what the stream holds and closes the descriptor; reset: without good order. */
     void (*close)(struct cw_conn *conn, bool reset);
@@ -42,6 +53,9 @@ struct cw_stream_ops {
 /* What conn->stream points to. */
 struct cw_stream {
     const struct cw_stream_ops *ops;
+    bool owes;    /* has taken bytes that the socket has not taken yet */
+    bool more;    /* a read has more to say, though the socket may have nothing */
+    bool resting; /* is not to be read from now */
 };
 
 extern struct cw_stream cw_stream_plain;

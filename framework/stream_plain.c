@@ -74,7 +74,7 @@ static const struct cw_stream_ops plain_ops = {
     .short_read_is_empty = true,
 };
 
-struct cw_stream cw_stream_plain = {&plain_ops};
+struct cw_stream cw_stream_plain = {.ops = &plain_ops};
 
 int cw_stream_pending_error(int fd)
 {

@@ -8,6 +8,10 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { LESS_URGENT = 5 }; /* nice: a third of a loop's share of a processor that both want */
 
 struct work {
     struct work *next;
@@ -31,6 +35,7 @@ struct cw_work_pool {
     size_t threads_max;
     size_t finished; /* pieces done so far */
     bool ending;
+    bool yields;
     pthread_t threads[];
 };
 
@@ -47,6 +52,18 @@ struct cw_work_pool *cw_work_pool_new(size_t threads, size_t waiting_max)
         pool->waiting_max = waiting_max;
     }
     return pool;
+}
+
+void cw_work_pool_yields(struct cw_work_pool *pool)
+{
+    pool->yields = true;
+}
+
+void cw_work_pool_set_max(struct cw_work_pool *pool, size_t waiting_max)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->waiting_max = waiting_max;
+    pthread_mutex_unlock(&pool->lock);
 }
 
 void cw_work_pool_free(struct cw_work_pool *pool)
@@ -108,6 +125,9 @@ static void *helper(void *arg)
 {
     struct cw_work_pool *pool = arg;
 
+    if (pool->yields) {
+        setpriority(PRIO_PROCESS, (id_t)gettid(), LESS_URGENT); /* of this thread alone, on Linux */
+    }
     pthread_mutex_lock(&pool->lock);
     for (;;) {
         struct work *work = take(pool);
@@ -148,23 +168,28 @@ static bool start_thread(struct cw_work_pool *pool)
     return error == 0;
 }
 
-static int put(struct cw_work_pool *pool, struct work *work)
+static int put(struct cw_work_pool *pool, struct work *work, bool first)
 {
-    if (pool->waiting >= pool->waiting_max) {
+    if (pool->waiting >= pool->waiting_max && !first) {
         return CW_EFULL;
     }
     if (pool->idle <= pool->waiting && pool->started < pool->threads_max && !start_thread(pool) &&
         pool->started == 0) {
         return CW_ENOMEM;
     }
-    *pool->tail = work;
-    pool->tail = &work->next;
+    if (first && pool->head) {
+        work->next = pool->head;
+        pool->head = work;
+    } else {
+        *pool->tail = work;
+        pool->tail = &work->next;
+    }
     pool->waiting++;
     pthread_cond_signal(&pool->some);
     return CW_OK;
 }
 
-int cw_work(struct cw_loop *loop, void (*fn)(void *arg), cw_done_fn done, void *arg)
+int cw_work_on(struct cw_work_pool *pool, struct cw_loop *loop, const struct cw_work_call *call)
 {
     struct work *work;
     int error;
@@ -178,18 +203,25 @@ int cw_work(struct cw_loop *loop, void (*fn)(void *arg), cw_done_fn done, void *
         return CW_ENOMEM;
     }
     work->loop = loop;
-    work->fn = fn;
-    work->done = done;
-    work->arg = arg;
-    pthread_mutex_lock(&loop->work->lock);
-    error = put(loop->work, work);
-    pthread_mutex_unlock(&loop->work->lock);
+    work->fn = call->fn;
+    work->done = call->done;
+    work->arg = call->arg;
+    pthread_mutex_lock(&pool->lock);
+    error = put(pool, work, call->first);
+    pthread_mutex_unlock(&pool->lock);
     if (error < 0) {
         cw_release(work);
         return error;
     }
     loop->work_pending++;
     return CW_OK;
+}
+
+int cw_work(struct cw_loop *loop, void (*fn)(void *arg), cw_done_fn done, void *arg)
+{
+    struct cw_work_call call = {fn, done, arg, false};
+
+    return cw_work_on(loop->work, loop, &call);
 }
 
 /* Takes this loop's pieces out of the queue. */

@@ -5,12 +5,13 @@ umask 077
 
 usage() {
     cat <<'TEXT'
-./dev certs [--force] [FOLDER]
+./dev certs [--force] [--quiet] [FOLDER]
 
 Makes a throw-away CA, a server's and a client's certificate in FOLDER (./certs), to try TLS with.
 They are valid for 30 days, for localhost, 127.0.0.1 and ::1. For trying out only.
 
   --force   replace those that are there already
+  --quiet   say only where they are
 TEXT
 }
 
@@ -168,8 +169,11 @@ test_set() {
     certificate client ca client
     certificate client_revoked ca client
     certificate client_rogue rogue_ca client
+    certificate client_self_signed client_self_signed client
+    algorithm=rsa:1024 certificate client_weak ca client
     certificate client_wrong_purpose ca server
     from=20200101000000Z until=20210101000000Z certificate client_expired ca client
+    from=20480101000000Z certificate client_not_yet ca client
 
     revocations crl_empty.pem ca
     revoke ca revoked
@@ -210,18 +214,27 @@ Add ca.pem to no browser's and no system's store.
 A server, and a peer that checks its certificate (type a line, and it comes back):
 
   ./dev run echo --protocol line --tls-cert $path/server.pem --tls-key $path/server.key
-  openssl s_client -connect 127.0.0.1:7000 -CAfile $path/ca.pem -verify_return_error
+  openssl s_client -quiet -connect 127.0.0.1:7000 -CAfile $path/ca.pem -verify_return_error
 
-The chat:
+The same, with clients that show a certificate too:
+
+  ./dev run echo --protocol line --tls-cert $path/server.pem --tls-key $path/server.key \\
+      --tls-ca $path/ca.pem --tls-require-client-cert
+  openssl s_client -quiet -connect 127.0.0.1:7000 -CAfile $path/ca.pem -verify_return_error \\
+      -cert $path/client.pem -key $path/client.key
+
+The chat, and somebody who joins it:
 
   ./dev chat --tls-cert $path/server.pem --tls-key $path/server.key
+  ./dev run chat --connect tls://localhost:7340 --tls-ca $path/ca.pem --room lobby
 TEXT
 }
 
-force=no set=trial folder=
+force=no quiet=no set=trial folder=
 for word in "$@"; do
     case $word in
     --force) force=yes ;;
+    --quiet) quiet=yes ;;
     --test) set='test' ;;
     -h | --help) usage; exit ;;
     -*) usage >&2; exit 2 ;;
@@ -243,4 +256,8 @@ configure >"$work/config"
 "${set}_set"
 chmod 644 "$made"/*.pem
 mv -f "$made"/* "$folder"
-[ "$set" = test ] || tell
+if [ $quiet = yes ]; then
+    echo "Made in $folder, valid until $last_day, for trying out only."
+elif [ "$set" = trial ]; then
+    tell
+fi

@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 
-
 struct settings {
     struct chat_client_options client;
     uint64_t messages_per_s;
@@ -36,7 +35,7 @@ int main(int argc, char **argv)
         {.name = "connect",
          .kind = OPTION_TEXT,
          .into = &settings.client.address,
-         .value = "HOST:PORT",
+         .value = "[tls://]HOST:PORT",
          .about = "chat in this terminal; serve nothing"},
         {.name = "nickname",
          .kind = OPTION_TEXT,
@@ -71,7 +70,8 @@ int main(int argc, char **argv)
                                     .port = CHAT_PORT,
                                     .port_name = "tcp-port",
                                     .own = own,
-                                    .own_count = sizeof own / sizeof own[0]};
+                                    .own_count = sizeof own / sizeof own[0],
+                                    .connect = &settings.client.address};
     struct command_line line;
 
     switch (command_line_read(&line, &program, argv, stdout, stderr)) {
@@ -83,6 +83,8 @@ int main(int argc, char **argv)
         break;
     }
     command_line_set_log(&line);
+    command_line_set_memory(&line);
+    settings.client.tls = line.connect_tls;
     return settings.client.address == NULL ? chat_serve(&line, settings.messages_per_s)
                                            : run_client(&settings.client);
 }

@@ -38,7 +38,9 @@ struct terminal {
     enum phase phase;
     bool leaving;
     bool pong_due;
-    bool told_failure;    /* further attempts to connect fail in silence */
+    bool told_failure; /* further attempts to connect fail in silence */
+    bool was_connected;
+    int status;           /* of the program */
     struct cJSON *kept;   /* messages to be sent, oldest first */
     struct cJSON *others; /* members of our room as the server told us; NULL: none */
     char nickname[CHAT_NAME_MAX_BYTES + 1];
@@ -469,10 +471,22 @@ static void ping(struct cw_conn *conn, void *user)
     terminal->pong_due = send_now(conn, chat_message_new("ping")) >= 0;
 }
 
+static void tell_tls(const struct cw_conn *conn)
+{
+    struct cw_tls_info tls;
+
+    if (cw_conn_tls(conn, &tls) == CW_OK) {
+        screen_print("* encrypted: %s, %s, %s%s", tls.version, tls.cipher,
+                     tls.verified ? "verified" : "NOT VERIFIED: ", tls.verified ? "" : tls.why_not);
+    }
+}
+
 static void on_connection(struct cw_conn *conn, void *user)
 {
     struct terminal *terminal = user;
 
+    tell_tls(conn);
+    terminal->was_connected = true;
     terminal->phase = LOGGING_IN;
     terminal->pong_due = false;
     terminal->told_failure = false;
@@ -501,8 +515,15 @@ static void on_error(struct cw_server *server, const struct cw_error_report *rep
 {
     struct terminal *terminal = user;
 
+    /* A certificate that is refused now will be refused in a moment too. */
+    if (report->code == CW_ECERT && !terminal->was_connected) {
+        screen_print("! %s", report->text);
+        terminal->status = 1;
+        cw_loop_stop(terminal->loop);
+        return;
+    }
     /* on_close tells of those that were open. */
-    if (report->conn == NULL && !terminal->told_failure) {
+    if (terminal->phase == OFFLINE && !terminal->told_failure) {
         screen_print("! %s; trying again", report->text);
         terminal->told_failure = true;
     }
@@ -529,8 +550,9 @@ static bool can_be_watched(int fd)
            (fstat(fd, &about) == 0 && (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode)));
 }
 
-static int run(struct terminal *terminal, const char *address)
+static int run(struct terminal *terminal, const struct chat_client_options *options)
 {
+    const char *address = options->address;
     const struct cw_framed_options framed = {.frame_max_bytes = FRAME_MAX, .kind = CW_TEXT};
 
     if (terminal->loop == NULL || terminal->kept == NULL) {
@@ -543,14 +565,13 @@ static int run(struct terminal *terminal, const char *address)
     if (terminal->input == NULL) {
         return complain("standard input", "it cannot be watched");
     }
-    terminal->client =
-        cw_connect(terminal->loop, cw_framed_service(&framed, &hooks, terminal), address,
-                   &(struct cw_connect_options){
-                       .reconnect = true, .reconnect_max_ms = 5000, .idle_ms = CW_OFF});
+    terminal->client = cw_connect(
+        terminal->loop, cw_framed_service(&framed, &hooks, terminal), address,
+        &(struct cw_connect_options){
+            .reconnect = true, .reconnect_max_ms = 5000, .idle_ms = CW_OFF, .tls = options->tls});
     if (terminal->client < 0) {
-        return terminal->client == CW_EINVAL /* what is wrong with the address has been logged */
-                   ? 1
-                   : complain(address, cw_strerror((int)terminal->client));
+        return terminal->client == CW_ENOMEM ? complain(address, cw_strerror(CW_ENOMEM))
+                                             : 1; /* what is wrong has been logged */
     }
     int ended = cw_loop_main(terminal->loop);
     if (ended < 0) {
@@ -560,7 +581,7 @@ static int run(struct terminal *terminal, const char *address)
     if (unsent > 0) {
         fprintf(stderr, "chat: messages not sent: %d\n", unsent);
     }
-    return 0;
+    return terminal->status;
 }
 
 int chat_in_terminal(const struct chat_client_options *options)
@@ -576,7 +597,7 @@ int chat_in_terminal(const struct chat_client_options *options)
     terminal->ping_ms = options->ping_ms;
     terminal->loop = cw_loop_new();
     terminal->kept = cJSON_CreateArray();
-    status = run(terminal, options->address);
+    status = run(terminal, options);
     cw_loop_free(terminal->loop);
     cJSON_Delete(terminal->others);
     cJSON_Delete(terminal->kept);

@@ -4,11 +4,14 @@
 
 #include <stdint.h>
 
+struct cw_tls_options;
+
 struct chat_client_options {
     const char *address; /* HOST:PORT or unix:PATH */
     const char *nickname;
-    const char *room; /* NULL: none at first */
-    uint64_t ping_ms; /* between pings, and the longest wait for an answer */
+    const char *room;                 /* NULL: none at first */
+    uint64_t ping_ms;                 /* between pings, and the longest wait for an answer */
+    const struct cw_tls_options *tls; /* NULL: plain */
 };
 
 /* Chats until /quit, the end of the input, or SIGINT. Returns what main returns. */

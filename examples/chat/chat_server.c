@@ -545,20 +545,65 @@ static const struct cw_hooks hooks = {.on_connection = on_connection,
                                       .on_close = on_close,
                                       .on_listening = on_listening};
 
+/* Each client has a room of his own and may be alone in another. */
+static void make_room(struct cw_server_options *options)
+{
+    if (options->rooms_max == 0) {
+        options->rooms_max = options->conns_max == CW_NO_LIMIT ? CW_NO_LIMIT
+                             : options->conns_max == 0         ? 2 * CONNS_MAX_DEFAULT
+                                                               : 2 * options->conns_max;
+    }
+}
+
+struct setup {
+    const struct command_line *line;
+    struct chat *chat;
+};
+
+/* Asked again by a reload, on another thread: the limit on frames is that of the start then. */
+static void override(struct cw_config *config, void *user)
+{
+    const struct setup *setup = user;
+    const struct cw_framed_options *framed = cw_config_protocol_options(config, &cw_framed);
+
+    command_line_override(config, (void *)(uintptr_t)setup->line);
+    make_room(&config->server);
+    if (setup->chat->frame_max_bytes == 0) {
+        setup->chat->frame_max_bytes =
+            config->max_frame_size == 0 ? framed->frame_max_bytes : config->max_frame_size;
+    }
+}
+
+static void set_up(struct cw_server *server, struct setup *setup)
+{
+    struct cw_server_options options = setup->line->server;
+
+    cw_framed_configure(
+        server, &(struct cw_framed_options){.frame_max_bytes = FRAME_MAX_DEFAULT, .kind = CW_TEXT});
+    if (setup->line->config != NULL) {
+        cw_config_load(server, setup->line->config,
+                       &(struct cw_config_options){
+                           .ignored = COMMAND_LINE_IGNORED, .override = override, .user = setup});
+        return;
+    }
+    setup->chat->frame_max_bytes =
+        setup->line->frame_max_bytes == 0 ? FRAME_MAX_DEFAULT : setup->line->frame_max_bytes;
+    make_room(&options);
+    cw_server_configure(server, &options);
+    cw_framed_configure(server,
+                        &(struct cw_framed_options){.frame_max_bytes = setup->chat->frame_max_bytes,
+                                                    .kind = CW_TEXT});
+    cw_server_listen(server, &setup->line->listen);
+}
+
 int chat_serve(const struct command_line *line, uint64_t messages_per_s)
 {
-    struct chat chat = {line->frame_max_bytes == 0 ? FRAME_MAX_DEFAULT : line->frame_max_bytes};
-    struct cw_server_options options = line->server;
+    struct chat chat = {0};
+    struct setup setup = {line, &chat};
     struct cw_server *server = cw_create_server(&cw_framed);
 
-    /* Each client has a room of his own and may be alone in another. */
-    options.rooms_max = options.conns_max == CW_NO_LIMIT ? CW_NO_LIMIT
-                        : options.conns_max == 0         ? 2 * CONNS_MAX_DEFAULT
-                                                         : 2 * options.conns_max;
     cw_server_set_hooks(server, &hooks, &chat);
-    cw_server_configure(server, &options);
-    cw_framed_configure(server, &(struct cw_framed_options){.frame_max_bytes = chat.frame_max_bytes,
-                                                            .kind = CW_TEXT});
+    set_up(server, &setup);
     if (messages_per_s != CW_OFF) {
         cw_server_use(server,
                       cw_rate_limit(&(struct cw_rate_limit_options){
@@ -566,6 +611,5 @@ int chat_serve(const struct command_line *line, uint64_t messages_per_s)
     }
     /* Who cannot keep up connects again and knows it, instead of missing what was said. */
     cw_room_configure(server, NULL, &(struct cw_room_options){.slow = CW_SLOW_CLOSE});
-    cw_server_listen(server, &line->listen);
     return cw_server_main(server);
 }

@@ -27,6 +27,11 @@ static const struct {
     struct option_entry entry; /* without `into` */
     size_t offset;
 } common[] = {
+    {{.name = "config",
+      .kind = OPTION_TEXT,
+      .value = "FILE",
+      .about = "read options from this file (YAML); those given here win"},
+     offsetof(struct command_line, config)},
     {{.name = "host",
       .kind = OPTION_TEXT,
       .value = "HOST",
@@ -155,9 +160,10 @@ struct reader {
     const struct program *program;
     struct option_entry common[COMMON_COUNT];
     size_t common_count; /* 0: the program has its own only */
-    char port[8];        /* the default, for --help */
+    struct option_entry tls[TLS_ENTRIES_MAX];
+    size_t tls_count;
+    char port[8]; /* the default, for --help */
     struct command_line *line;
-    bool host_or_port; /* was given */
     FILE *err;
 };
 
@@ -176,13 +182,26 @@ static void aim_common(struct reader *reader, struct command_line *line)
     }
 }
 
-/* The common options first, then the program's own; NULL behind the last. */
+static void aim_tls(struct reader *reader, struct command_line *line)
+{
+    unsigned roles = (reader->program->own_only ? 0 : TLS_SERVER) |
+                     (reader->program->connect == NULL ? 0 : TLS_CLIENT);
+
+    line->tls.min_version = COMMAND_LINE_UNSET;
+    reader->tls_count = tls_settings_entries(&line->tls, roles, reader->tls);
+}
+
+/* The common options first, then those of TLS and the program's own; NULL behind the last. */
 static const struct option_entry *entry_at(const struct reader *reader, size_t index)
 {
     if (index < reader->common_count) {
         return &reader->common[index];
     }
     index -= reader->common_count;
+    if (index < reader->tls_count) {
+        return &reader->tls[index];
+    }
+    index -= reader->tls_count;
     return index < reader->program->own_count ? &reader->program->own[index] : NULL;
 }
 
@@ -384,8 +403,8 @@ static enum command_line_outcome read_option(struct reader *reader, char *const 
         return COMMAND_LINE_WRONG;
     }
     (*argv) += **argv != NULL;
-    reader->host_or_port = reader->host_or_port || entry->into == &reader->line->listen.host ||
-                           entry->into == &reader->line->listen.port;
+    reader->line->host_given |= entry->into == &reader->line->listen.host;
+    reader->line->port_given |= entry->into == &reader->line->listen.port;
     return set_value(reader, entry, text);
 }
 
@@ -415,6 +434,9 @@ static void print_help(const struct reader *reader, FILE *out)
     for (size_t i = 0; i < reader->common_count; i++) {
         print_entry(out, &reader->common[i]);
     }
+    for (size_t i = 0; i < reader->tls_count; i++) {
+        print_entry(out, &reader->tls[i]);
+    }
     fprintf(out, "  %-36s  %s\n", "--help", "print this and exit");
     fprintf(out, "\nTimes take a unit: 500ms, 30s, 5m, 2h; a bare number is seconds.\n");
 }
@@ -439,6 +461,49 @@ static enum command_line_outcome read_all(struct reader *reader, char *const *ar
     return COMMAND_LINE_RUN;
 }
 
+/* Takes `tls://` or `tcp://` off an address. */
+static enum command_line_outcome read_scheme(const struct reader *reader, const char **address,
+                                             bool *tls)
+{
+    const char *mark = strstr(*address, "://");
+
+    if (mark == NULL || strncmp(*address, "unix:", 5) == 0) {
+        return COMMAND_LINE_RUN;
+    }
+    *tls = strncmp(*address, "tls://", 6) == 0;
+    if (!*tls && strncmp(*address, "tcp://", 6) != 0) {
+        fprintf(begin_complaint(reader),
+                "%s: expected HOST:PORT, or tls:// before it to speak TLS\n", *address);
+        return COMMAND_LINE_WRONG;
+    }
+    *address = mark + 3;
+    return COMMAND_LINE_RUN;
+}
+
+/* Judges the options of TLS together, when all are known. */
+static enum command_line_outcome finish_tls(const struct reader *reader)
+{
+    struct command_line *line = reader->line;
+    const char **address = reader->program->connect;
+    bool connects = address != NULL && *address != NULL;
+    bool used = false;
+    char complaint[TLS_COMPLAINT_BYTES];
+
+    if (connects && read_scheme(reader, address, &used) != COMMAND_LINE_RUN) {
+        return COMMAND_LINE_WRONG;
+    }
+    if (!connects && reader->program->own_only) {
+        return COMMAND_LINE_RUN; /* the program misses its address */
+    }
+    if (!tls_settings_finish(&line->tls, connects ? TLS_CLIENT : TLS_SERVER,
+                             !connects && line->config != NULL, &used, complaint)) {
+        fprintf(begin_complaint(reader), "%s\n", complaint);
+        return COMMAND_LINE_WRONG;
+    }
+    *(connects ? &line->connect_tls : &line->listen.tls) = used ? &line->tls.options : NULL;
+    return COMMAND_LINE_RUN;
+}
+
 enum command_line_outcome command_line_read(struct command_line *line, const struct program *program,
                                             char *const *argv, FILE *out, FILE *err)
 {
@@ -451,11 +516,13 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
     line->log_format = COMMAND_LINE_UNSET;
     snprintf(reader.port, sizeof reader.port, "%u", program->port);
     aim_common(&reader, line);
+    aim_tls(&reader, line);
     enum command_line_outcome outcome = read_all(&reader, *argv == NULL ? argv : argv + 1, out);
+    outcome = outcome == COMMAND_LINE_RUN ? finish_tls(&reader) : outcome;
     if (outcome != COMMAND_LINE_RUN || line->listen.unix_path == NULL) {
         return outcome;
     }
-    if (reader.host_or_port) {
+    if (line->host_given || line->port_given) {
         fprintf(begin_complaint(&reader),
                 "--unix stands instead of --host and --%s, not beside them\n",
                 program->port_name == NULL ? "port" : program->port_name);
@@ -464,6 +531,13 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
     line->listen.host = NULL;
     line->listen.port = 0;
     return COMMAND_LINE_RUN;
+}
+
+void command_line_set_memory(const struct command_line *line)
+{
+    if (line->listen.tls != NULL || line->config != NULL) {
+        tls_spare_memory();
+    }
 }
 
 void command_line_set_log(const struct command_line *line)
@@ -476,4 +550,124 @@ void command_line_set_log(const struct command_line *line)
     if (line->log_format != COMMAND_LINE_UNSET) {
         cw_log_set_format((enum cw_log_format)line->log_format);
     }
+}
+
+/* ---- over a file ---- */
+
+static void over(uint64_t *value, uint64_t given)
+{
+    *value = given == 0 ? *value : given;
+}
+
+static void override_server(struct cw_server_options *options, const struct cw_server_options *given)
+{
+    over(&options->workers, given->workers);
+    over(&options->conns_max, given->conns_max);
+    over(&options->conns_per_ip_max, given->conns_per_ip_max);
+    over(&options->idle_ms, given->idle_ms);
+    over(&options->handshake_ms, given->handshake_ms);
+    over(&options->drain_ms, given->drain_ms);
+    options->half_open = options->half_open || given->half_open;
+}
+
+static void override_tcp(struct cw_tcp_options *options, const struct cw_tcp_options *given)
+{
+    over(&options->keepalive_ms, given->keepalive_ms);
+    over(&options->keepalive_interval_ms, given->keepalive_interval_ms);
+    over(&options->keepalive_probes, given->keepalive_probes);
+    options->delay = options->delay || given->delay;
+}
+
+/* The command line's place instead of those of the file, or where the file has none. */
+static void replace_listeners(struct cw_config *config, const struct command_line *line)
+{
+    struct cw_config_listener only = {.options = line->listen};
+
+    only.options.tls = NULL; /* as the file says, with what is put over it */
+
+    if (only.options.unix_path == NULL && !line->host_given && config->bind != NULL) {
+        only.options.host = config->bind;
+    }
+    only.options.tcp = config->tcp;
+    only.options.backlog = config->backlog;
+    config->listeners[0] = only;
+    config->listener_count = 1;
+}
+
+static void move_listener(struct cw_listen_options *listen, const struct command_line *line)
+{
+    if (line->listen.unix_path != NULL || listen->unix_path != NULL) {
+        listen->host = line->listen.host;
+        listen->port = line->listen.port;
+        listen->unix_path = line->listen.unix_path;
+        return;
+    }
+    if (line->host_given) {
+        listen->host = line->listen.host;
+    }
+    if (line->port_given) {
+        listen->port = line->listen.port;
+    }
+}
+
+static void override_place(struct cw_config *config, const struct command_line *line)
+{
+    bool given = line->host_given || line->port_given || line->listen.unix_path != NULL;
+
+    if (config->listener_count == 0 || (given && config->listener_count > 1)) {
+        if (config->listener_count > 1) {
+            cw_log(CW_LOG_WARNING, 0,
+                   "the command line says where to listen: the %zu listeners of %s are left out",
+                   config->listener_count, line->config);
+        }
+        replace_listeners(config, line);
+    } else if (given) {
+        move_listener(&config->listeners[0].options, line);
+    }
+    for (size_t i = 0; i < config->listener_count; i++) {
+        struct cw_listen_options *listen = &config->listeners[i].options;
+
+        if (listen->host == NULL && listen->unix_path == NULL) {
+            listen->host = "127.0.0.1"; /* as without a file */
+        }
+    }
+}
+
+void command_line_override(struct cw_config *config, void *user)
+{
+    const struct command_line *line = user;
+
+    override_server(&config->server, &line->server);
+    override_tcp(&config->tcp, &line->listen.tcp);
+    override_place(config, line);
+    tls_settings_over(&line->tls, &config->tls);
+    config->tls_enabled = config->tls_enabled || line->tls.options.cert != NULL;
+    for (size_t i = 0; i < config->listener_count; i++) {
+        override_tcp(&config->listeners[i].options.tcp, &line->listen.tcp);
+    }
+    over(&config->max_frame_size, line->frame_max_bytes);
+    if (line->log_level != COMMAND_LINE_UNSET) {
+        config->log_level = (enum cw_log_level)line->log_level;
+    } else if (line->quiet) {
+        config->log_level = CW_LOG_ERROR;
+    }
+    if (line->log_format != COMMAND_LINE_UNSET) {
+        config->log_format = (enum cw_log_format)line->log_format;
+    }
+}
+
+void command_line_set_up(struct cw_server *server, const struct command_line *line,
+                         const struct cw_service *services, size_t service_count)
+{
+    if (line->config == NULL) {
+        cw_server_configure(server, &line->server);
+        cw_server_listen(server, &line->listen);
+        return;
+    }
+    cw_config_load(server, line->config,
+                   &(struct cw_config_options){.services = services,
+                                               .service_count = service_count,
+                                               .ignored = COMMAND_LINE_IGNORED,
+                                               .override = command_line_override,
+                                               .user = (void *)(uintptr_t)line});
 }

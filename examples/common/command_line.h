@@ -5,33 +5,12 @@
 #ifndef EXAMPLES_COMMON_COMMAND_LINE_H
 #define EXAMPLES_COMMON_COMMAND_LINE_H
 
+#include "option_entry.h"
+#include "tls_settings.h"
+
+#include <causeway/config.h>
 #include <causeway/server.h>
 #include <stdio.h>
-
-/* What an option takes, and so what `into` points to. */
-enum option_kind {
-    OPTION_SWITCH,   /* nothing; bool, set to true */
-    OPTION_TEXT,     /* anything but an empty text; const char * into argv */
-    OPTION_CHOICE,   /* one of `choices`; size_t, its index */
-    OPTION_PORT,     /* 0 to 65535; uint16_t */
-    OPTION_COUNT,    /* a number; uint64_t, as the next two */
-    OPTION_SIZE,     /* bytes, with K, M or G */
-    OPTION_DURATION, /* milliseconds, with ms, s, m or h; a bare number is seconds */
-};
-
-/* One option. */
-struct option_entry {
-    const char *name; /* without its dashes */
-    enum option_kind kind;
-    void *into;
-    const char *value;    /* what --help calls the value; NULL for a switch */
-    const char *standard; /* the default, with its unit, as --help prints it; NULL: there is none */
-    const char *about;
-    uint64_t most;    /* of COUNT, SIZE and DURATION, which are at least 1. 0: 2^62 */
-    const char *word; /* may stand in place of such a number: `off`, `auto`. NULL: none */
-    uint64_t word_means;
-    const char *const *choices; /* NULL at the end */
-};
 
 /* A program, and the options it adds to the common ones. */
 struct program {
@@ -43,6 +22,9 @@ struct program {
     const char *port_name; /* what --port is called here. NULL: port */
     const char *arguments; /* for --help: what stands between the name and the options. NULL: nothing */
     bool own_only;         /* it does not listen: there are no common options */
+    const char *
+        *connect; /* where the address to connect to stands when all is read, for a program that can
+                              connect: a `tls://` or `tcp://` before it is taken off. NULL: it cannot */
 };
 
 /* The index of a choice that was not made. */
@@ -52,10 +34,16 @@ struct program {
 struct command_line {
     struct cw_server_options server;
     struct cw_listen_options listen;
+    struct tls_settings tls;
+    const struct cw_tls_options
+        *connect_tls;         /* for cw_connect, into `tls`, as is listen.tls. NULL: plain */
     uint64_t frame_max_bytes; /* 0: the protocol's default */
     size_t log_level;         /* enum cw_log_level, or COMMAND_LINE_UNSET */
     size_t log_format;        /* enum cw_log_format, or COMMAND_LINE_UNSET */
     bool quiet;
+    const char *config; /* a file to read options from; NULL: none */
+    bool host_given;    /* else listen.host and listen.port are the defaults */
+    bool port_given;
 };
 
 enum command_line_outcome {
@@ -64,11 +52,28 @@ enum command_line_outcome {
     COMMAND_LINE_WRONG /* one line on err says what is wrong: exit 1 */
 };
 
-/* Reads the command line. Texts are borrowed from argv. */
+/* Reads the command line. Texts are borrowed from argv and the environment; *line points into itself. */
 enum command_line_outcome command_line_read(struct command_line *line, const struct program *program,
                                             char *const *argv, FILE *out, FILE *err);
 
+/* Sections of a file that one example program reads and another does not know. */
+#define COMMAND_LINE_IGNORED "framed, line, http, websocket"
+
+/* Sets up a server: options and a listener by the command line, or by its file, where the command line goes over the
+ * file. The server keeps the first error.
+ *
+ * line      has to live as long as the server
+ * services  what listeners of the file may name as their protocol, beside the server's own */
+void command_line_set_up(struct cw_server *server, const struct command_line *line,
+                         const struct cw_service *services, size_t service_count);
+
+/* The `override` of cw_config_load for programs that call it themselves; user: the struct command_line. */
+void command_line_override(struct cw_config *config, void *user);
+
 /* Sets the log as the command line says; what it does not say stays as it is. */
 void command_line_set_log(const struct command_line *line);
+
+/* Sets malloc for many TLS connections when the command line asks for TLS, or names a file, which may. */
+void command_line_set_memory(const struct command_line *line);
 
 #endif

@@ -50,6 +50,10 @@ int main(int argc, char **argv)
                                     .port = 7000,
                                     .own = own,
                                     .own_count = 1};
+    /* What a listener of --config may speak. */
+    const struct cw_service services[] = {cw_service(&cw_tcp, &hooks, NULL),
+                                          cw_service(&cw_framed, &hooks, NULL),
+                                          cw_service(&cw_line, &hooks, NULL)};
     struct command_line line;
 
     switch (command_line_read(&line, &program, argv, stdout, stderr)) {
@@ -61,10 +65,10 @@ int main(int argc, char **argv)
         break;
     }
     command_line_set_log(&line);
+    command_line_set_memory(&line);
     struct cw_server *server = cw_create_server(protocols[protocol]);
     cw_server_set_hooks(server, &hooks, NULL);
-    cw_server_configure(server, &line.server);
     limit_frames(server, protocol, line.frame_max_bytes);
-    cw_server_listen(server, &line.listen);
+    command_line_set_up(server, &line, services, sizeof services / sizeof services[0]);
     return cw_server_main(server);
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 enum { PORT = 7360 };
 
 static const uint64_t size_max_default = (uint64_t)16 << 30;
@@ -47,11 +46,13 @@ static int serve(char **argv)
         return 1;
     }
     command_line_set_log(&line);
+    command_line_set_memory(&line);
     return file_serve(&line, directory, size_max);
 }
 
 static int send_file(char **argv)
 {
+    const char *address = NULL;
     bool sendfile = false;
     const struct option_entry own[] = {
         {.name = "sendfile",
@@ -60,12 +61,12 @@ static int send_file(char **argv)
          .about = "let the kernel move the bytes; the file is read once more for its checksum"},
     };
     const struct program program = {.name = "file send",
-                                    .arguments = "HOST:PORT PATH",
+                                    .arguments = "[tls://]HOST:PORT PATH",
                                     .about = "Sends a file.",
                                     .own = own,
                                     .own_count = sizeof own / sizeof own[0],
-                                    .own_only = true};
-    const char *address = NULL;
+                                    .own_only = true,
+                                    .connect = &address};
     const char *path = NULL;
     struct command_line line;
 
@@ -88,7 +89,7 @@ static int send_file(char **argv)
                 "file send: what, and where to? HOST:PORT PATH come first (--help says more)\n");
         return 1;
     }
-    return file_send(address, path, sendfile);
+    return file_send(&(struct file_send_options){address, path, sendfile, line.connect_tls});
 }
 
 int main(int argc, char **argv)
@@ -100,8 +101,9 @@ int main(int argc, char **argv)
         return send_file(argv + 1);
     }
     if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-        printf("Usage: file serve --dir DIR [options]\n       file send HOST:PORT PATH [options]\n\n"
-               "Each takes --help.\n");
+        printf(
+            "Usage: file serve --dir DIR [options]\n       file send [tls://]HOST:PORT PATH [options]\n\n"
+            "Each takes --help.\n");
         return 0;
     }
     fprintf(stderr, "file: serve or send? (--help says more)\n");

@@ -27,6 +27,7 @@ struct sender {
     uint64_t sent; /* bytes of the file */
     uint64_t started_us;
     uint32_t crc;
+    bool connected;
     bool sendfile;
     bool sending; /* between "ready" and the checksum */
     bool stored;
@@ -154,6 +155,7 @@ static void on_connection(struct cw_conn *conn, void *user)
     struct sender *sender = user;
     int sent = send_head(sender, conn);
 
+    sender->connected = true;
     if (sent < 0) {
         fail(sender, "send: %s", cw_strerror(sent));
     }
@@ -210,9 +212,11 @@ static void on_close(struct cw_conn *conn, const struct cw_close_reason *reason,
 
 static void on_error(struct cw_server *server, const struct cw_error_report *report, void *user)
 {
+    struct sender *sender = user;
+
     /* on_close tells of a connection that was open. */
-    if (report->conn == NULL) {
-        fail(user, "%s", report->text);
+    if (!sender->connected) {
+        fail(sender, "%s", report->text);
     }
 }
 
@@ -246,16 +250,16 @@ static bool check_beforehand(struct sender *sender)
     return true;
 }
 
-static int send_over(struct sender *sender, const char *address)
+static int send_over(struct sender *sender, const struct file_send_options *options)
 {
     const struct cw_framed_options framed = transfer_framing(sender->size);
     int64_t client =
-        cw_connect(sender->loop, cw_framed_service(&framed, &hooks, sender), address, NULL);
+        cw_connect(sender->loop, cw_framed_service(&framed, &hooks, sender), options->address,
+                   &(struct cw_connect_options){.tls = options->tls});
 
     if (client < 0) {
-        return client == CW_EINVAL /* what is wrong with the address has been logged */
-                   ? 1
-                   : complain(address, cw_strerror((int)client));
+        return client == CW_ENOMEM ? complain(options->address, cw_strerror(CW_ENOMEM))
+                                   : 1; /* what is wrong has been logged */
     }
     int ended = cw_loop_main(sender->loop);
     if (ended < 0) {
@@ -270,8 +274,9 @@ static int send_over(struct sender *sender, const char *address)
     return 0;
 }
 
-static int run(struct sender *sender, const char *address, const char *path)
+static int run(struct sender *sender, const struct file_send_options *options)
 {
+    const char *path = options->path;
     const char *slash = strrchr(path, '/');
     struct stat about;
 
@@ -291,10 +296,10 @@ static int run(struct sender *sender, const char *address, const char *path)
         return complain(path, "not a file");
     }
     sender->size = (uint64_t)about.st_size;
-    return sender->sendfile && !check_beforehand(sender) ? 1 : send_over(sender, address);
+    return sender->sendfile && !check_beforehand(sender) ? 1 : send_over(sender, options);
 }
 
-int file_send(const char *address, const char *path, bool sendfile)
+int file_send(const struct file_send_options *options)
 {
     struct sender *sender = calloc(1, sizeof *sender);
 
@@ -302,10 +307,10 @@ int file_send(const char *address, const char *path, bool sendfile)
         return complain("start", cw_strerror(CW_ENOMEM));
     }
     crc32_init(&sender->crc32);
-    sender->sendfile = sendfile;
+    sender->sendfile = options->sendfile;
     sender->fd = -1;
     sender->loop = cw_loop_new();
-    int status = run(sender, address, path);
+    int status = run(sender, options);
     cw_loop_free(sender->loop);
     if (sender->fd >= 0) {
         close(sender->fd);

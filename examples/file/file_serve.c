@@ -314,9 +314,8 @@ int file_serve(const struct command_line *line, const char *directory, uint64_t 
     crc32_init(&store.crc32);
     struct cw_server *server = cw_create_server(&cw_framed);
     cw_server_set_hooks(server, &hooks, &store);
-    cw_server_configure(server, &line->server);
     cw_framed_configure(server, &framed);
-    cw_server_listen(server, &line->listen);
+    command_line_set_up(server, line, NULL, 0);
     int status = cw_server_main(server);
     close(store.directory);
     return status;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 enum {
     PORT = 7350,
     PACKETS_MOST = 10000000,
@@ -27,11 +26,12 @@ static int serve(char **argv)
         break;
     }
     command_line_set_log(&line);
+    command_line_set_memory(&line);
     return stream_serve(&line);
 }
 
 static enum command_line_outcome read_send_options(struct stream_send_options *options,
-                                                   char *const *argv)
+                                                   struct command_line *line, char *const *argv)
 {
     const struct option_entry own[] = {
         {.name = "packets",
@@ -80,14 +80,14 @@ static enum command_line_outcome read_send_options(struct stream_send_options *o
          .most = 3600000},
     };
     const struct program program = {.name = "stream send",
-                                    .arguments = "HOST:PORT",
+                                    .arguments = "[tls://]HOST:PORT",
                                     .about = "Sends packets and tells what became of them.",
                                     .own = own,
                                     .own_count = sizeof own / sizeof own[0],
-                                    .own_only = true};
-    struct command_line line;
+                                    .own_only = true,
+                                    .connect = &options->address};
 
-    return command_line_read(&line, &program, argv, stdout, stderr);
+    return command_line_read(line, &program, argv, stdout, stderr);
 }
 
 static int send_packets(char **argv)
@@ -98,9 +98,10 @@ static int send_packets(char **argv)
                                           .audio_bytes = 320,
                                           .video_bytes = 8000,
                                           .patience_ms = 5000};
-    const char *address = argv[1] != NULL && argv[1][0] != '-' ? argv[1] : NULL;
+    struct command_line line;
 
-    switch (read_send_options(&options, address == NULL ? argv : argv + 1)) {
+    options.address = argv[1] != NULL && argv[1][0] != '-' ? argv[1] : NULL;
+    switch (read_send_options(&options, &line, options.address == NULL ? argv : argv + 1)) {
     case COMMAND_LINE_HELP:
         return 0;
     case COMMAND_LINE_WRONG:
@@ -108,11 +109,12 @@ static int send_packets(char **argv)
     case COMMAND_LINE_RUN:
         break;
     }
-    if (address == NULL) {
+    if (options.address == NULL) {
         fprintf(stderr, "stream send: where to? HOST:PORT comes first (--help says more)\n");
         return 1;
     }
-    return stream_send(address, &options);
+    options.tls = line.connect_tls;
+    return stream_send(&options);
 }
 
 int main(int argc, char **argv)
@@ -124,7 +126,7 @@ int main(int argc, char **argv)
         return send_packets(argv + 1);
     }
     if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-        printf("Usage: stream serve [options]\n       stream send HOST:PORT [options]\n\n"
+        printf("Usage: stream serve [options]\n       stream send [tls://]HOST:PORT [options]\n\n"
                "Each takes --help.\n");
         return 0;
     }

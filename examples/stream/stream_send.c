@@ -23,6 +23,7 @@ struct sender {
     uint64_t waiting_since_us; /* for an acknowledgement */
     uint64_t sent;
     uint64_t acked;
+    bool connected;
     bool queue_full;             /* until on_drain */
     uint64_t sent_us[SEQUENCES]; /* by sequence; 0: not on its way */
     uint32_t *round_trips_us;    /* of those acknowledged */
@@ -104,6 +105,7 @@ static void on_connection(struct cw_conn *conn, void *user)
 {
     struct sender *sender = user;
 
+    sender->connected = true;
     sender->started_us = now_us();
     if (cw_timer_start(sender->loop, TICK_MS, TICK_MS, on_tick, sender) == NULL) {
         cw_conn_abort(conn);
@@ -156,7 +158,7 @@ static void on_error(struct cw_server *server, const struct cw_error_report *rep
     struct sender *sender = user;
 
     /* on_close tells of a connection that was open. */
-    if (report->conn == NULL) {
+    if (!sender->connected) {
         fprintf(stderr, "stream: %s\n", report->text);
         cw_loop_stop(sender->loop);
     }
@@ -204,19 +206,19 @@ static int complain(const char *what, int code)
     return 1;
 }
 
-static int run(struct sender *sender, const char *address, uint64_t largest)
+static int run(struct sender *sender, uint64_t largest)
 {
+    const char *address = sender->options.address;
     const struct cw_framed_options framed = {.frame_max_bytes = largest};
 
     if (sender->loop == NULL || sender->round_trips_us == NULL || sender->bytes == NULL) {
         return complain("start", CW_ENOMEM);
     }
-    sender->client =
-        cw_connect(sender->loop, cw_framed_service(&framed, &hooks, sender), address, NULL);
+    sender->client = cw_connect(sender->loop, cw_framed_service(&framed, &hooks, sender), address,
+                                &(struct cw_connect_options){.tls = sender->options.tls});
     if (sender->client < 0) {
-        return sender->client == CW_EINVAL /* what is wrong with the address has been logged */
-                   ? 1
-                   : complain(address, (int)sender->client);
+        return sender->client == CW_ENOMEM ? complain(address, CW_ENOMEM)
+                                           : 1; /* what is wrong has been logged */
     }
     int ended = cw_loop_main(sender->loop);
     if (ended < 0) {
@@ -226,7 +228,7 @@ static int run(struct sender *sender, const char *address, uint64_t largest)
     return sender->acked == sender->options.packets ? 0 : 1;
 }
 
-int stream_send(const char *address, const struct stream_send_options *options)
+int stream_send(const struct stream_send_options *options)
 {
     struct sender *sender = calloc(1, sizeof *sender);
     uint64_t largest =
@@ -241,7 +243,7 @@ int stream_send(const char *address, const struct stream_send_options *options)
     sender->loop = cw_loop_new();
     sender->round_trips_us = calloc(options->packets, sizeof sender->round_trips_us[0]);
     sender->bytes = calloc(1, largest);
-    status = run(sender, address, largest);
+    status = run(sender, largest);
     cw_loop_free(sender->loop);
     free(sender->bytes);
     free(sender->round_trips_us);

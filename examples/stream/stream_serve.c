@@ -125,9 +125,8 @@ int stream_serve(const struct command_line *line)
     struct cw_server *server = cw_create_server(&cw_framed);
 
     cw_server_set_hooks(server, &hooks, NULL);
-    cw_server_configure(server, &line->server);
     cw_framed_configure(server,
                         &(struct cw_framed_options){.frame_max_bytes = line->frame_max_bytes});
-    cw_server_listen(server, &line->listen);
+    command_line_set_up(server, line, NULL, 0);
     return cw_server_main(server);
 }

@@ -220,7 +220,7 @@ static int deal_with_slow(struct delivery *d, struct cw_place *place, size_t max
     } else if (d->slow == CW_SLOW_KEEP_LATEST) {
         answer = keep_latest(d, place, max);
     }
-    cw_outq_settle(&conn->out, &d->loop->out_pool);
+    cw_conn_settle(conn);
     return answer;
 }
 

@@ -1,4 +1,5 @@
 /* Messages behind a length: the codec of length_prefix.h as a protocol. */
+#include <causeway/config.h>
 #include <causeway/framed.h>
 #include <causeway/payload.h>
 #include <causeway/protocol.h>
@@ -593,6 +594,41 @@ struct cw_service cw_framed_service(const struct cw_framed_options *options,
     return (struct cw_service){&cw_framed, options, hooks, user};
 }
 
+static const char *const framings[] = {"fixed", "varint", "netstring", NULL};
+
+/* What an application's hooks have to know of stays out of files: keep_header, stream_above_bytes, kind. */
+static const struct cw_setting settings[] = {
+    {.key = "max_frame_size",
+     .kind = CW_SETTING_BYTES,
+     .offset = offsetof(struct cw_framed_options, frame_max_bytes),
+     .least = 1,
+     .most = UINT32_MAX},
+    {.key = "framing",
+     .kind = CW_SETTING_CHOICE,
+     .offset = offsetof(struct cw_framed_options, framing),
+     .choices = framings},
+    {.key = "length_bytes",
+     .kind = CW_SETTING_COUNT,
+     .offset = offsetof(struct cw_framed_options, length_bytes),
+     .least = 1,
+     .most = 8},
+    {.key = "little_endian",
+     .kind = CW_SETTING_SWITCH,
+     .offset = offsetof(struct cw_framed_options, little_endian)},
+    {.key = "length_offset",
+     .kind = CW_SETTING_COUNT,
+     .offset = offsetof(struct cw_framed_options, length_offset),
+     .least = 1,
+     .most = 64},
+    {.key = "length_with_header",
+     .kind = CW_SETTING_SWITCH,
+     .offset = offsetof(struct cw_framed_options, length_with_header)},
+    {.key = "refuse_empty",
+     .kind = CW_SETTING_SWITCH,
+     .offset = offsetof(struct cw_framed_options, refuse_empty)},
+    {.key = NULL},
+};
+
 const struct cw_protocol cw_framed = {
     .name = "framed",
     .state_size = sizeof(struct framed_state),
@@ -605,4 +641,5 @@ const struct cw_protocol cw_framed = {
     .send_raw = allow_raw,
     .encode = encode_message,
     .wire_key = key_of,
+    .settings = settings,
 };

@@ -1,4 +1,5 @@
 /* Messages that end in a delimiter. */
+#include <causeway/config.h>
 #include <causeway/line.h>
 #include <causeway/log.h>
 #include <causeway/payload.h>
@@ -292,6 +293,21 @@ struct cw_service cw_line_service(const struct cw_line_options *options,
     return (struct cw_service){&cw_line, options, hooks, user};
 }
 
+static const struct cw_setting settings[] = {
+    {.key = "max_frame_size",
+     .kind = CW_SETTING_BYTES,
+     .offset = offsetof(struct cw_line_options, line_max_bytes),
+     .least = 1,
+     .most = UINT32_MAX},
+    {.key = "delimiter",
+     .kind = CW_SETTING_TEXT,
+     .offset = offsetof(struct cw_line_options, delimiter)},
+    {.key = "last_line_open",
+     .kind = CW_SETTING_SWITCH,
+     .offset = offsetof(struct cw_line_options, last_line_open)},
+    {.key = NULL},
+};
+
 const struct cw_protocol cw_line = {
     .name = "line",
     .state_size = sizeof(struct line_state),
@@ -304,4 +320,5 @@ const struct cw_protocol cw_line = {
     .send = send_line,
     .encode = encode_line,
     .wire_key = key_of,
+    .settings = settings,
 };

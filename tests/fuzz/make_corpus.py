@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the corpus of the framed and line fuzz targets: inputs that are good, cut short, or just wrong."""
+"""Writes the corpus of the fuzz targets of framed, line and TLS: inputs that are good, cut short, or just wrong."""
 import struct
 from pathlib import Path
 
@@ -88,6 +88,76 @@ def line():
     put("zeros", 0, 0x80, bytes(20) + b"\n" + bytes(range(256)))
 
 
+def record(kind, body, minor=3):
+    return bytes([kind, 3, minor]) + struct.pack(">H", len(body)) + body
+
+
+def message(kind, body):
+    return bytes([kind]) + len(body).to_bytes(3, "big") + body
+
+
+def client_hello(groups=(29, 23), version=3):
+    extensions = struct.pack(">HHH", 10, 2 + 2 * len(groups), 2 * len(groups))
+    extensions += b"".join(struct.pack(">H", group) for group in groups)
+    extensions += struct.pack(">HHH", 13, 4, 2) + b"\4\3"
+    extensions += struct.pack(">HHHBH", 0, 14, 12, 0, 9) + b"localhost"
+    ciphers = b"\x13\x01\xc0\x2b\xc0\x2f"
+    body = bytes([3, version]) + bytes(range(32)) + b"\0" + struct.pack(">H", len(ciphers)) + ciphers + b"\1\0"
+    return message(1, body + struct.pack(">H", len(extensions)) + extensions)
+
+
+def server_hello(extensions=b""):
+    return message(2, b"\3\3" + bytes(32) + b"\x20" + bytes(32) + b"\xc0\x2b\0"
+                   + struct.pack(">H", len(extensions)) + extensions)
+
+
+def tls_hello():
+    def put(name, data):
+        write("tls_hello", name, data)
+
+    share = struct.pack(">HHHH", 51, 6, 29, 2) + b"ab"
+    exchange = message(12, b"\3\0\x17\2pq")
+    put("client", record(22, client_hello(), 1))
+    put("server-1.3", record(22, server_hello(struct.pack(">HHH", 43, 2, 0x304) + share)))
+    put("server-1.2", record(22, server_hello()) + record(22, message(11, bytes(3))) + record(22, exchange))
+    put("one-record", record(22, server_hello() + exchange))
+    put("resumed", record(22, server_hello()) + record(20, b"\1"))
+    put("too-long", b"\x16\3\1\xff\xff")
+    put("http", b"GET / HTTP/1.1\r\n\r\n")
+    put("ssl2", b"\x80\x1c\1\0\2\0\3\0\0\0\x10" + bytes(20))
+    put("alert", record(21, b"\2\x28"))
+
+
+def tls_stream():
+    def put(name, choice, data=b""):
+        write("tls_stream", name, bytes(choice) + data)
+
+    hello = record(22, client_hello(), 1)
+    for piece in (0, 1, 7):
+        put(f"hello-{piece}", [0, piece, 0, 0, 0, 0], hello)
+    put("hello-split", [0, 0, 0, 0, 0, 0], b"".join(record(22, hello[5 + i:6 + i], 1) for i in range(len(hello) - 5)))
+    put("hello-old", [0, 0, 0, 0, 0, 0], record(22, client_hello(version=1), 1))
+    put("http", [0, 0, 0, 0, 0, 0], b"GET / HTTP/1.1\r\n\r\n")
+    put("ssl2", [0, 0, 0, 0, 0, 0], b"\x80\x1c\1\0\2\0\3\0\0\0\x10" + bytes(20))
+    put("too-long", [0, 0, 0, 0, 0, 0], b"\x16\3\1\xff\xff")
+    put("empty", [0, 0, 0, 0, 0, 0], record(22, b"") * 50)
+    put("warnings", [0, 0, 0, 0, 0, 0], record(21, b"\1\x5a") * 50)
+    put("server-hello", [1, 0, 0, 0, 0, 0], record(22, server_hello()))
+    put("server-alert", [1, 0, 0, 0, 0, 0], record(21, b"\2\x28"))
+    put("server-nonsense", [1, 3, 0, 0, 0, 0], b"SSH-2.0-x\r\n")
+    for role in (0, 1):
+        who = "client" if role else "server"
+        for version in (0, 1):
+            name = f"{who}-{version}"
+            put("good-" + name, [2 | role, 0, 0, 0, version, 5])
+            put("cut-" + name, [10 | role, 0, 0, 0, version, 5])
+            for place in (3, 9, 40, 100, 200, 300, 320, 400, 900, 1100):
+                put(f"flip-{place}-{name}", [2 | role, 0, place >> 8, place & 255, version, 5], b"\1")
+                put(f"gone-{place}-{name}", [6 | role, 0, place >> 8, place & 255, version, 5], b"\1\1")
+
+
 if __name__ == "__main__":
     framed()
     line()
+    tls_hello()
+    tls_stream()

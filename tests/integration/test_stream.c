@@ -324,7 +324,7 @@ Test(stream, a_command_line_that_says_too_little_is_one_clear_line)
     cr_expect_str_eq(child.text, "stream: serve or send? (--help says more)\n");
     rig_program_start(&child, "stream", ARGS("send", "--help"));
     rig_program_expect_status(&child, 0);
-    cr_expect_not_null(strstr(child.text, "Usage: stream send HOST:PORT [options]\n"), "%s",
+    cr_expect_not_null(strstr(child.text, "Usage: stream send [tls://]HOST:PORT [options]\n"), "%s",
                        child.text);
     cr_expect_null(strstr(child.text, "--workers"), "%s", child.text);
 }

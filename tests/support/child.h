@@ -9,9 +9,9 @@
 
 struct rig_child {
     pid_t pid;
-    int out;         /* what it prints */
-    int in;          /* what it reads, when it was started fed; otherwise -1 */
-    char text[8192]; /* … so far, with a terminator */
+    int out;          /* what it prints */
+    int in;           /* what it reads, when it was started fed; otherwise -1 */
+    char text[16384]; /* … so far, with a terminator */
     size_t len;
 };
 

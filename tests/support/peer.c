@@ -96,14 +96,28 @@ struct rig_peer rig_peer_unix(const char *path)
     return peer;
 }
 
-bool rig_port_is_open(uint16_t port)
+struct rig_peer rig_peer_try_tcp(uint16_t port)
 {
     struct addrinfo *to = numeric("127.0.0.1", port);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool is_open = connect(fd, to->ai_addr, to->ai_addrlen) == 0;
+    struct rig_peer peer = {socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 
+    rig_check(peer.fd >= 0);
+    if (connect(peer.fd, to->ai_addr, to->ai_addrlen) < 0) {
+        close(peer.fd);
+        peer.fd = -1;
+    }
     freeaddrinfo(to);
-    close(fd);
+    return peer;
+}
+
+bool rig_port_is_open(uint16_t port)
+{
+    struct rig_peer peer = rig_peer_try_tcp(port);
+    bool is_open = peer.fd >= 0;
+
+    if (is_open) {
+        close(peer.fd);
+    }
     return is_open;
 }
 
@@ -142,7 +156,7 @@ void rig_peer_send_text(struct rig_peer *peer, const char *text)
     rig_peer_send(peer, text, strlen(text));
 }
 
-static bool has_arrived(const struct rig_peer *peer)
+bool rig_peer_has_arrived(const struct rig_peer *peer)
 {
     int unsent = 0;
 
@@ -156,7 +170,7 @@ void rig_peer_send_slowly(struct rig_peer *peer, const void *data, size_t len, s
     while (len > 0) {
         size_t n = len < piece ? len : piece;
         rig_peer_send(peer, bytes, n);
-        rig_await(has_arrived(peer));
+        rig_await(rig_peer_has_arrived(peer));
         bytes += n;
         len -= n;
     }

@@ -17,6 +17,9 @@ struct rig_peer {
 /* To 127.0.0.1. */
 struct rig_peer rig_peer_tcp(uint16_t port);
 
+/* The same; fd is -1 when nobody listens there. */
+struct rig_peer rig_peer_try_tcp(uint16_t port);
+
 /* To any numeric address, from any address of this machine (NULL: the system chooses), with a receive buffer of
  * about so many bytes (0: the system's; a small one makes a slow reader of it). */
 struct rig_peer rig_peer_tcp_from(const char *source, const char *host, uint16_t port,
@@ -34,6 +37,9 @@ void rig_peer_send_text(struct rig_peer *peer, const char *text);
 
 /* In pieces of so many bytes; each is with the other side's kernel before the next one follows. */
 void rig_peer_send_slowly(struct rig_peer *peer, const void *data, size_t len, size_t piece);
+
+/* Whether all that was sent is with the other side's kernel. */
+bool rig_peer_has_arrived(const struct rig_peer *peer);
 
 /* One frame with a 4-byte big-endian length. */
 void rig_peer_send_frame(struct rig_peer *peer, const void *data, size_t len);

@@ -30,7 +30,10 @@
  * client                clientAuth
  * client_revoked        in crl.pem
  * client_expired        until 2021
+ * client_not_yet        from 2048
  * client_rogue          by rogue_ca
+ * client_self_signed    by itself
+ * client_weak           RSA with 1024 bits
  * client_wrong_purpose  serverAuth only
  *
  * crl.pem               revokes revoked and client_revoked; valid until 2049

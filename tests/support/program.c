@@ -49,10 +49,16 @@ bool rig_program_start_fed(struct rig_child *child, const char *name, const char
 
 uint16_t rig_program_port(struct rig_child *child)
 {
-    static const char line[] = "listening on tcp://127.0.0.1:";
+    return rig_program_port_of(child, "tcp");
+}
+
+uint16_t rig_program_port_of(struct rig_child *child, const char *scheme)
+{
+    char line[48];
     const char *at;
     unsigned port;
 
+    snprintf(line, sizeof line, "listening on %s://127.0.0.1:", scheme);
     rig_child_await_text(child, line);
     at = strstr(child->text, line);
     rig_check(at != NULL);

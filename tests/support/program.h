@@ -21,6 +21,9 @@ bool rig_program_start_fed(struct rig_child *child, const char *name, const char
 /* Waits for `listening on tcp://127.0.0.1:PORT`. Returns the port. */
 uint16_t rig_program_port(struct rig_child *child);
 
+/* The same with another scheme in place of tcp. */
+uint16_t rig_program_port_of(struct rig_child *child, const char *scheme);
+
 /* Forgets what a program has printed so far, so that the next wait is for something new. */
 void rig_program_forget(struct rig_child *child);
 

@@ -5,6 +5,7 @@
 #include "support/wait.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +134,100 @@ Test(certs, it_says_what_they_are_for_and_how_to_try_them)
     cr_expect_not_null(strstr(child.text, "openssl s_client"), "%s", child.text);
 }
 
+/* The command behind `begin` in what was printed, with the lines that a `\\` joins to it. */
+static void copy_command(char *command, size_t cap, const char *text, const char *begin)
+{
+    const char *start = strstr(text, begin);
+
+    rig_check(start != NULL);
+    const char *end = strchr(start, '\n');
+    while (end != NULL && end[-1] == '\\') {
+        end = strchr(end + 1, '\n');
+    }
+    rig_check(end != NULL && (size_t)(end - start) < cap);
+    memcpy(command, start, (size_t)(end - start));
+    command[end - start] = '\0';
+}
+
+static void run_shell(struct rig_child *child, const char *command)
+{
+    char *words[] = {(char[]){"sh"}, (char[]){"-c"}, (char *)(uintptr_t)command, NULL};
+
+    rig_child_start_fed(child, "/bin/sh", words);
+}
+
+/* The server of this build in place of `./dev run echo`, on any free port. */
+static void run_server(struct rig_child *server, const char *printed)
+{
+    char command[2000];
+    char shell[3000];
+
+    copy_command(command, sizeof command, printed, "./dev run echo ");
+    snprintf(shell, sizeof shell, "exec %s/examples/echo/echo --port 0 %s", CW_BUILD_DIR,
+             command + strlen("./dev run echo "));
+    run_shell(server, shell);
+}
+
+static unsigned port_of(struct rig_child *server)
+{
+    unsigned port = 0;
+
+    rig_child_await_text(server, "listening on tls://127.0.0.1:");
+    rig_check(sscanf(strstr(server->text, "127.0.0.1:"), "127.0.0.1:%u", &port) == 1);
+    return port;
+}
+
+static void run_peer(struct rig_child *peer, const char *printed, unsigned port)
+{
+    static const char begin[] = "openssl s_client -quiet -connect 127.0.0.1:7000 ";
+    char command[2000];
+    char shell[3000];
+
+    copy_command(command, sizeof command, printed, begin);
+    snprintf(shell, sizeof shell, "exec openssl s_client -quiet -connect 127.0.0.1:%u %s", port,
+             command + strlen(begin));
+    run_shell(peer, shell);
+}
+
+/* Tries the first server and the first peer that are printed behind `from`. */
+static void expect_true(const char *printed, const char *from)
+{
+    struct rig_child server;
+    struct rig_child peer;
+    const char *rest = strstr(printed, from);
+
+    rig_check(rest != NULL);
+    run_server(&server, rest);
+    run_peer(&peer, rest, port_of(&server));
+    rig_child_type(&peer, "and it comes back");
+    rig_child_await_text(&peer, "and it comes back");
+    rig_child_signal(&peer, SIGTERM);
+    rig_child_join(&peer);
+    rig_child_signal(&server, SIGTERM);
+    cr_expect_eq(rig_child_join(&server), 0, "%s", server.text);
+}
+
+Test(certs, the_commands_that_it_prints_are_true)
+{
+    struct rig_child child;
+
+    if (access(CW_BUILD_DIR "/examples/echo/echo", X_OK) != 0) {
+        cr_skip_test("the examples were left out of this build");
+    }
+    cr_assert_eq(certs(&child, NULL, in_folder("one two")), 0, "%s", child.text);
+    expect_true(child.text, "A server, and a peer");
+    expect_true(child.text, "The same, with clients");
+}
+
+Test(certs, quiet_is_one_line)
+{
+    struct rig_child child;
+
+    cr_assert_eq(certs(&child, (char[]){"--quiet"}, folder), 0, "%s", child.text);
+    cr_expect_null(strstr(child.text, "A server"), "%s", child.text);
+    cr_expect_not_null(strstr(child.text, "for trying out only"), "%s", child.text);
+}
+
 Test(certs, a_key_that_is_there_is_left_alone)
 {
     struct rig_child child;
@@ -190,5 +285,6 @@ Test(certs, a_file_is_no_folder_and_an_unknown_option_is_refused)
     cr_expect_eq(certs(&child, NULL, in_folder("file")), 1, "%s", child.text);
     cr_expect_not_null(strstr(child.text, "is a file; name a folder"), "%s", child.text);
     cr_expect_eq(certs(&child, (char[]){"--for"}, folder), 2, "%s", child.text);
-    cr_expect_not_null(strstr(child.text, "./dev certs [--force] [FOLDER]"), "%s", child.text);
+    cr_expect_not_null(strstr(child.text, "./dev certs [--force] [--quiet] [FOLDER]"), "%s",
+                       child.text);
 }

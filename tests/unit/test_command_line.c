@@ -9,13 +9,13 @@
 
 TestSuite(command_line, .fini = rig_expect_no_leak, .timeout = 30);
 
-enum { WORDS_MAX = 16 };
+enum { WORDS_MAX = 32 };
 
 static struct command_line line;
 static size_t protocol;
 static const char *nickname;
 static bool loud;
-static char out[8000];
+static char out[16000];
 static char err[1000];
 
 static const char *const protocols[] = {"tcp", "framed", "line", NULL};
@@ -44,7 +44,7 @@ static void keep(FILE *stream, char **written, char *text, size_t cap)
 }
 
 /* Reads a command line, given as words with a space between them. */
-static enum command_line_outcome outcome_of(const char *words)
+static enum command_line_outcome outcome_for(const struct program *reads, const char *words)
 {
     static char copy[1000];
     char *argv[WORDS_MAX] = {(char[]){"echo"}};
@@ -62,10 +62,15 @@ static enum command_line_outcome outcome_of(const char *words)
     FILE *to_out = open_memstream(&written[0], &lens[0]);
     FILE *to_err = open_memstream(&written[1], &lens[1]);
     cr_assert(to_out != NULL && to_err != NULL);
-    enum command_line_outcome outcome = command_line_read(&line, &program, argv, to_out, to_err);
+    enum command_line_outcome outcome = command_line_read(&line, reads, argv, to_out, to_err);
     keep(to_out, &written[0], out, sizeof out);
     keep(to_err, &written[1], err, sizeof err);
     return outcome;
+}
+
+static enum command_line_outcome outcome_of(const char *words)
+{
+    return outcome_for(&program, words);
 }
 
 static void read_line(const char *words)
@@ -95,6 +100,8 @@ Test(command_line, without_options_only_the_address_is_set)
     cr_expect_not(line.quiet);
     cr_expect_eq(line.log_level, COMMAND_LINE_UNSET);
     cr_expect_eq(line.log_format, COMMAND_LINE_UNSET);
+    cr_expect_null(line.listen.tls);
+    cr_expect_null(line.connect_tls);
 }
 
 Test(command_line, every_common_option_reaches_its_member)
@@ -188,6 +195,61 @@ Test(command_line, an_equals_sign_joins_a_value_too)
     cr_expect_eq(line.listen.port, 81);
     cr_expect_str_eq(line.listen.host, "a=b");
     cr_expect_eq(protocol, 2);
+}
+
+Test(command_line, a_file_is_named_and_what_was_said_of_the_place_is_known)
+{
+    read_line("--config a.yaml");
+    cr_expect_str_eq(line.config, "a.yaml");
+    cr_expect_not(line.host_given);
+    cr_expect_not(line.port_given);
+    read_line("--port 7000");
+    cr_expect_null(line.config);
+    cr_expect_not(line.host_given);
+    cr_expect(line.port_given);
+    read_line("--host ::1");
+    cr_expect(line.host_given);
+    cr_expect_not(line.port_given);
+}
+
+Test(command_line, what_is_given_goes_over_a_file)
+{
+    struct cw_config config = {
+        .server = {.workers = 2, .conns_max = 7}, .listener_count = 1, .log_level = CW_LOG_DEBUG};
+
+    config.listeners[0].options.host = "::1";
+    config.listeners[0].options.port = 5;
+    config.listeners[0].plain = true;
+    read_line("--workers 3 --keepalive 4 --nagle --half-open --port 6 --quiet --max-frame-size 8");
+    command_line_override(&config, &line);
+    cr_expect_eq(config.server.workers, 3);
+    cr_expect_eq(config.server.conns_max, 7);
+    cr_expect(config.server.half_open);
+    cr_expect_str_eq(config.listeners[0].options.host, "::1");
+    cr_expect_eq(config.listeners[0].options.port, 6);
+    cr_expect(config.listeners[0].plain);
+    cr_expect_eq(config.listeners[0].options.tcp.keepalive_ms, 4000);
+    cr_expect(config.listeners[0].options.tcp.delay);
+    cr_expect_eq(config.max_frame_size, 8);
+    cr_expect_eq(config.log_level, CW_LOG_ERROR);
+    read_line("--unix /run/a");
+    command_line_override(&config, &line);
+    cr_expect_null(config.listeners[0].options.host);
+    cr_expect_eq(config.listeners[0].options.port, 0);
+    cr_expect_str_eq(config.listeners[0].options.unix_path, "/run/a");
+}
+
+Test(command_line, without_a_place_in_the_file_the_program_listens_as_without_a_file)
+{
+    struct cw_config config = {.tcp = {.keepalive_ms = 9}, .backlog = 5};
+
+    read_line("");
+    command_line_override(&config, &line);
+    cr_assert_eq(config.listener_count, 1);
+    cr_expect_str_eq(config.listeners[0].options.host, "127.0.0.1");
+    cr_expect_eq(config.listeners[0].options.port, 7000);
+    cr_expect_eq(config.listeners[0].options.tcp.keepalive_ms, 9);
+    cr_expect_eq(config.listeners[0].options.backlog, 5);
 }
 
 Test(command_line, the_last_of_two_counts)
@@ -287,9 +349,185 @@ Test(command_line, an_option_of_any_length_is_only_unknown)
     cr_expect_eq(outcome_of(words), COMMAND_LINE_WRONG);
 }
 
+/* ---- TLS ---- */
+
+Test(command_line, every_option_of_tls_reaches_its_member)
+{
+    const struct cw_tls_options *tls;
+
+    setenv("CW_TEST_PASSPHRASE", "secret", 1);
+    read_line(
+        "--tls-cert c.pem --tls-key k.pem --tls-passphrase-env CW_TEST_PASSPHRASE --tls-ca a.pem "
+        "--tls-crl r.pem --tls-require-client-cert");
+    tls = line.listen.tls;
+    cr_assert_not_null(tls);
+    cr_expect_str_eq(tls->cert, "c.pem");
+    cr_expect_str_eq(tls->key, "k.pem");
+    cr_expect_str_eq(tls->passphrase, "secret");
+    cr_expect_str_eq(tls->ca, "a.pem");
+    cr_expect_str_eq(tls->crl, "r.pem");
+    cr_expect_eq(tls->client_cert, CW_CLIENT_CERT_REQUIRE);
+    cr_expect_eq(tls->min_version, CW_TLS_ANY);
+    read_line("--tls-cert c.pem --tls-ca a.pem --tls-request-client-cert --tls-min-version 1.3 "
+              "--tls-alpn a,b --tls-ciphers X,Y");
+    tls = line.listen.tls;
+    cr_expect_eq(tls->client_cert, CW_CLIENT_CERT_REQUEST);
+    cr_expect_eq(tls->min_version, CW_TLS_1_3);
+    cr_expect_str_eq(tls->alpn, "a,b");
+    cr_expect_str_eq(tls->ciphers, "X,Y");
+    cr_expect_null(tls->key);
+    read_line("--tls-cert c.pem --tls-min-version 1.2");
+    cr_expect_eq(line.listen.tls->min_version, CW_TLS_1_2);
+    cr_expect_eq(line.listen.tls->client_cert, CW_CLIENT_CERT_OFF);
+}
+
+Test(command_line, without_a_certificate_a_server_takes_no_option_of_tls)
+{
+    static const char *const words[] = {"--tls-key k", "--tls-ca a", "--tls-require-client-cert",
+                                        "--tls-min-version 1.2", "--tls-alpn a"};
+    char sentence[200];
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        snprintf(sentence, sizeof sentence,
+                 "echo: %.*s needs --tls-cert FILE: TLS begins with a certificate\n",
+                 (int)strcspn(words[i], " "), words[i]);
+        expect_wrong(words[i], sentence);
+    }
+}
+
+Test(command_line, options_of_tls_that_do_not_go_together_are_one_line)
+{
+    expect_wrong("--tls-cert c --tls-require-client-cert",
+                 "echo: --tls-require-client-cert needs --tls-ca FILE: who may have signed the "
+                 "certificates of clients\n");
+    expect_wrong("--tls-cert c --tls-request-client-cert",
+                 "echo: --tls-request-client-cert needs --tls-ca FILE: who may have signed the "
+                 "certificates of clients\n");
+    expect_wrong("--tls-cert c --tls-ca a --tls-request-client-cert --tls-require-client-cert",
+                 "echo: --tls-request-client-cert and --tls-require-client-cert exclude each "
+                 "other: the second is the stricter\n");
+    expect_wrong("--tls-cert c --tls-ca a",
+                 "echo: --tls-ca needs --tls-require-client-cert or --tls-request-client-cert: "
+                 "nobody is asked for a certificate\n");
+    expect_wrong("--tls-cert c --tls-crl r", "echo: --tls-crl needs --tls-ca FILE: its lists are "
+                                             "about the certificates of clients\n");
+    expect_wrong("--tls-cert c --tls-min-version 1.1",
+                 "echo: --tls-min-version 1.1: expected 1.2|1.3\n");
+}
+
+Test(command_line, the_passphrase_comes_out_of_the_environment)
+{
+    unsetenv("CW_TEST_PASSPHRASE");
+    expect_wrong("--tls-cert c --tls-passphrase-env CW_TEST_PASSPHRASE",
+                 "echo: --tls-passphrase-env CW_TEST_PASSPHRASE: the environment has no such "
+                 "variable\n");
+    cr_expect_eq(outcome_of("--tls-cert c --tls-passphrase secret"), COMMAND_LINE_WRONG);
+}
+
+Test(command_line, a_program_that_does_not_connect_has_no_option_of_a_client)
+{
+    cr_expect_eq(outcome_of("--tls-cert c --tls-insecure"), COMMAND_LINE_WRONG);
+    cr_expect_not_null(strstr(err, "unknown option --tls-insecure"), "%s", err);
+    cr_expect_eq(outcome_of("--help"), COMMAND_LINE_HELP);
+    cr_expect_null(strstr(out, "--tls-insecure"), "%s", out);
+    cr_expect_not_null(strstr(out, "--tls-require-client-cert"), "%s", out);
+}
+
+/* ---- a program that can connect ---- */
+
+static const char *address;
+static const struct option_entry connecting[] = {{.name = "connect",
+                                                  .kind = OPTION_TEXT,
+                                                  .into = &address,
+                                                  .value = "HOST:PORT",
+                                                  .about = "connect"}};
+static const struct program either = {
+    .name = "chat", .port = 1, .own = connecting, .own_count = 1, .connect = &address};
+
+static void read_either(const char *words)
+{
+    address = NULL;
+    cr_assert_eq(outcome_for(&either, words), COMMAND_LINE_RUN, "%s", err);
+}
+
+static void expect_either_wrong(const char *words, const char *sentence)
+{
+    address = NULL;
+    cr_expect_eq(outcome_for(&either, words), COMMAND_LINE_WRONG, "%s", words);
+    cr_expect_str_eq(err, sentence);
+}
+
+Test(command_line, an_address_says_whether_tls_is_spoken)
+{
+    read_either("--connect tls://example.org:7000");
+    cr_expect_str_eq(address, "example.org:7000");
+    cr_assert_not_null(line.connect_tls);
+    cr_expect_null(line.connect_tls->ca);
+    cr_expect_not(line.connect_tls->insecure);
+    cr_expect_null(line.listen.tls);
+    read_either("--connect tcp://[::1]:7000");
+    cr_expect_str_eq(address, "[::1]:7000");
+    cr_expect_null(line.connect_tls);
+    read_either("--connect tls://unix:/run/x");
+    cr_expect_str_eq(address, "unix:/run/x");
+    cr_expect_not_null(line.connect_tls);
+    read_either("--connect unix://run/x");
+    cr_expect_str_eq(address, "unix://run/x");
+    cr_expect_null(line.connect_tls);
+    expect_either_wrong("--connect https://x:1", "chat: https://x:1: expected HOST:PORT, or tls:// "
+                                                 "before it to speak TLS\n");
+}
+
+Test(command_line, every_option_of_a_client_reaches_its_member)
+{
+    read_either("--connect tls://h:1 --tls-ca a --tls-cert c --tls-key k --tls-name n --tls-crl r "
+                "--tls-alpn x --tls-min-version 1.2");
+    cr_expect_str_eq(line.connect_tls->ca, "a");
+    cr_expect_str_eq(line.connect_tls->cert, "c");
+    cr_expect_str_eq(line.connect_tls->key, "k");
+    cr_expect_str_eq(line.connect_tls->server_name, "n");
+    cr_expect_str_eq(line.connect_tls->crl, "r");
+    cr_expect_str_eq(line.connect_tls->alpn, "x");
+    cr_expect_eq(line.connect_tls->min_version, CW_TLS_1_2);
+    read_either("--connect tls://h:1 --tls-fingerprint ab:cd");
+    cr_expect_str_eq(line.connect_tls->fingerprint, "ab:cd");
+    read_either("--connect tls://h:1 --tls-insecure");
+    cr_expect(line.connect_tls->insecure);
+    cr_expect_eq(line.connect_tls->client_cert, CW_CLIENT_CERT_OFF);
+}
+
+Test(command_line, a_client_is_told_what_does_not_go_together)
+{
+    expect_either_wrong("--connect h:1 --tls-ca a",
+                        "chat: --tls-ca needs tls:// before the address: nothing is encrypted\n");
+    expect_either_wrong("--connect tls://h:1 --tls-key k",
+                        "chat: --tls-key needs --tls-cert FILE: a key alone is of no use\n");
+    expect_either_wrong("--connect tls://h:1 --tls-insecure --tls-ca a",
+                        "chat: --tls-insecure and --tls-ca exclude each other: the first accepts "
+                        "any certificate\n");
+    expect_either_wrong("--connect tls://h:1 --tls-fingerprint aa --tls-ca a",
+                        "chat: --tls-fingerprint and --tls-ca exclude each other: the first asks "
+                        "no CA\n");
+}
+
+Test(command_line, an_option_of_the_other_role_says_so)
+{
+    expect_either_wrong("--connect tls://h:1 --tls-require-client-cert",
+                        "chat: --tls-require-client-cert is for a server, and this is a client\n");
+    expect_either_wrong("--tls-cert c --tls-insecure",
+                        "chat: --tls-insecure is for a client, and this is a server\n");
+}
+
+Test(command_line, help_says_that_switching_verification_off_is_no_protection)
+{
+    cr_expect_eq(outcome_for(&either, "--help"), COMMAND_LINE_HELP);
+    cr_expect_not_null(strstr(out, "--tls-insecure "), "%s", out);
+    cr_expect_not_null(strstr(out, "no protection"), "%s", out);
+}
+
 Test(command_line, options_of_parts_that_do_not_exist_are_unknown)
 {
-    static const char *const later[] = {"--config", "--tls-cert", "--max-body", "--static"};
+    static const char *const later[] = {"--max-body", "--static"};
 
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
         cr_expect_eq(outcome_of(later[i]), COMMAND_LINE_WRONG);
@@ -369,4 +607,24 @@ Test(command_line, a_program_that_does_not_listen_has_its_own_options_only)
     keep(to, &written, out, sizeof out);
     cr_expect_not_null(strstr(out, "Usage: send HOST:PORT [options]\n"), "%s", out);
     cr_expect_null(strstr(out, "--workers"), "%s", out);
+}
+
+Test(command_line, options_of_tls_go_over_those_of_a_file)
+{
+    struct cw_tls_options file = {.cert = "file.pem",
+                                  .key = "file.key",
+                                  .ca = "file_ca.pem",
+                                  .client_cert = CW_CLIENT_CERT_REQUIRE};
+    struct cw_tls_options none = file;
+
+    read_line("");
+    tls_settings_over(&line.tls, &none);
+    cr_expect_arr_eq(&none, &file, sizeof none);
+    read_line("--tls-cert c.pem --tls-min-version 1.3");
+    tls_settings_over(&line.tls, &file);
+    cr_expect_str_eq(file.cert, "c.pem");
+    cr_expect_null(file.key); /* it belongs to the other certificate */
+    cr_expect_str_eq(file.ca, "file_ca.pem");
+    cr_expect_eq(file.client_cert, CW_CLIENT_CERT_REQUIRE);
+    cr_expect_eq(file.min_version, CW_TLS_1_3);
 }

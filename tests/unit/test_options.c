@@ -90,6 +90,9 @@ static uint64_t read_value(const char *cell, const char *name)
     if (strncmp(cell, "`CW_NO_LIMIT`", 13) == 0) {
         return CW_NO_LIMIT;
     }
+    if (strncmp(cell, "`CW_PER_CORE`", 13) == 0) {
+        return CW_PER_CORE;
+    }
     cr_assert_eq(sscanf(cell, "`%lu%c", &value, &end), 2, "%s: no number: %s", name, cell);
     cr_assert_eq(end, '`', "%s: no number: %s", name, cell);
     return value;
@@ -147,6 +150,9 @@ static const struct member server_members[] = {
     SERVER(mailbox_max_bytes),
     SERVER(work_threads),
     SERVER(work_max),
+    SERVER(handshake_threads),
+    SERVER(handshakes_per_turn),
+    SERVER(handshakes_max),
     SERVER(rooms_max),
     SERVER(room_members_max),
     SERVER(rooms_per_conn_max),
@@ -269,8 +275,8 @@ static void expect_words(const struct cell *cell)
 
 Test(options, every_member_of_the_server_is_tested_here)
 {
-    /* The two switches fill one more word. */
-    cr_assert_eq(sizeof(struct cw_server_options), (COUNT(server_members) + 1) * sizeof(uint64_t));
+    /* The two switches fill one more word, trusted_proxies is a text. */
+    cr_assert_eq(sizeof(struct cw_server_options), (COUNT(server_members) + 2) * sizeof(uint64_t));
 }
 
 Test(options, the_page_has_the_default_of_every_option)

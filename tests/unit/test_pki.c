@@ -120,6 +120,8 @@ Test(pki, each_bad_client_is_refused_for_its_own_reason)
 {
     expect_bad("client_revoked.pem", "sslclient", REVOKED);
     expect_bad("client_expired.pem", "sslclient", EXPIRED);
+    expect_bad("client_not_yet.pem", "sslclient", NOT_YET_VALID);
+    expect_bad("client_weak.pem", "sslclient", KEY_TOO_WEAK);
     expect_bad("client_wrong_purpose.pem", "sslclient", WRONG_PURPOSE);
 }
 
@@ -140,6 +142,7 @@ Test(pki, strangers_are_unknown_here_and_good_at_home)
     expect_unknown("unknown_ca.pem", ISSUER_UNKNOWN);
     expect_unknown("client_rogue.pem", ISSUER_UNKNOWN);
     expect_unknown("self_signed.pem", SELF_SIGNED);
+    expect_unknown("client_self_signed.pem", SELF_SIGNED);
     expect_unknown("rogue_ca.pem", SELF_SIGNED);
     cr_expect_eq(openssl(&child, WORDS("verify", "-CAfile", pki("rogue_ca.pem"), "-verify_hostname",
                                        "localhost", pki("unknown_ca.pem"), pki("client_rogue.pem"))),

@@ -3,6 +3,7 @@
 #define CAUSEWAY_CLIENT_H
 
 #include <causeway/server.h>
+#include <causeway/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,6 +36,9 @@ struct cw_connect_options {
     bool half_open;
     bool read_while_full;
     struct cw_tcp_options tcp;
+    const struct cw_tls_options
+        *tls; /* NULL: plain; &(struct cw_tls_options){0}: the system's CAs, the host's name.
+                                         Copied with its texts; files are read once, inside the call */
 };
 
 /* Connects, and keeps connected if asked. Names are resolved without blocking (the hosts file, then DNS); IPv6

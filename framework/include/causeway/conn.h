@@ -154,6 +154,11 @@ struct cw_loop *cw_conn_loop(const struct cw_conn *conn);
  * thread   loop thread */
 const struct cw_address *cw_conn_peer(const struct cw_conn *conn);
 
+/* Whether TLS lies under it: what it does is for causeway/tls.h to tell.
+ *
+ * thread   loop thread */
+bool cw_conn_is_encrypted(const struct cw_conn *conn);
+
 /* This side's address.
  *
  * returns  0, or an enum cw_error

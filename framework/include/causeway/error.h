@@ -51,7 +51,12 @@ struct cw_address;
     X(CW_ESLOW, -34, "closed: the receiver is too slow for the room's policy")                     \
     X(CW_EJSON, -35, "not JSON, or deeper or longer than the limit")                               \
     X(CW_ESTOPPED, -36, "the server or loop has stopped")                                          \
-    X(CW_EAGAIN, -37, "nothing now; there will be more")
+    X(CW_EAGAIN, -37, "nothing now; there will be more")                                           \
+    X(CW_ETLS, -38, "TLS failed: the peer broke its rules, or nothing is spoken by both")          \
+    X(CW_ECERT, -39, "the peer's certificate is not accepted")                                     \
+    X(CW_EPLAIN, -40, "plain bytes came where TLS is spoken")                                      \
+    X(CW_EISTLS, -41, "TLS came where plain bytes are spoken")                                     \
+    X(CW_ECONFIG, -42, "a key or value of the configuration file is not allowed")
 
 /* What went wrong. */
 enum cw_error {

@@ -20,6 +20,8 @@
 extern "C" {
 #endif
 
+struct cw_setting;
+
 /* What a protocol is fed. */
 enum cw_transport {
     CW_STREAM = 0,   /* on_bytes sees a growing input */
@@ -32,6 +34,9 @@ enum cw_role {
     CW_CLIENT = 1, /* we connected to the peer */
 };
 
+/* What on_end answers to an end that is as good as proven. */
+enum { CW_END_IN_ORDER = 2 };
+
 /* Where a `configure` says what is wrong with options. */
 struct cw_complaint {
     char text[CW_REPORT_TEXT_MAX];
@@ -39,8 +44,9 @@ struct cw_complaint {
 
 /* A protocol: a constant table. Absent functions mean "not interested". */
 struct cw_protocol {
-    const char *name;   /* lower case, as on the command line */
-    const char *scheme; /* of its addresses. NULL: tcp, or udp of a datagram protocol */
+    const char *name;       /* lower case, as on the command line */
+    const char *scheme;     /* of its addresses. NULL: tcp, or udp of a datagram protocol */
+    const char *scheme_tls; /* the same over TLS. NULL: tls, or dtls of a datagram protocol */
     enum cw_transport transport;
     size_t state_size;   /* bytes per connection; a pointer's worth is best: see cw_conn_state */
     size_t options_size; /* of the options struct; 0: none */
@@ -81,8 +87,10 @@ struct cw_protocol {
      *
      * returns  0: in order
      *          1: an answer is owed: the connection stays until cw_conn_finish, half-open or not
+     *          CW_END_IN_ORDER: in order, though it may not be proven
      *          < 0: it ended where it must not (CW_ETRUNCATED)
-     * NULL: unused bytes are CW_ETRUNCATED. */
+     * NULL: unused bytes are CW_ETRUNCATED. After 0 an end that is not proven (cw_conn_end_is_proven) is CW_ETRUNCATED
+     * too: whole messages may be missing. A protocol that knows that none are answers CW_END_IN_ORDER. */
     int (*on_end)(struct cw_conn *conn, void *state, uint8_t *data, size_t len);
 
     /* The queue has fallen to out_low after a write had returned 1 or CW_EFULL, or a source has ended. Before the hook
@@ -117,6 +125,9 @@ struct cw_protocol {
      * bytes for both; it does not change while a connection is open. 0: this one cannot share, use `send`. NULL: all
      * can. */
     uint64_t (*wire_key)(struct cw_conn *conn, const void *state);
+
+    /* Members of the options that a configuration file may set (causeway/config.h); ends with a NULL key. NULL: none. */
+    const struct cw_setting *settings;
 };
 
 /* What cw_conn_deliver answers. */
@@ -221,6 +232,12 @@ int cw_conn_switch(struct cw_conn *conn, struct cw_service_ref *service, void *h
 struct cw_service_ref *cw_service_new(const struct cw_service *service,
                                       struct cw_complaint *complaint);
 void cw_service_free(struct cw_service_ref *service);
+
+/* Whether the end of the input is the peer's own: over TLS, that it said close_notify. Otherwise somebody in between may
+ * have cut it (RFC 8446 §6.1). Without TLS nobody can know, and it is taken for proven.
+ *
+ * thread   loop thread, after the end has come */
+bool cw_conn_end_is_proven(const struct cw_conn *conn);
 
 /* The state of the protocol in charge.
  *

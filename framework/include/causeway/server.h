@@ -16,6 +16,7 @@ extern "C" {
 #endif
 
 struct cw_conn_middleware;
+struct cw_tls_options;
 
 /* What on_idle answers to keep a connection: it is asked again after another idle time. */
 enum { CW_KEEP = 1 };
@@ -38,6 +39,9 @@ struct cw_hooks {
     /* Not a byte in either direction for idle_ms. Return CW_KEEP to stay, 0 to close. */
     int (*on_idle)(struct cw_conn *conn, void *user);
 
+    /* cw_conn_start_tls has succeeded: what is received and sent from here on is encrypted. */
+    void (*on_secure)(struct cw_conn *conn, void *user);
+
     /* The end of every connection that on_connection began, exactly once. */
     void (*on_close)(struct cw_conn *conn, const struct cw_close_reason *reason, void *user);
 
@@ -52,6 +56,10 @@ struct cw_hooks {
      * (`tcp://127.0.0.1:7000`, `unix:/run/x`). */
     void (*on_listening)(struct cw_server *server, const struct cw_address *address,
                          const char *text, void *user);
+
+    /* cw_server_reload is over: certificates and the configuration file have been read again. error: 0, or
+     * the first one, of which on_error has been told; what failed is as before. On worker 0's thread. */
+    void (*on_reload)(struct cw_server *server, int error, void *user);
 
     /* All loops have ended; nothing follows. On the thread of cw_server_run. */
     void (*on_stop)(struct cw_server *server, void *user);
@@ -98,19 +106,26 @@ struct cw_server_options {
     uint64_t out_low_bytes;  /* on_drain at or under this. 0: half of out_high */
     uint64_t out_max_bytes;  /* send refuses above this. 0: 1048576, or twice the service's largest
                                   message where that is more */
-    uint64_t buffered_max_bytes;      /* queued on all connections of one loop. 0: 1073741824 */
-    uint64_t accepts_per_turn;        /* new connections between two looks at the others. 0: 64 */
-    uint64_t reads_per_turn_bytes;    /* from one connection, before the others' turn. 0: 262144 */
-    uint64_t messages_per_turn;       /* of one connection, before the others' turn. 0: 1024 */
-    uint64_t mailbox_max;             /* posts waiting for one loop. 0: 65536 */
-    uint64_t mailbox_max_bytes;       /* messages waiting for one loop. 0: 67108864 */
-    uint64_t work_threads;            /* helper threads for cw_work, per server. 0: 4; at most 64 */
-    uint64_t work_max;                /* work waiting for them. 0: 1024 */
-    uint64_t rooms_max;               /* rooms at once. 0: 10000 */
-    uint64_t room_members_max;        /* members of one room. 0: conns_max */
-    uint64_t rooms_per_conn_max;      /* rooms one connection may be in. 0: 64 */
-    uint64_t room_name_max_bytes;     /* 0: 128 */
+    uint64_t buffered_max_bytes;   /* queued on all connections of one loop. 0: 1073741824 */
+    uint64_t accepts_per_turn;     /* new connections between two looks at the others. 0: 64 */
+    uint64_t reads_per_turn_bytes; /* from one connection, before the others' turn. 0: 262144 */
+    uint64_t messages_per_turn;    /* of one connection, before the others' turn. 0: 1024 */
+    uint64_t mailbox_max;          /* posts waiting for one loop. 0: 65536 */
+    uint64_t mailbox_max_bytes;    /* messages waiting for one loop. 0: 67108864 */
+    uint64_t work_threads;         /* helper threads for cw_work, per server. 0: 4; at most 64 */
+    uint64_t work_max;             /* work waiting for them. 0: 1024 */
+    uint64_t handshake_threads; /* for full TLS handshakes, per server. 0: one per core; CW_OFF: none,
+                                         the loops do them; at most 64 */
+    uint64_t handshakes_per_turn; /* TLS handshakes that a loop goes on with in one turn. 0: 16 */
+    uint64_t handshakes_max;      /* waiting for a handshake thread, refused above. 0: 4096 */
+    uint64_t rooms_max;           /* rooms at once. 0: 10000 */
+    uint64_t room_members_max;    /* members of one room. 0: conns_max */
+    uint64_t rooms_per_conn_max;  /* rooms one connection may be in. 0: 64 */
+    uint64_t room_name_max_bytes; /* 0: 128 */
     uint64_t room_presence_max_bytes; /* 0: 512 */
+    const char *
+        trusted_proxies; /* networks whose peers conns_per_ip_max does not count: "10.0.0.0/8, ::1"; at most
+                                      256. NULL: none. Unix sockets are never counted. Copied */
     uint64_t keepalive_ms; /* as in struct cw_tcp_options; a listener's own tcp.keepalive_ms wins */
     bool half_open;        /* a peer that ended its input may still be sent to; on_end is told */
     bool read_while_full;  /* go on reading from a connection whose own queue is above out_high */
@@ -127,6 +142,7 @@ struct cw_listen_options {
     uint64_t backlog;      /* connections the kernel holds before accept. 0: 511 */
     struct cw_service service; /* zero: the server's own protocol, options and hooks */
     struct cw_tcp_options tcp;
+    const struct cw_tls_options *tls; /* NULL: plain. Copied with its texts; read when the server runs */
 };
 
 /* Makes a server. Its listeners speak `protocol` unless they name a service.
@@ -163,6 +179,19 @@ int cw_server_set_hooks(struct cw_server *server, const struct cw_hooks *hooks, 
  * thread   before it runs */
 int cw_server_configure(struct cw_server *server, const struct cw_server_options *options);
 
+/* Changes limits and times while the server runs: all members of `options` that do not need a new start. Every connection
+ * that is accepted behind the call has the new ones; those that are open keep what is theirs alone, times and queues. What
+ * is about all connections together counts at once: conns_max, conns_per_ip_max, trusted_proxies, accepts_per_turn,
+ * buffered_max_bytes, work_max, the two of waiting handshakes, drain_ms of a stop. What cannot change is left as it is, and
+ * named in one line of the log (warning): workers, the two of the mailbox, work_threads, handshake_threads, the five of
+ * rooms.
+ *
+ * options  copied; the whole of them, as for cw_server_configure: a member that is zero becomes its default
+ * returns  0: it has; CW_EINVAL: a value out of range or two that contradict each other (logged),
+ *          nothing has changed; CW_ENOMEM: nothing has changed; CW_ESTOPPED: it does not run
+ * thread   any */
+int cw_server_update(struct cw_server *server, const struct cw_server_options *options);
+
 /* Sets the options of the server's own protocol. Each protocol has a typed call on top of this one
  * (cw_framed_configure); use that.
  *
@@ -193,8 +222,8 @@ int cw_server_use(struct cw_server *server, struct cw_conn_middleware *middlewar
  * thread   any; a server runs once */
 int cw_server_run(struct cw_server *server);
 
-/* Runs until SIGINT or SIGTERM and drains; a second signal ends the process with status 1. Prints the
- * first error, if there is one, to standard error. Frees the server. What main returns.
+/* Runs until SIGINT or SIGTERM and drains; a second signal ends the process with status 1; SIGHUP is
+ * cw_server_reload. Prints the first error, if there is one, to standard error. Frees the server. What main returns.
  *
  * returns  0, or 1 when it could not start
  * thread   the main thread, before others are started */
@@ -268,6 +297,9 @@ struct cw_server_stats {
     uint64_t refused_middleware;  /* or because memory was out */
     uint64_t refused_descriptors; /* times accepting rested because descriptors ran out */
     uint64_t closed_by_error;     /* connections that ended with an enum cw_error */
+    uint64_t handshakes_full;     /* of TLS */
+    uint64_t handshakes_resumed;
+    uint64_t handshakes_failed;
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t messages_in;

@@ -5,6 +5,7 @@
 
 #include <causeway/address.h>
 #include <causeway/client.h>
+#include <causeway/config.h>
 #include <causeway/conn.h>
 #include <causeway/error.h>
 #include <causeway/framed.h>
@@ -19,6 +20,7 @@
 #include <causeway/server.h>
 #include <causeway/span.h>
 #include <causeway/tcp.h>
+#include <causeway/tls.h>
 #include <causeway/types.h>
 #include <causeway/version.h>
 

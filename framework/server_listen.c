@@ -1,0 +1,142 @@
+/* What a server listens on: checked and copied when it is named, made ready when the server runs. */
+#include "options.h"
+#include "server_impl.h"
+#include "tls/tls.h"
+
+#include <causeway/log.h>
+
+void cw_listen_free(struct cw_listen_entry *entry)
+{
+    cw_release((void *)(uintptr_t)entry->options.host);
+    cw_release((void *)(uintptr_t)entry->options.unix_path);
+    cw_release((void *)(uintptr_t)entry->options.service.options);
+    cw_release((void *)(uintptr_t)entry->options.service.hooks);
+    cw_tls_options_free((void *)(uintptr_t)entry->options.tls);
+    cw_tls_drop(entry->tls);
+    cw_origin_drop(entry->origin);
+    cw_release(entry);
+}
+
+void *cw_copy(const void *memory, size_t size, bool *failed)
+{
+    void *made = memory ? cw_alloc(size > 0 ? size : 1) : NULL;
+
+    if (made) {
+        memcpy(made, memory, size);
+    } else if (memory) {
+        *failed = true;
+    }
+    return made;
+}
+
+static int check_listen(struct cw_server *server, const struct cw_listen_options *options)
+{
+    struct cw_complaint complaint;
+    int given =
+        (options->host || options->port != 0) + (options->unix_path != NULL) + (options->fd != 0);
+
+    if (given > 1) {
+        return cw_server_fail(server, CW_EINVAL,
+                              "listen: host and port, unix_path and fd exclude each other");
+    }
+    if (options->unix_path && !options->unix_path[0]) {
+        return cw_server_fail(server, CW_EINVAL, "listen: unix_path is empty");
+    }
+    if (options->fd < 0) {
+        return cw_server_fail(server, CW_EINVAL, "listen: fd %d is no descriptor", options->fd);
+    }
+    if (options->backlog > 65535) {
+        return cw_server_fail(server, CW_EINVAL, "listen: backlog: at most 65535 is allowed");
+    }
+    if (cw_tcp_options_check(&options->tcp, &complaint) < 0 ||
+        (options->tls && cw_tls_options_check(options->tls, CW_SERVER, &complaint) < 0)) {
+        return cw_server_fail(server, CW_EINVAL, "listen: %s", complaint.text);
+    }
+    return CW_OK;
+}
+
+int cw_server_listen(struct cw_server *server, const struct cw_listen_options *options)
+{
+    struct cw_listen_entry *entry;
+    const struct cw_protocol *protocol = options->service.protocol;
+    bool failed = false;
+    int error = cw_server_check_new(server, "listen");
+
+    error = error < 0 ? error : check_listen(server, options);
+    if (error < 0) {
+        return error;
+    }
+    entry = cw_alloc_zero(sizeof *entry);
+    if (!entry) {
+        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
+    }
+    entry->options = *options;
+    entry->options.host =
+        cw_copy(options->host, options->host ? strlen(options->host) + 1 : 0, &failed);
+    entry->options.unix_path = cw_copy(
+        options->unix_path, options->unix_path ? strlen(options->unix_path) + 1 : 0, &failed);
+    entry->options.service.options =
+        cw_copy(options->service.options, protocol ? protocol->options_size : 0, &failed);
+    entry->options.service.hooks =
+        cw_copy(options->service.hooks, sizeof *options->service.hooks, &failed);
+    entry->options.tls = options->tls ? cw_tls_options_copy(options->tls) : NULL;
+    failed = failed || (options->tls && !entry->options.tls);
+    if (failed) {
+        cw_listen_free(entry);
+        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
+    }
+    *server->listens_tail = entry;
+    server->listens_tail = &entry->next;
+    return CW_OK;
+}
+
+/* ---- start ---- */
+
+static int make_tls(struct cw_server *server, struct cw_listen_entry *entry)
+{
+    struct cw_tls_setup setup = {.options = entry->options.tls, .role = CW_SERVER};
+    struct cw_complaint complaint = {""};
+    char where[CW_WHERE_TEXT_MAX];
+    int error = CW_OK;
+
+    if (!entry->options.tls) {
+        return CW_OK;
+    }
+    entry->tls = cw_tls_new(&setup, &complaint, &error);
+    if (entry->tls) {
+        entry->origin->tls = cw_tls_hold(entry->tls);
+        return CW_OK;
+    }
+    cw_listen_where(&entry->options, NULL, where, sizeof where);
+    return cw_server_fail(server, error, "listen %s: %s", where,
+                          complaint.text[0] ? complaint.text : cw_strerror(error));
+}
+
+int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry)
+{
+    struct cw_service *given = &entry->options.service;
+    struct cw_service_ref *service;
+    struct cw_complaint complaint;
+    struct cw_limits limits;
+
+    if (given->protocol) {
+        service = cw_service_new(given, &complaint);
+        if (!service) {
+            return cw_server_fail(server, CW_EINVAL, "listen: service %s: %s",
+                                  given->protocol->name, complaint.text);
+        }
+    } else {
+        service = cw_service_hold(server->service);
+    }
+    entry->own_keepalive = entry->options.tcp.keepalive_ms != 0;
+    if (!entry->own_keepalive) {
+        entry->options.tcp.keepalive_ms = server->options.keepalive_ms;
+    }
+    cw_limits_fill(&limits, &server->options, service, server->given.out_max_bytes != 0);
+    entry->origin = cw_origin_new(service, &limits, CW_SERVER);
+    if (!entry->origin) {
+        cw_service_drop(service);
+        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
+    }
+    return make_tls(server, entry);
+}
