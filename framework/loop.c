@@ -186,7 +186,7 @@ static int gather_more(struct cw_loop *loop)
          looks++) {
         size_t before = loop->shared_to;
 
-        answer = event_base_loop(loop->base, EVLOOP_NONBLOCK);
+        answer = event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
         if (loop->shared_to == before) {
             break;
         }
@@ -197,7 +197,8 @@ static int gather_more(struct cw_loop *loop)
 
 int cw_loop_turn(struct cw_loop *loop, bool wait)
 {
-    int flags = wait && !loop->turn_head ? EVLOOP_ONCE : EVLOOP_NONBLOCK;
+    /* Without "once" libevent goes on as long as anything is ready, and what rests until the next turn never has one. */
+    int flags = EVLOOP_ONCE | (wait && !loop->turn_head ? 0 : EVLOOP_NONBLOCK);
     int answer;
 
     loop->stale = true;

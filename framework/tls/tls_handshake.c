@@ -457,7 +457,8 @@ static int go_on(struct cw_conn *conn)
         return call_helper(stream);
     }
     take_in(stream);
-    if (turn == NEXT) {
+    stream->put_off = turn == NEXT;
+    if (stream->put_off) {
         cw_conn_at_turn_end(conn, CW_TURN_READY);
     }
     return is_wrong(error) ? cw_tls_fail(conn, error) : sent;
@@ -526,7 +527,7 @@ static bool may_begin(struct cw_tls_stream *stream)
         return true;
     }
     if (loop->handshakes_begun >= loop->handshakes_per_turn) {
-        if (stream->in.len > 0) {
+        if (stream->in.len > 0 || stream->put_off) {
             cw_conn_at_turn_end(stream->conn, CW_TURN_READY); /* the socket will not tell of these */
         }
         return false;

@@ -51,16 +51,17 @@ struct cw_tls_stream {
     uint64_t late_ms; /* when a helper need not begin any more; 0: never */
     size_t laid_out;  /* bytes of `in` that the library was given */
     bool established;
-    bool begun;         /* the first bytes have been looked at */
-    bool urgent;        /* has been with a helper before: those who wait for their end come first */
-    bool at_work;       /* a helper has it */
-    bool helped;        /* … and has given it back */
-    bool group_over;    /* no more hellos will tell of the group */
-    bool seen_cert;     /* the handshake came to certificates: it is a full one */
-    bool notified;      /* close_notify has been written */
-    bool peer_notified; /* … and read */
-    bool dead;          /* nothing is encrypted or decrypted any more */
-    bool alerted;       /* a fatal alert of ours is out */
+    bool begun;      /* the first bytes have been looked at */
+    bool urgent;     /* has been with a helper before: those who wait for their end come first */
+    bool at_work;    /* a helper has it */
+    bool helped;     /* … and has given it back */
+    bool group_over; /* no more hellos will tell of the group */
+    bool put_off;    /* its next step was costly, and another connection's was taken in that turn */
+    bool seen_cert;  /* the handshake came to certificates: it is a full one */
+    bool notified;   /* close_notify has been written */
+    bool peer_notified;   /* … and read */
+    bool dead;            /* nothing is encrypted or decrypted any more */
+    bool alerted;         /* a fatal alert of ours is out */
     atomic_bool given_up; /* a helper need not begin */
 };
 
