@@ -139,7 +139,8 @@ struct cw_loop {
     bool quiet;                /* few reads in the last while */
     uint64_t reads;            /* so many, ever */
     uint64_t reads_before;     /* at … */
-    uint64_t reads_since_ms;
+    uint64_t costly_steps;     /* of handshakes since then */
+    uint64_t costly_since_ms;
     struct cw_tls_loop *tls; /* NULL: no connection has needed it yet */
     size_t work_pending;
     struct cw_listener *listeners;

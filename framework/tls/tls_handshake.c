@@ -16,7 +16,7 @@
 #define MBEDTLS_PRIVATE(member) member /* of 2.28, where they are public */
 #endif
 
-enum { QUIET_MS = 250, QUIET_READS_PER_SECOND = 1000 };
+enum { QUIET_MS = 250, QUIET_READS_PER_SECOND = 200 };
 enum { IN_MAX = 64 << 10, ALERT_PROTOCOL_VERSION = 70, ALERT_UNEXPECTED_MESSAGE = 10 };
 
 /* ---- made and freed ---- */
@@ -400,16 +400,20 @@ static int take_steps(struct cw_tls_stream *stream, bool *costly)
     return error;
 }
 
-/* Where there is one processor, a helper brings nothing but order among those who wait; and where few wait, the order is
- * not worth what the changing of threads costs. */
+/* Where there is one processor, a helper brings nothing but order among those who wait; and where nobody waits, the order
+ * is not worth what the changing of threads costs. Nobody does when hardly anything is read beside handshakes, or not more
+ * than they bring with them: somebody who waits for each of them is heard behind each of them. */
 static bool does_it_itself(struct cw_loop *loop)
 {
-    uint64_t passed = loop->now_ms - loop->reads_since_ms;
+    uint64_t passed = loop->now_ms - loop->costly_since_ms;
 
     if (passed >= QUIET_MS) {
-        loop->quiet = (loop->reads - loop->reads_before) * 1000 < QUIET_READS_PER_SECOND * passed;
-        loop->reads_since_ms = loop->now_ms;
+        uint64_t reads = loop->reads - loop->reads_before;
+
+        loop->quiet = reads <= loop->costly_steps || reads * 1000 < QUIET_READS_PER_SECOND * passed;
+        loop->costly_since_ms = loop->now_ms;
         loop->reads_before = loop->reads;
+        loop->costly_steps = 0;
     }
     return loop->alone && loop->quiet;
 }
@@ -419,10 +423,13 @@ enum turn { OWN, HELPERS, NEXT };
 /* By itself a loop does one in each turn, and then it is the others'. */
 static enum turn whose_turn(struct cw_loop *loop)
 {
-    if (!does_it_itself(loop)) {
-        return HELPERS;
+    bool itself = does_it_itself(loop);
+
+    if (itself && loop->handshake_done) {
+        return NEXT;
     }
-    return loop->handshake_done ? NEXT : OWN;
+    loop->costly_steps++;
+    return itself ? OWN : HELPERS;
 }
 
 static int take_costly_steps(struct cw_tls_stream *stream)
