@@ -463,9 +463,20 @@ void cw_server_stop(struct cw_server *server)
     pthread_mutex_unlock(&server->lock);
 }
 
+/* With nothing to read again a hangup ends the program, as it always has. */
+static bool has_files(const struct cw_server *server)
+{
+    const struct cw_listen_entry *entry = server ? server->listens : NULL;
+
+    while (entry && !entry->options.tls) {
+        entry = entry->next;
+    }
+    return entry || (server && server->config_source);
+}
+
 int cw_server_main(struct cw_server *server)
 {
-    struct cw_signals *signals = cw_signals_new(true);
+    struct cw_signals *signals = cw_signals_new(has_files(server));
     int error = cw_server_check_new(server, "main");
 
     if (error == CW_OK && !signals) {

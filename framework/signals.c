@@ -16,7 +16,8 @@
 struct cw_signals {
     int fd;
     struct sigaction old[3];
-    int taken; /* of the numbers below, from the first on */
+    int taken;        /* of the numbers below, from the first on */
+    bool at_terminal; /* standard input was one at the start, and nobody has asked to outlive it */
     bool stopped;
     struct event *event;
     struct cw_loop *loop;
@@ -54,6 +55,12 @@ static void stop(struct cw_loop *loop)
     }
 }
 
+/* The kernel answers so for a terminal that has hung up; one that is merely not ours says something else. */
+static bool terminal_is_gone(const struct cw_signals *signals)
+{
+    return signals->at_terminal && !isatty(STDIN_FILENO) && errno == EIO;
+}
+
 static void reload(struct cw_server *server)
 {
     int error = cw_server_reload(server);
@@ -72,16 +79,17 @@ static void on_wake(evutil_socket_t fd, short events, void *arg)
     if (read((int)fd, &count, sizeof count) != (ssize_t)sizeof count) {
         return;
     }
-    if (atomic_load(&seen) > 0 && !signals->stopped) {
+    bool hangup = atomic_exchange(&hung_up, false);
+
+    if (!signals->stopped && (atomic_load(&seen) > 0 || (hangup && terminal_is_gone(signals)))) {
         signals->stopped = true;
         stop(signals->loop);
-    }
-    if (atomic_exchange(&hung_up, false) && !signals->stopped) {
+    } else if (!signals->stopped && hangup) {
         reload(signals->loop->server);
     }
 }
 
-struct cw_signals *cw_signals_new(bool hangups)
+struct cw_signals *cw_signals_new(bool reloads)
 {
     struct sigaction action = {.sa_handler = on_number, .sa_flags = SA_RESTART};
     struct cw_signals *signals = cw_alloc_zero(sizeof *signals);
@@ -98,13 +106,15 @@ struct cw_signals *cw_signals_new(bool hangups)
         cw_release(signals);
         return NULL;
     }
-    signals->taken = hangups ? 3 : 2;
+    signals->taken = reloads ? 3 : 2;
     atomic_store(&seen, 0);
     atomic_store(&hung_up, false);
     sigemptyset(&action.sa_mask);
     for (int i = 0; i < signals->taken; i++) {
         sigaction(numbers[i], &action, &signals->old[i]);
     }
+    /* nohup and trap '' HUP have it ignored. */
+    signals->at_terminal = reloads && isatty(STDIN_FILENO) && signals->old[2].sa_handler != SIG_IGN;
     return signals;
 }
 

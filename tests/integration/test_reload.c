@@ -8,11 +8,13 @@
 #include <causeway/causeway.h>
 #include <causeway/protocol.h>
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,50 +24,41 @@ enum { DEAD_BY_SIGNAL = 1000 };
 
 /* ---- SIGHUP ---- */
 
-static uint16_t start_echo(struct rig_child *child)
+static void start_echo(struct rig_child *child, const char *const *arguments)
 {
-    static const char *const arguments[] = {"--port", "0", NULL};
-
     if (!rig_program_start(child, "echo", arguments)) {
         cr_skip_test("the examples were left out of this build");
     }
-    return rig_program_port(child);
 }
 
-static void expect_echo(struct rig_peer *peer)
-{
-    char buffer[8];
-
-    rig_peer_send_frame(peer, "hello", 5);
-    cr_assert_eq(rig_peer_receive_frame(peer, buffer, sizeof buffer), 5);
-    cr_expect_arr_eq(buffer, "hello", 5);
-}
-
-Test(reload, a_hangup_does_not_end_a_server_that_has_nothing_to_read_again)
+Test(reload, a_hangup_ends_a_server_that_has_nothing_to_read_again)
 {
     struct rig_child echo;
-    struct rig_peer peer = rig_peer_tcp(start_echo(&echo));
 
-    expect_echo(&peer);
-    for (int i = 0; i < 3; i++) {
-        rig_program_forget(&echo);
-        rig_child_signal(&echo, SIGHUP);
-        rig_child_await_text(&echo, "info: reload: there is nothing to read again: no file, no TLS");
-        expect_echo(&peer);
-    }
-    rig_peer_close(&peer);
-    rig_program_end(&echo);
+    start_echo(&echo, (const char *const[]){"--port", "0", NULL});
+    rig_program_port(&echo);
+    rig_child_signal(&echo, SIGHUP);
+    rig_program_expect_status(&echo, DEAD_BY_SIGNAL + SIGHUP);
 }
 
 Test(reload, hangups_are_not_counted_as_the_first_or_second_signal_to_end)
 {
     struct rig_child echo;
-    struct rig_peer peer = rig_peer_tcp(start_echo(&echo));
+    char cert[512];
+    char key[512];
 
-    expect_echo(&peer);
+    if (!pki_made()) {
+        cr_skip_test("there are no certificates in this build");
+    }
+    snprintf(cert, sizeof cert, "%s", pki("server.pem"));
+    snprintf(key, sizeof key, "%s", pki("server.key"));
+    start_echo(&echo,
+               (const char *const[]){"--port", "0", "--tls-cert", cert, "--tls-key", key, NULL});
+    struct rig_peer peer = rig_peer_tcp(rig_program_port_of(&echo, "tls"));
     for (int i = 0; i < 20; i++) {
         rig_child_signal(&echo, SIGHUP);
     }
+    rig_child_await_text(&echo, "info: reload: changed: certificates of 1 listener");
     rig_child_signal(&echo, SIGTERM);
     for (int i = 0; i < 20; i++) {
         rig_child_signal(&echo, SIGHUP);
@@ -100,6 +93,94 @@ Test(reload, a_program_that_only_connects_ends_by_a_hangup_as_it_always_has)
     rig_child_await_text(&child, "running");
     rig_child_signal(&child, SIGHUP);
     cr_expect_eq(rig_child_join(&child), DEAD_BY_SIGNAL + SIGHUP);
+}
+
+/* ---- a terminal ---- */
+
+struct seat {
+    int master;
+    bool tls;
+    bool ignores; /* as nohup has it */
+    char cert[512];
+    char key[512];
+};
+
+static void say_ready(struct cw_server *server, const struct cw_address *address, const char *text,
+                      void *user)
+{
+    puts("ready");
+    fflush(stdout);
+}
+
+/* A server that somebody tries out: its standard input is a terminal, which it belongs to. */
+static int serve_at_terminal(void *arg)
+{
+    const struct seat *seat = arg;
+    const struct cw_tls_options tls = {.cert = seat->cert, .key = seat->key};
+    const struct cw_hooks hooks = {.on_listening = say_ready};
+    struct cw_server *server = cw_create_server(&cw_tcp);
+    int terminal = open(ptsname(seat->master), O_RDWR | O_NOCTTY);
+
+    rig_check(terminal >= 0);
+    rig_check(setsid() > 0);
+    rig_check(ioctl(terminal, TIOCSCTTY, 0) == 0);
+    rig_check(dup2(terminal, STDIN_FILENO) == STDIN_FILENO);
+    close(seat->master);
+    signal(SIGHUP, seat->ignores ? SIG_IGN : SIG_DFL);
+    cw_server_set_hooks(server, &hooks, NULL);
+    cw_server_listen(
+        server, &(struct cw_listen_options){.host = "127.0.0.1", .tls = seat->tls ? &tls : NULL});
+    return cw_server_main(server);
+}
+
+static void sit_down(struct seat *seat, struct rig_child *child)
+{
+    if (!pki_made()) {
+        cr_skip_test("there are no certificates in this build");
+    }
+    snprintf(seat->cert, sizeof seat->cert, "%s", pki("server.pem"));
+    snprintf(seat->key, sizeof seat->key, "%s", pki("server.key"));
+    seat->master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    cr_assert_geq(seat->master, 0);
+    cr_assert_eq(grantpt(seat->master), 0);
+    cr_assert_eq(unlockpt(seat->master), 0);
+    rig_child_fork(child, serve_at_terminal, seat);
+    rig_child_await_text(child, "ready");
+}
+
+Test(reload, a_server_whose_terminal_is_closed_drains_and_ends)
+{
+    struct seat seat = {.tls = true};
+    struct rig_child child;
+
+    sit_down(&seat, &child);
+    rig_child_signal(&child, SIGHUP);
+    rig_child_await_text(&child, "info: reload: changed: certificates of 1 listener");
+    close(seat.master);
+    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
+    cr_expect_not_null(strstr(child.text, "stopped"), "%s", child.text);
+}
+
+Test(reload, a_server_with_nothing_to_read_again_ends_with_its_terminal)
+{
+    struct seat seat = {.tls = false};
+    struct rig_child child;
+
+    sit_down(&seat, &child);
+    close(seat.master);
+    cr_expect_eq(rig_child_join(&child), DEAD_BY_SIGNAL + SIGHUP, "%s", child.text);
+}
+
+Test(reload, a_server_that_was_told_to_ignore_hangups_outlives_its_terminal)
+{
+    struct seat seat = {.tls = true, .ignores = true};
+    struct rig_child child;
+
+    sit_down(&seat, &child);
+    close(seat.master);
+    rig_child_await_text(&child, "info: reload: changed: certificates of 1 listener");
+    rig_child_signal(&child, SIGTERM);
+    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
 }
 
 /* ---- by call ---- */

@@ -145,8 +145,8 @@ int cw_conn_start_tls(struct cw_conn *conn);
 
 /* Reads certificates, keys, trusted CAs and revocation lists again, and the configuration file if there is one
  * (cw_config_load). New connections get the new ones; open ones stay as they are. What cannot be read or does not fit
- * together changes nothing, and on_error is told why. cw_server_main does this on SIGHUP. The hook on_reload is told when
- * it is over.
+ * together changes nothing, and on_error is told why. cw_server_main does this on SIGHUP, but for the SIGHUP of a terminal
+ * that is gone. The hook on_reload is told when it is over.
  *
  * returns  0: it has begun, on a helper thread; CW_EAGAIN: one is under way, it will be done again behind it;
  *          CW_ENOMEM, CW_ESTOPPED: the server does not run
