@@ -506,6 +506,16 @@ static int establish(struct cw_conn *conn)
     return 0;
 }
 
+/* While it owes it is not read from: a peer that goes on talking would wake the loop for nothing, again and again. */
+static void wait_for_room(struct cw_conn *conn)
+{
+    struct cw_tls_stream *stream = cw_tls_stream_of(conn);
+    bool blocked = stream->stream.owes && !stream->at_work; /* the helper's output is its own */
+
+    conn->flags = blocked ? conn->flags | CW_BLOCKED : conn->flags & ~(uint32_t)CW_BLOCKED;
+    stream->stream.resting = blocked;
+}
+
 /* Over, failed, or for how long it rests. */
 static int outcome(struct cw_conn *conn, int error, bool ended)
 {
@@ -520,8 +530,7 @@ static int outcome(struct cw_conn *conn, int error, bool ended)
     if (ended && !stream->at_work) {
         return cw_tls_fail(conn, MBEDTLS_ERR_SSL_CONN_EOF);
     }
-    conn->flags =
-        stream->stream.owes ? conn->flags | CW_BLOCKED : conn->flags & ~(uint32_t)CW_BLOCKED;
+    wait_for_room(conn);
     return CW_STREAM_AGAIN;
 }
 
@@ -576,6 +585,7 @@ int cw_tls_handshake(struct cw_conn *conn)
             true; /* the peer goes on talking: not to be told again and again */
         return CW_STREAM_AGAIN;
     }
+    stream->stream.resting = false;
     if (!may_begin(stream)) {
         return CW_STREAM_AGAIN;
     }
@@ -583,7 +593,7 @@ int cw_tls_handshake(struct cw_conn *conn)
         error = cw_tls_flush(conn);
     }
     if (error == CW_STREAM_AGAIN) {
-        conn->flags |= CW_BLOCKED;
+        wait_for_room(conn);
         return CW_STREAM_AGAIN;
     }
     return error < 0 ? error : advance(conn);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SMALL_BUFFER = 8192, LATER_MS = 50 };
@@ -522,4 +523,65 @@ Test(tls_attack_slow, members_over_tls_and_in_the_clear_are_in_the_same_room)
     cr_assert_eq(rig_tap_end(&tap), RIG_CLOSE_NOTIFY);
     rig_tap_close(&tap);
     rig_host_end(host);
+}
+
+/* ---- before the handshake is over ---- */
+
+enum { CHAIN_COPIES = 24, CHAIN_CAP = 64 << 10, QUIET_CPU_MS = 300 };
+
+static void add_file(char *text, const char *name)
+{
+    FILE *file = fopen(pki(name), "re");
+    size_t len = strlen(text);
+
+    rig_check(file);
+    len += fread(text + len, 1, CHAIN_CAP - 1 - len, file);
+    text[len] = '\0';
+    rig_check(fclose(file) == 0);
+}
+
+static long cpu_ms(void)
+{
+    struct timespec used;
+
+    rig_check(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0);
+    return used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
+/* The server's flight does not fit into the socket. Whoever talks on instead of reading does not wake the loop each turn. */
+Test(tls_attack_slow,
+     a_peer_that_talks_on_in_its_handshake_and_reads_nothing_costs_no_processor_time)
+{
+    static char chain[CHAIN_CAP];
+    const struct cw_server_options options = {.handshake_ms = 1000};
+    struct cw_server *server = cw_create_server(&cw_tcp);
+    struct rig_bytes hello = rig_tap_hello_bytes(12);
+
+    memset(&slow, 0, sizeof slow);
+    add_file(chain, "server.pem");
+    for (int i = 0; i < CHAIN_COPIES; i++) {
+        add_file(chain, "ca.pem");
+    }
+    rig_check(cw_server_configure(server, &options) == CW_OK);
+    rig_check(cw_server_listen(server, &(struct cw_listen_options){
+                                           .host = "127.0.0.1",
+                                           .tcp = {.send_buffer_bytes = 1},
+                                           .tls = &(struct cw_tls_options){
+                                               .cert = chain, .key = pki("server.key")}}) == CW_OK);
+    slow.host = rig_host_start(server, &rig_story_hooks, &slow.story);
+    struct rig_peer peer = rig_peer_tcp_from(NULL, "127.0.0.1", rig_host_port(slow.host, 0), 1);
+    rig_peer_send(&peer, hello.data, hello.len);
+    for (int i = 0; i < 10; i++) {
+        rig_rest(10);
+        rig_peer_send(&peer, "\x16\3\3\1\0 and so on", 14);
+    }
+    long before = cpu_ms();
+    rig_await(atomic_load(&slow.story.errors) == 1);
+    long used = cpu_ms() - before;
+    cr_expect_eq(slow.story.report.code, CW_EHANDSHAKETIME, "%s", slow.story.report.text);
+    cr_expect_leq(used, QUIET_CPU_MS, "%ld ms of processor time", used);
+    rig_peer_close(&peer);
+    rig_release(&hello);
+    rig_await(rig_host_conns(slow.host) == 0);
+    rig_host_end(slow.host);
 }
