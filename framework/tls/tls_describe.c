@@ -13,11 +13,9 @@ static const char *text_or_none(const char *text)
 static void describe_peer(const struct cw_tls_session *session, struct cw_tls_info *info)
 {
     uint32_t flags = session->verdict | mbedtls_ssl_get_verify_result(&session->ssl);
-    bool client_resumed = session->resumed && session->generation->role == CW_CLIENT;
 
     info->has_peer_cert = mbedtls_ssl_get_peer_cert(&session->ssl) != NULL;
-    /* A client keeps only what it has verified. */
-    info->verified = flags == 0 && (info->has_peer_cert || client_resumed);
+    info->verified = flags == 0 && info->has_peer_cert;
     if (info->verified) {
         return;
     }

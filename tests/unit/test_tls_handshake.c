@@ -456,6 +456,7 @@ static bool comes_back(const struct pair *pair)
     cr_expect(hands.spoken, "%s / %s", hands.server.failure.text, hands.client.failure.text);
     cr_expect_eq(hands.client.info.resumed, hands.server.info.resumed);
     cr_expect(hands.client.info.verified);
+    cr_expect(hands.client.info.has_peer_cert);
     return hands.client.info.resumed;
 }
 

@@ -87,7 +87,8 @@ struct cw_tls_options {
 
     /* Client. */
     const char *
-        server_name; /* whom the certificate has to name, and SNI. NULL: the host that is connected to */
+        server_name; /* whom the certificate has to name, and SNI. NULL: the host that is connected to; a unix
+                                socket has none, and needs this or `fingerprint` */
     const char *
         fingerprint; /* SHA-256 of the one certificate that is accepted, in hexadecimal, colons or not; with it no
                                 CA is asked */
@@ -103,9 +104,9 @@ struct cw_tls_info {
     const char *server_name; /* what the client asked for (SNI); "": nothing */
     const char *alpn;        /* the protocol that was chosen; "": none */
     bool resumed;
-    bool has_peer_cert;
-    bool verified;    /* the peer has shown a certificate that is good for this */
-    char why_not[96]; /* why not, in words; "" when verified */
+    bool has_peer_cert; /* the peer has shown one, now or in the handshake that is resumed */
+    bool verified;      /* … and it is good for this */
+    char why_not[96];   /* why not, in words; "" when verified */
 };
 
 /* A peer's certificate, in words. Texts that do not fit end in `…`. */
