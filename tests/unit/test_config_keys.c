@@ -195,6 +195,8 @@ Test(config_keys, the_example_says_the_defaults)
     cr_expect_eq(said->mailbox_max_bytes, defaults.mailbox_max_bytes);
     cr_expect_eq(said->work_threads, defaults.work_threads);
     cr_expect_eq(said->work_max, defaults.work_max);
+    cr_expect_eq(said->handshakes_per_turn, defaults.handshakes_per_turn);
+    cr_expect_eq(said->handshakes_max, defaults.handshakes_max);
     cr_expect_eq(said->rooms_max, defaults.rooms_max);
     cr_expect_eq(said->room_members_max, defaults.room_members_max);
     cr_expect_eq(said->rooms_per_conn_max, defaults.rooms_per_conn_max);
@@ -202,6 +204,20 @@ Test(config_keys, the_example_says_the_defaults)
     cr_expect_eq(said->room_presence_max_bytes, defaults.room_presence_max_bytes);
     free(text);
     rig_config_end();
+}
+
+/* … and so are the words. */
+static void expect_words(const char *key, const struct cw_config_key *entry, size_t offset)
+{
+    const unsigned words = CW_MAY_OFF | CW_MAY_NO_LIMIT | CW_MAY_PER_CORE;
+    size_t count;
+    const struct cw_option_rule *rules = cw_server_option_rules(&count);
+
+    for (size_t i = 0; i < count; i++) {
+        if (rules[i].offset == offset) {
+            cr_expect_eq(entry->flags & words, rules[i].flags & words, "%s", key);
+        }
+    }
 }
 
 /* The range of a key is that of its member: the check of the struct finds nothing to say of it. */
@@ -214,8 +230,7 @@ static void expect_range(const char *key, const struct cw_config_key *entry, voi
     bool of_server = entry->offset >= begin && at < sizeof options && entry->most > 0 &&
                      entry->member && !strstr(key, "[]");
 
-    if (!of_server || strncmp(entry->name, "handshake", 9) == 0 ||
-        strcmp(entry->name, "max_handshakes") == 0) {
+    if (!of_server) {
         return;
     }
     memcpy((char *)&options + at, &entry->most, sizeof entry->most);
@@ -225,6 +240,7 @@ static void expect_range(const char *key, const struct cw_config_key *entry, voi
     uint64_t more = entry->most + 1;
     memcpy((char *)&options + at, &more, sizeof more);
     cr_expect_eq(cw_options_fill(&options, &complaint), CW_EINVAL, "%s", key);
+    expect_words(key, entry, at);
 }
 
 Test(config_keys, ranges_are_those_of_the_options)
