@@ -377,11 +377,30 @@ static void drop_unasked(struct cw_config_reader *reader, struct cw_tls_options 
     tls->accept_unauthorized = false;
 }
 
+/* A certificate alone switches nothing on, and who wrote it may believe that it does. */
+static void warn_of_clear(const struct cw_config_reader *reader)
+{
+    const struct cw_config_file *file = reader->file;
+    const struct cw_config *config = &file->config;
+    bool used = config->tls_enabled || !config->tls.cert;
+
+    for (size_t i = 0; i < config->listener_count; i++) {
+        used = used || config->listeners[i].options.tls == &config->tls;
+    }
+    if (!used && !file->again) {
+        cw_log(CW_LOG_WARNING, 0,
+               "%s:%u: server.tls.cert is not used: without enabled: true in server.tls its "
+               "listeners speak in the clear",
+               reader->name, cw_config_line(file, &file->tls.options.cert));
+    }
+}
+
 int cw_config_check(struct cw_config_reader *reader)
 {
     struct cw_config_file *file = reader->file;
     int error = set_frame_sizes(reader, file->config.max_frame_size, true);
 
+    warn_of_clear(reader);
     drop_unasked(reader, &file->config.tls);
     for (size_t i = 0; i < file->draft_count; i++) {
         drop_unasked(reader, &file->drafts[i].tls.options);

@@ -336,6 +336,33 @@ Test(config, ignored_sections_are_not_looked_into_and_told_once)
     rig_config_end();
 }
 
+static void expect_clear(const char *text, bool warned)
+{
+    char lines[1000] = "";
+    char expected[1000] = "";
+
+    cw_log_set(keep_lines, lines);
+    rig_config_load(text);
+    cw_log_set(NULL, NULL);
+    if (warned) {
+        snprintf(expected, sizeof expected,
+                 "2 %s:3: server.tls.cert is not used: without enabled: true in server.tls its "
+                 "listeners speak in the clear\n",
+                 rig_config_path);
+    }
+    cr_expect_str_eq(lines, expected, "%s", text);
+}
+
+Test(config, a_certificate_without_enabled_is_warned_of)
+{
+    expect_clear("  port: 0\n  tls: { cert: /a }\n", true);
+    expect_clear("  port: 0\n  tls: { cert: /a, enabled: false }\n", true);
+    expect_clear("  port: 0\n  tls: { cert: /a, enabled: true }\n", false);
+    expect_clear("  listeners: [{ port: 0, tls: true }, { port: 0 }]\n  tls: { cert: /a }\n", false);
+    expect_clear("  listeners: [{ port: 0, tls: { cert: /b } }]\n  tls: { cert: /a }\n", true);
+    rig_config_end();
+}
+
 Test(config, the_log_is_set_where_the_file_says_so)
 {
     cw_log_set_level(CW_LOG_ERROR);
