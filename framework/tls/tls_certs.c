@@ -22,13 +22,17 @@ static bool is_pem(const char *text)
     return strstr(text, "-----BEGIN") != NULL;
 }
 
-/* The end of a long path says more than its beginning. */
+/* The end of a long path says more than its beginning. What is no path may be a key that lost its first line, or came in
+ * base64 by itself: no message repeats it. */
 static const char *shown(const char *text)
 {
     size_t len = strlen(text);
 
     if (is_pem(text)) {
         return "the text";
+    }
+    if (strchr(text, '\n') || (len > SHOWN_MAX && !strchr(text, '.'))) {
+        return "a text that is neither PEM nor a path";
     }
     return len > SHOWN_MAX ? text + (len - SHOWN_MAX) : text;
 }

@@ -84,6 +84,22 @@ static char *text_of(const char *path)
 
 /* ---- what is read ---- */
 
+/* A key whose first line was lost on its way through a variable, or that came as bare base64. */
+Test(tls_certs, what_is_neither_pem_nor_a_path_is_not_repeated)
+{
+    static const char *const texts[] = {
+        "MHcCAQEEIO+SECRET\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----\n",
+        "MHcCAQEEIOmeSECRETmeSECRETmeSECRETmeSECRETmeSECRETmeSECRETmeSECRET",
+    };
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const struct cw_tls_options options = {.cert = pki("server.pem"), .key = texts[i]};
+        const char *text = refusal(&options, CW_SERVER, CW_ENOPATH);
+
+        cr_expect_str_eq(text, "tls.key: a text that is neither PEM nor a path: no such file");
+    }
+}
+
 Test(tls_certs, files_may_be_pem_or_der_or_both_in_one)
 {
     expect_server(pki("server.pem"), pki("server.key"), NULL);
