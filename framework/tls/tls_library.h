@@ -29,6 +29,11 @@
 #error "mbedTLS has to be built with MBEDTLS_THREADING_C and MBEDTLS_THREADING_PTHREAD"
 #endif
 
+/* Otherwise a session has a digest of the peer's certificate alone, and nobody could be told whose it is. */
+#if !defined(MBEDTLS_SSL_KEEP_PEER_CERTIFICATE)
+#error "mbedTLS has to be built with MBEDTLS_SSL_KEEP_PEER_CERTIFICATE"
+#endif
+
 /* Random bytes of the system; no state, so every thread may call it. 0, or an error of the library. */
 int cw_tls_random(void *unused, unsigned char *bytes, size_t len);
 
