@@ -113,6 +113,7 @@ void cw_tls_stream_free(struct cw_tls_stream *stream)
         atomic_store(&stream->given_up, true);
         return;
     }
+    stream->loop->put_off -= stream->put_off ? 1 : 0;
     cw_tls_bytes_release(&stream->in);
     cw_tls_bytes_release(&stream->out);
     if (!keep_spare(stream)) {
@@ -420,12 +421,15 @@ static bool does_it_itself(struct cw_loop *loop)
 
 enum turn { OWN, HELPERS, NEXT };
 
-/* By itself a loop does one in each turn, and then it is the others'. */
-static enum turn whose_turn(struct cw_loop *loop)
+/* By itself a loop does one in each turn, and then it is the others'. Who is near the end comes first, then who has waited
+ * longest. */
+static enum turn whose_turn(const struct cw_tls_stream *stream)
 {
+    struct cw_loop *loop = stream->loop;
     bool itself = does_it_itself(loop);
+    bool first = stream->urgent || stream->put_off || loop->put_off == 0;
 
-    if (itself && loop->handshake_done) {
+    if (itself && (loop->handshake_done || !first)) {
         return NEXT;
     }
     loop->costly_steps++;
@@ -444,6 +448,14 @@ static int take_costly_steps(struct cw_tls_stream *stream)
     return error;
 }
 
+static void set_put_off(struct cw_tls_stream *stream, bool put_off)
+{
+    if (put_off != stream->put_off) {
+        stream->put_off = put_off;
+        stream->loop->put_off += put_off ? 1 : (size_t)-1;
+    }
+}
+
 static int go_on(struct cw_conn *conn)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
@@ -456,15 +468,16 @@ static int go_on(struct cw_conn *conn)
     cw_tls_sink_open(stream);
     error = take_steps(stream, &costly);
     if (costly) {
-        turn = whose_turn(conn->loop);
+        turn = whose_turn(stream);
         error = turn == OWN ? take_costly_steps(stream) : 0;
     }
     sent = cw_tls_sink_close(conn);
     if (turn == HELPERS && sent == 0) {
+        set_put_off(stream, false);
         return call_helper(stream);
     }
     take_in(stream);
-    stream->put_off = turn == NEXT;
+    set_put_off(stream, turn == NEXT);
     if (stream->put_off) {
         cw_conn_at_turn_end(conn, CW_TURN_READY);
     }
