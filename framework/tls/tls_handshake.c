@@ -235,6 +235,12 @@ static void on_helped(struct cw_loop *loop, int code, void *arg)
     cw_conn_handshake(stream->conn);
 }
 
+static int too_many(struct cw_tls_stream *stream)
+{
+    stream->loop->os_errno = 0;
+    return cw_conn_fail(stream->conn, CW_EFULL, "too many handshakes wait (handshakes_max)");
+}
+
 /* 0: a helper has it; or an enum cw_error. */
 static int call_helper(struct cw_tls_stream *stream)
 {
@@ -249,11 +255,8 @@ static int call_helper(struct cw_tls_stream *stream)
     if (error < 0) {
         stream->at_work = false;
         loop->os_errno = 0;
-        if (error == CW_EFULL) {
-            cw_conn_fail(stream->conn, error, "too many handshakes wait (handshakes_max)");
-        }
     }
-    return error;
+    return error == CW_EFULL ? too_many(stream) : error;
 }
 
 /* ---- the loop's part ---- */
@@ -456,6 +459,19 @@ static void set_put_off(struct cw_tls_stream *stream, bool put_off)
     }
 }
 
+/* 0, or CW_EFULL: as many wait as may. */
+static int put_off(struct cw_tls_stream *stream)
+{
+    struct cw_loop *loop = stream->loop;
+
+    if (!stream->put_off && !stream->urgent && loop->put_off >= cw_work_pool_max(loop->handshakes)) {
+        return too_many(stream);
+    }
+    set_put_off(stream, true);
+    cw_conn_at_turn_end(stream->conn, CW_TURN_READY);
+    return 0;
+}
+
 static int go_on(struct cw_conn *conn)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
@@ -477,10 +493,10 @@ static int go_on(struct cw_conn *conn)
         return call_helper(stream);
     }
     take_in(stream);
-    set_put_off(stream, turn == NEXT);
-    if (stream->put_off) {
-        cw_conn_at_turn_end(conn, CW_TURN_READY);
+    if (turn == NEXT && sent == 0) {
+        return put_off(stream);
     }
+    set_put_off(stream, false);
     return is_wrong(error) ? cw_tls_fail(conn, error) : sent;
 }
 
