@@ -108,6 +108,11 @@ void cw_tls_stream_drop(struct cw_stream *stream)
 
 void cw_tls_stream_free(struct cw_tls_stream *stream)
 {
+    bool failed = !stream->established || stream->dead;
+
+    if (stream->conn && failed) {
+        cw_tls_session_forget(&stream->session); /* or every new try could fail in the same way */
+    }
     if (stream->at_work) {
         stream->conn = NULL;
         atomic_store(&stream->given_up, true);

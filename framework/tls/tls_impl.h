@@ -37,7 +37,8 @@ int cw_tls_session_step(struct cw_tls_session *session);
  * MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET. */
 void cw_tls_session_keep(struct cw_tls_session *session);
 
-/* A resumed handshake failed, or any other: what was offered is not offered again. */
+/* The connection failed, in its handshake or later: what a client has kept is not offered again. A helper may be at work
+ * with the session. */
 void cw_tls_session_forget(struct cw_tls_session *session);
 
 /* Makes a server's session as if it had just been opened, by the generation it has; the BIO stays. Keys and texts are

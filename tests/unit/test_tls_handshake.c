@@ -4,6 +4,7 @@
 #include "support/leak.h"
 #include "support/pki.h"
 #include "tls/tls_library.h"
+#include "tls/tls_stream_impl.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -481,6 +482,32 @@ Test(tls_handshake, a_client_comes_back_with_a_ticket)
 
         cr_expect_not(comes_back(&pair));
         cr_expect(comes_back(&pair), "version %d", (int)versions[i]);
+        cr_expect(comes_back(&pair));
+        drop_pair(&pair);
+    }
+}
+
+/* A connection of the client's that ends before its handshake does. */
+static void fail_once(struct cw_tls *client)
+{
+    struct cw_loop *loop = cw_loop_new();
+    struct cw_conn conn = {.loop = loop};
+    struct cw_stream *stream = cw_tls_stream_new(client, loop);
+
+    ((struct cw_tls_stream *)(void *)stream)->conn = &conn;
+    cw_tls_stream_drop(stream);
+    cw_loop_free(loop);
+}
+
+Test(tls_handshake, a_session_whose_handshake_failed_is_not_offered_again)
+{
+    for (size_t i = 0; i < VERSIONS; i++) {
+        struct pair pair = pair_of(with_cert("server"), versions[i]);
+
+        cr_expect_not(comes_back(&pair));
+        cr_expect(comes_back(&pair));
+        fail_once(pair.client);
+        cr_expect_not(comes_back(&pair), "version %d", (int)versions[i]);
         cr_expect(comes_back(&pair));
         drop_pair(&pair);
     }
