@@ -135,6 +135,7 @@ struct cw_loop {
     uint64_t handshakes_per_turn;
     uint64_t handshakes_begun; /* in this turn */
     bool handshake_done;       /* in this turn, a full one by the loop itself */
+    size_t put_off;            /* … and so many wait for theirs */
     bool alone;                /* there is one processor for this loop and its helpers */
     bool quiet;                /* few reads in the last while */
     uint64_t reads;            /* so many, ever */

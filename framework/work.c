@@ -59,6 +59,16 @@ void cw_work_pool_yields(struct cw_work_pool *pool)
     pool->yields = true;
 }
 
+size_t cw_work_pool_max(struct cw_work_pool *pool)
+{
+    size_t max;
+
+    pthread_mutex_lock(&pool->lock);
+    max = pool->waiting_max;
+    pthread_mutex_unlock(&pool->lock);
+    return max;
+}
+
 void cw_work_pool_set_max(struct cw_work_pool *pool, size_t waiting_max)
 {
     pthread_mutex_lock(&pool->lock);

@@ -113,6 +113,7 @@ void cw_tls_stream_free(struct cw_tls_stream *stream)
         atomic_store(&stream->given_up, true);
         return;
     }
+    stream->loop->put_off -= stream->put_off ? 1 : 0;
     cw_tls_bytes_release(&stream->in);
     cw_tls_bytes_release(&stream->out);
     if (!keep_spare(stream)) {
@@ -234,6 +235,12 @@ static void on_helped(struct cw_loop *loop, int code, void *arg)
     cw_conn_handshake(stream->conn);
 }
 
+static int too_many(struct cw_tls_stream *stream)
+{
+    stream->loop->os_errno = 0;
+    return cw_conn_fail(stream->conn, CW_EFULL, "too many handshakes wait (handshakes_max)");
+}
+
 /* 0: a helper has it; or an enum cw_error. */
 static int call_helper(struct cw_tls_stream *stream)
 {
@@ -248,11 +255,8 @@ static int call_helper(struct cw_tls_stream *stream)
     if (error < 0) {
         stream->at_work = false;
         loop->os_errno = 0;
-        if (error == CW_EFULL) {
-            cw_conn_fail(stream->conn, error, "too many handshakes wait (handshakes_max)");
-        }
     }
-    return error;
+    return error == CW_EFULL ? too_many(stream) : error;
 }
 
 /* ---- the loop's part ---- */
@@ -420,12 +424,15 @@ static bool does_it_itself(struct cw_loop *loop)
 
 enum turn { OWN, HELPERS, NEXT };
 
-/* By itself a loop does one in each turn, and then it is the others'. */
-static enum turn whose_turn(struct cw_loop *loop)
+/* By itself a loop does one in each turn, and then it is the others'. Who is near the end comes first, then who has waited
+ * longest. */
+static enum turn whose_turn(const struct cw_tls_stream *stream)
 {
+    struct cw_loop *loop = stream->loop;
     bool itself = does_it_itself(loop);
+    bool first = stream->urgent || stream->put_off || loop->put_off == 0;
 
-    if (itself && loop->handshake_done) {
+    if (itself && (loop->handshake_done || !first)) {
         return NEXT;
     }
     loop->costly_steps++;
@@ -444,6 +451,27 @@ static int take_costly_steps(struct cw_tls_stream *stream)
     return error;
 }
 
+static void set_put_off(struct cw_tls_stream *stream, bool put_off)
+{
+    if (put_off != stream->put_off) {
+        stream->put_off = put_off;
+        stream->loop->put_off += put_off ? 1 : (size_t)-1;
+    }
+}
+
+/* 0, or CW_EFULL: as many wait as may. */
+static int put_off(struct cw_tls_stream *stream)
+{
+    struct cw_loop *loop = stream->loop;
+
+    if (!stream->put_off && !stream->urgent && loop->put_off >= cw_work_pool_max(loop->handshakes)) {
+        return too_many(stream);
+    }
+    set_put_off(stream, true);
+    cw_conn_at_turn_end(stream->conn, CW_TURN_READY);
+    return 0;
+}
+
 static int go_on(struct cw_conn *conn)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
@@ -456,18 +484,19 @@ static int go_on(struct cw_conn *conn)
     cw_tls_sink_open(stream);
     error = take_steps(stream, &costly);
     if (costly) {
-        turn = whose_turn(conn->loop);
+        turn = whose_turn(stream);
         error = turn == OWN ? take_costly_steps(stream) : 0;
     }
     sent = cw_tls_sink_close(conn);
     if (turn == HELPERS && sent == 0) {
+        set_put_off(stream, false);
         return call_helper(stream);
     }
     take_in(stream);
-    stream->put_off = turn == NEXT;
-    if (stream->put_off) {
-        cw_conn_at_turn_end(conn, CW_TURN_READY);
+    if (turn == NEXT && sent == 0) {
+        return put_off(stream);
     }
+    set_put_off(stream, false);
     return is_wrong(error) ? cw_tls_fail(conn, error) : sent;
 }
 
