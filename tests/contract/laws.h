@@ -38,6 +38,11 @@ void law_of_slow_peers(const struct law_vector *vectors, size_t count);
 /* 7. Held and released input keeps its order. */
 void law_of_holding(const struct law_vector *vectors, size_t count);
 
+/* 1, 4 and 6 once more, over TLS and real sockets (laws_tls.c); for the server's role. */
+void law_of_cuts_over_tls(const struct law_vector *vectors, size_t count);
+void law_of_closing_over_tls(const struct law_vector *vectors, size_t count);
+void law_of_slow_peers_over_tls(const struct law_vector *vectors, size_t count);
+
 #define LAW_COUNT(vectors) (sizeof(vectors) / sizeof((vectors)[0]))
 
 /* One test for each law. */
@@ -70,6 +75,18 @@ void law_of_holding(const struct law_vector *vectors, size_t count);
     Test(suite, held_and_released_input_keeps_its_order)                                           \
     {                                                                                              \
         law_of_holding(vectors, LAW_COUNT(vectors));                                               \
+    }                                                                                              \
+    Test(suite, over_tls_cuts_change_neither_messages_nor_output)                                  \
+    {                                                                                              \
+        law_of_cuts_over_tls(vectors, LAW_COUNT(vectors));                                         \
+    }                                                                                              \
+    Test(suite, over_tls_closing_in_any_hook_is_reported_once_and_frees_everything)                \
+    {                                                                                              \
+        law_of_closing_over_tls(vectors, LAW_COUNT(vectors));                                      \
+    }                                                                                              \
+    Test(suite, over_tls_output_that_leaves_one_byte_at_a_time_arrives_unchanged)                  \
+    {                                                                                              \
+        law_of_slow_peers_over_tls(vectors, LAW_COUNT(vectors));                                   \
     }
 
 #endif

@@ -3,6 +3,7 @@
 #include "support/pki.h"
 #include "support/program.h"
 #include "support/scene.h"
+#include "support/secure.h"
 #include "support/wait.h"
 
 #include <causeway/causeway.h>
@@ -335,6 +336,9 @@ static struct shelf shelf_new(void)
 
     if (!pki_made()) {
         cr_skip_test("there are no certificates in this build");
+    }
+    if (!rig_has_program("python3")) {
+        cr_skip_test("python3 is not installed");
     }
     cr_assert_not_null(mkdtemp(shelf.folder));
     snprintf(shelf.cert, sizeof shelf.cert, "%s/cert.pem", shelf.folder);

@@ -320,6 +320,37 @@ Test(tls_attack_handshake, a_handshake_that_trickles_ends_at_its_deadline_all_th
     rig_tls_end_quietly(&scene);
 }
 
+/* One in the middle of its hello, one behind it; a byte a second from each. */
+Test(tls_attack_handshake, a_byte_a_second_ends_at_the_deadline_and_everyone_else_is_served)
+{
+    static const char next[] = "\x16\x03\x03\x00\x46\x10\x00\x00\x42\x41\x04";
+    struct rig_tls_scene scene;
+    struct rig_bytes hello = rig_tap_hello_bytes(12);
+    struct rig_peer early;
+    struct rig_peer late;
+    size_t sent = 0;
+
+    rig_tls_begin(&scene, &(struct cw_server_options){.handshake_ms = 3000}, NULL);
+    early = connect_to(&scene);
+    late = connect_to(&scene);
+    rig_peer_send(&late, hello.data, hello.len);
+    while (atomic_load(&scene.story.errors) < 2) {
+        cr_assert_lt(sent, sizeof next - 1, "they were never too slow");
+        (void)rig_peer_try_send(&early, hello.data + sent, 1);
+        (void)rig_peer_try_send(&late, next + sent, 1);
+        sent++;
+        rig_tls_expect_served(&scene);
+        usleep(1000000);
+    }
+    cr_assert_gt(sent, 1);
+    cr_assert_eq(scene.story.report.code, CW_EHANDSHAKETIME, "%s", scene.story.report.text);
+    rig_await(rig_host_conns(scene.host) == 0);
+    rig_peer_close(&early);
+    rig_peer_close(&late);
+    rig_release(&hello);
+    rig_tls_end(&scene);
+}
+
 /* ---- odd cuts ---- */
 
 /* The same hello, a record for each byte of it. */

@@ -242,7 +242,7 @@ static void on_error(struct cw_server *server, const struct cw_error_report *rep
     tell_end(user, "error", report->code, report->text);
 }
 
-static const struct cw_hooks hooks = {
+const struct cw_hooks rig_hooks = {
     .on_connection = on_connection,
     .on_data = on_data,
     .on_drain = on_drain,
@@ -250,6 +250,34 @@ static const struct cw_hooks hooks = {
     .on_close = on_close,
     .on_error = on_error,
 };
+
+struct rig *rig_teller_new(const struct rig_setup *setup)
+{
+    struct rig *rig = must(calloc(1, sizeof *rig));
+
+    rig->inside = must(calloc(1, sizeof *rig->inside));
+    rig->inside->rig = rig;
+    rig->inside->setup = *setup;
+    return rig;
+}
+
+void rig_teller_reset(struct rig *rig)
+{
+    rig_release(&rig->story);
+    rig->hooks = 0;
+    rig->messages = 0;
+    rig->closes = 0;
+    rig->code = 0;
+    rig->send_error = 0;
+    rig->inside->in_body = false;
+}
+
+void rig_teller_free(struct rig *rig)
+{
+    rig_release(&rig->story);
+    free(rig->inside);
+    free(rig);
+}
 
 /* ---- the stream ---- */
 
@@ -449,7 +477,7 @@ static struct cw_limits limits_of(const struct rig_setup *setup,
 static struct cw_origin *make_origin(struct rig *rig)
 {
     const struct rig_setup *setup = &rig->inside->setup;
-    struct cw_service service = {setup->protocol, setup->options, &hooks, rig};
+    struct cw_service service = {setup->protocol, setup->options, &rig_hooks, rig};
     struct cw_service_ref *ref = cw_service_new(&service, NULL);
     struct cw_origin *origin = NULL;
 

@@ -103,4 +103,11 @@ void rig_advance(struct rig *rig, uint64_t ms);
 /* The story so far, a C string. */
 const char *rig_told(const struct rig *rig);
 
+/* The hooks alone, for the connections of a real server, one at a time: their `user` is a teller. Of its setup count merge,
+ * echo and the deed (none that pauses); of the rig the story and the counters. */
+extern const struct cw_hooks rig_hooks;
+struct rig *rig_teller_new(const struct rig_setup *setup);
+void rig_teller_reset(struct rig *rig); /* between two connections */
+void rig_teller_free(struct rig *rig);
+
 #endif

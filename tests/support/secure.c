@@ -284,16 +284,20 @@ void rig_visit(struct rig_visit *visit, const char *address, const struct cw_tls
 
 /* ---- programs ---- */
 
+/* In the folders of PATH, as a shell would. */
 static bool find_program(const char *name, char *path, size_t cap)
 {
-    static const char *const folders[] = {"/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin",
-                                          "/usr/sbin"};
+    const char *at = getenv("PATH");
 
-    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
-        snprintf(path, cap, "%s/%s", folders[i], name);
-        if (access(path, X_OK) == 0) {
+    at = at ? at : "/usr/local/bin:/usr/bin:/bin";
+    while (*at) {
+        size_t len = strcspn(at, ":");
+
+        snprintf(path, cap, "%.*s/%s", (int)len, at, name);
+        if (len > 0 && access(path, X_OK) == 0) {
             return true;
         }
+        at += len + (at[len] == ':');
     }
     return false;
 }

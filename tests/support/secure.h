@@ -111,7 +111,7 @@ void rig_visit(struct rig_visit *visit, const char *address, const struct cw_tls
 /* False: it is not installed; skip the test. */
 bool rig_has_program(const char *name);
 
-/* words: the program, looked for where the system keeps them, and what follows it; ended with NULL. */
+/* words: the program, looked for in PATH, and what follows it; ended with NULL. */
 void rig_start_words(struct rig_child *child, const char *const *words);
 void rig_start_words_fed(struct rig_child *child, const char *const *words);
 

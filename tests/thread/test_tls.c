@@ -158,7 +158,7 @@ int main(void)
 {
     if (!pki_made()) {
         puts("skipped: the openssl command was missing when this was built");
-        return 0;
+        return 77; /* which CTest shows as skipped */
     }
     cw_log_set_level(CW_LOG_SILENT);
     for (unsigned round = 0; round < ROUNDS; round++) {
