@@ -259,6 +259,7 @@ int cw_yaml_read(struct cw_arena *arena, struct cw_span text, uint64_t depth_max
     if (!yaml_parser_initialize(&parser)) {
         return out_of_memory(&builder);
     }
+    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser, text.data, text.len);
     error = build(&builder, &parser, text);
     yaml_parser_delete(&parser);

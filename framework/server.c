@@ -18,6 +18,14 @@
 
 /* ---- errors ---- */
 
+/* It goes to a terminal, and what stands in a file may have a part in it. */
+static void show_controls(char *text)
+{
+    for (; *text; text++) {
+        *text = (unsigned char)*text < ' ' || *text == 127 ? '?' : *text;
+    }
+}
+
 int cw_server_fail(struct cw_server *server, int code, const char *format, ...)
 {
     va_list args;
@@ -27,6 +35,7 @@ int cw_server_fail(struct cw_server *server, int code, const char *format, ...)
         va_start(args, format);
         vsnprintf(server->error, sizeof server->error, format, args);
         va_end(args);
+        show_controls(server->error);
     }
     return code;
 }

@@ -586,6 +586,13 @@ bool cw_tls_session_is_newest(const struct cw_tls_session *session)
     return newest;
 }
 
+bool cw_tls_session_verifies(const struct cw_tls_session *session)
+{
+    const struct cw_tls_generation *generation = session->generation;
+
+    return generation->role == CW_CLIENT || generation->options->client_cert != CW_CLIENT_CERT_OFF;
+}
+
 bool cw_tls_session_reset(struct cw_tls_session *session)
 {
     if (session->tls->role != CW_SERVER || !cw_tls_session_is_newest(session) ||

@@ -430,11 +430,12 @@ static bool does_it_itself(struct cw_loop *loop)
 enum turn { OWN, HELPERS, NEXT };
 
 /* By itself a loop does one in each turn, and then it is the others'. Who is near the end comes first, then who has waited
- * longest. */
+ * longest. What a certificate costs is its owner's to choose (RSA of 8192 bits with an exponent as long: a second and
+ * more), so those are always a helper's. */
 static enum turn whose_turn(const struct cw_tls_stream *stream)
 {
     struct cw_loop *loop = stream->loop;
-    bool itself = does_it_itself(loop);
+    bool itself = !cw_tls_session_verifies(&stream->session) && does_it_itself(loop);
     bool first = stream->urgent || stream->put_off || loop->put_off == 0;
 
     if (itself && (loop->handshake_done || !first)) {

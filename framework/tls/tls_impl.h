@@ -48,6 +48,9 @@ bool cw_tls_session_reset(struct cw_tls_session *session);
 /* Whether its generation is still the one that new sessions get. */
 bool cw_tls_session_is_newest(const struct cw_tls_session *session);
 
+/* Whether its handshake may have a certificate of the peer's to verify. */
+bool cw_tls_session_verifies(const struct cw_tls_session *session);
+
 /* Frees everything in it; zeroed memory is allowed. */
 void cw_tls_session_close(struct cw_tls_session *session);
 

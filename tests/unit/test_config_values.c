@@ -339,6 +339,24 @@ Test(config_values, what_is_not_yaml_is_told_with_line_and_column)
     rig_config_end();
 }
 
+Test(config_values, a_mark_at_the_start_does_not_make_utf16_of_it)
+{
+    rig_config_expect_refused("\xff\xfeserver:\n  port: 0\n",
+                              ":1:1: not YAML: invalid leading UTF-8 octet");
+    rig_config_expect_refused("\xfe\xffserver:\n  port: 0\n",
+                              ":1:1: not YAML: invalid leading UTF-8 octet");
+    cr_expect_eq(rig_config_load_with("\xef\xbb\xbfserver:\n  port: 0\n", NULL), CW_OK);
+    rig_config_end();
+}
+
+Test(config_values, control_characters_of_a_file_are_not_repeated)
+{
+    rig_config_expect_wrong("  \"x\\nforged\\e[31m\\x7f\": 1\n",
+                            ":2: server.x?forged?[31m?: unknown key; known are bind, port, unix, "
+                            "unix_mode, ipv6_only, listeners, workers, …");
+    rig_config_end();
+}
+
 Test(config_values, anchors_aliases_tags_and_documents_are_refused_by_name)
 {
     rig_config_expect_wrong("  tcp: &a { }\n",
