@@ -216,12 +216,12 @@ Test(tls_breaker, a_chain_that_takes_a_second_to_verify_does_not_stop_who_is_in_
     rig_tap_connect(&open, scene.port, 12);
     peer = rig_peer_tcp(scene.port);
     send_costly_chain(&peer);
-    while (atomic_load(&scene.story.errors) == 0) {
+    while (atomic_load(&scene.story.errors) == 0 && echoes < ENOUGH_ECHOES) {
         rig_tap_expect_echo(&open, "it goes on");
         echoes++;
     }
+    cr_assert_eq(echoes, ENOUGH_ECHOES, "%u echoes while the chain was verified", echoes);
     rig_tls_expect_report(&scene, CW_ECERT, MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA);
-    cr_assert_geq(echoes, ENOUGH_ECHOES, "%u echoes while the chain was verified", echoes);
     rig_peer_close(&peer);
     rig_tap_notify(&open);
     cr_assert_eq(rig_tap_end(&open), RIG_CLOSE_NOTIFY);
