@@ -13,9 +13,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+enum { NUMBERS = 3 };
+
 struct cw_signals {
     int fd;
-    struct sigaction old[3];
+    struct sigaction old[NUMBERS];
     int taken;        /* of the numbers below, from the first on */
     bool at_terminal; /* standard input was one at the start, and nobody has asked to outlive it */
     bool stopped;
@@ -23,7 +25,7 @@ struct cw_signals {
     struct cw_loop *loop;
 };
 
-static const int numbers[3] = {SIGINT, SIGTERM, SIGHUP};
+static const int numbers[NUMBERS] = {SIGINT, SIGTERM, SIGHUP};
 
 /* The process-wide one: a handler has no other way to know where to write. -1: no server runs as main. */
 static atomic_int wake_fd = -1;
@@ -106,11 +108,11 @@ struct cw_signals *cw_signals_new(bool reloads)
         cw_release(signals);
         return NULL;
     }
-    signals->taken = reloads ? 3 : 2;
+    signals->taken = reloads ? NUMBERS : 2;
     atomic_store(&seen, 0);
     atomic_store(&hung_up, false);
     sigemptyset(&action.sa_mask);
-    for (int i = 0; i < signals->taken; i++) {
+    for (int i = 0; i < NUMBERS && i < signals->taken; i++) {
         sigaction(numbers[i], &action, &signals->old[i]);
     }
     /* nohup and trap '' HUP have it ignored. */
@@ -139,7 +141,7 @@ void cw_signals_free(struct cw_signals *signals)
         return;
     }
     cw_signals_unwatch(signals);
-    for (int i = 0; i < signals->taken; i++) {
+    for (int i = 0; i < NUMBERS && i < signals->taken; i++) {
         sigaction(numbers[i], &signals->old[i], NULL);
     }
     atomic_store(&wake_fd, -1);

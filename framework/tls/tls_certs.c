@@ -247,7 +247,7 @@ static int read_key(struct cw_tls_identity *identity, const struct cw_tls_source
     struct cw_tls_content bytes;
     int error = cw_tls_content_read(source, &bytes, complaint);
 
-    if (error < 0) {
+    if (!bytes.data) {
         return error;
     }
     if (has_key(&bytes) || !is_pem((const char *)bytes.data)) {
@@ -265,7 +265,7 @@ static int read_chain(struct cw_tls_identity *identity, const struct cw_tls_sour
     struct cw_tls_content bytes;
     int error = cw_tls_content_read(source, &bytes, complaint);
 
-    if (error < 0) {
+    if (!bytes.data) {
         return error;
     }
     error = parse_chain(&identity->chain, source, &bytes, complaint);
@@ -339,7 +339,7 @@ static int ca_file(mbedtls_x509_crt *ca, const struct cw_tls_source *source, boo
     struct cw_tls_content bytes;
     int error = cw_tls_content_read(source, &bytes, complaint);
 
-    if (error < 0) {
+    if (!bytes.data) {
         return error;
     }
     int result = mbedtls_x509_crt_parse(ca, bytes.data, parse_len(&bytes));
@@ -443,7 +443,7 @@ int cw_tls_crl_read(mbedtls_x509_crl *crl, const char *text, struct cw_tls_diges
     struct cw_tls_content bytes;
     int error = cw_tls_content_read(&source, &bytes, complaint);
 
-    if (error < 0) {
+    if (!bytes.data) {
         return error;
     }
     int result = mbedtls_x509_crl_parse(crl, bytes.data, parse_len(&bytes));

@@ -465,7 +465,7 @@ struct cw_tls *cw_tls_new(const struct cw_tls_setup *setup, struct cw_complaint 
         return NULL;
     }
     *error = make_generation(tls, setup->options, &tls->generation, complaint);
-    if (*error < 0) {
+    if (!tls->generation) {
         cw_tls_drop(tls);
         return NULL;
     }

@@ -7,6 +7,11 @@
 /* RFC 5280 §4.2.1.6, the numbers of GeneralName. */
 enum { SAN_DNS = 2, SAN_IP = 7, TAG_NUMBER = 0x1f };
 
+static char lower(char c)
+{
+    return (char)tolower((unsigned char)c);
+}
+
 char *cw_tls_name_copy(const char *name, size_t len)
 {
     char *copy;
@@ -17,7 +22,7 @@ char *cw_tls_name_copy(const char *name, size_t len)
     copy = cw_alloc(len + 1);
     if (copy) {
         for (size_t i = 0; i < len; i++) {
-            copy[i] = (char)tolower((unsigned char)name[i]);
+            copy[i] = lower(name[i]);
         }
         copy[len] = '\0';
     }
@@ -29,7 +34,7 @@ char *cw_tls_name_copy(const char *name, size_t len)
 static bool same_text(const char *a, const char *b, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (tolower((unsigned char)a[i]) != tolower((unsigned char)b[i])) {
+        if (lower(a[i]) != lower(b[i])) {
             return false;
         }
     }
