@@ -325,9 +325,8 @@ void law_of_slow_peers_over_tls(const struct law_vector *vectors, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (is_for_us(&vectors[i]) && vectors[i].output.len < 4096) {
             begin(&vectors[i], &vectors[i].setup);
-            connect_peer();
-            let_read();
             atomic_store(&trickles, true);
+            connect_peer();
             feed(0, vectors[i].input.len, SIZE_MAX);
             end_input();
             expect_all("taken by", 1);
