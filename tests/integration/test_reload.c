@@ -142,7 +142,9 @@ static void sit_down(struct seat *seat, struct rig_child *child)
     snprintf(seat->cert, sizeof seat->cert, "%s", pki("server.pem"));
     snprintf(seat->key, sizeof seat->key, "%s", pki("server.key"));
     seat->master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    cr_assert_geq(seat->master, 0);
+    if (seat->master < 0) {
+        cr_skip_test("there are no terminals here (/dev/pts)");
+    }
     cr_assert_eq(grantpt(seat->master), 0);
     cr_assert_eq(unlockpt(seat->master), 0);
     rig_child_fork(child, serve_at_terminal, seat);
