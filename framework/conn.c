@@ -350,10 +350,6 @@ void cw_conn_open(struct cw_conn *conn)
         cw_conn_do_switch(conn);
     }
     cw_conn_schedule(conn);
-    if (conn->stream->owes) { /* the last of the handshake */
-        conn->flags &= ~(uint32_t)CW_BLOCKED;
-        cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
-    }
 }
 
 int cw_conn_ready(struct cw_conn *conn)

@@ -72,6 +72,10 @@ void cw_conn_handshake(struct cw_conn *conn)
         secured(conn);
     } else {
         cw_conn_open(conn);
+        if (conn->stream->owes) { /* the last of the handshake */
+            conn->flags &= ~(uint32_t)CW_BLOCKED;
+            cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
+        }
     }
     if (answer == CW_OK && cw_conn_has_more(conn)) {
         cw_conn_at_turn_end(conn, CW_TURN_READY);
