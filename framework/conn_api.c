@@ -132,6 +132,16 @@ int cw_conn_deliver(struct cw_conn *conn, const struct cw_message *msg)
     return cw_conn_proceed(conn);
 }
 
+int cw_conn_count_message(struct cw_conn *conn)
+{
+    conn->messages_in++;
+    cw_count(&conn->loop->counters.messages_in, 1);
+    if (++conn->turn_messages >= conn->origin->limits.messages_per_turn) {
+        yield(conn);
+    }
+    return cw_conn_proceed(conn);
+}
+
 /* ---- flow ---- */
 
 static void hold(struct cw_conn *conn, uint32_t why)
@@ -388,6 +398,14 @@ bool cw_conn_end_is_proven(const struct cw_conn *conn)
 bool cw_conn_is_encrypted(const struct cw_conn *conn)
 {
     return conn->stream != &cw_stream_plain && !(conn->flags & CW_SECURING);
+}
+
+bool cw_conn_is_trusted(const struct cw_conn *conn)
+{
+    struct cw_server *server = conn->loop->server;
+
+    return conn->origin->role == CW_SERVER && server &&
+           ((conn->flags & CW_EXEMPT) || cw_server_trusts(server, &conn->peer));
 }
 
 enum cw_role cw_conn_role(const struct cw_conn *conn)

@@ -1,6 +1,7 @@
 /* One turn: wait, readiness, timers, end of turn. */
 #include "conn_impl.h"
 #include "connector_impl.h"
+#include "parts.h"
 #include "report.h"
 #include "rooms/room_impl.h"
 #include "server_impl.h"
@@ -378,6 +379,7 @@ static void shut(struct cw_loop *loop)
             CW_LOOP_DRAINING; /* freed without a stop: the hooks may ask for more all the same */
         loop->thread = pthread_self();
     }
+    cw_loop_parts_stop(loop);
     end_everything(loop);
     while (loop->work_pending > 0) {
         cw_work_pool_wait(loop->work, loop);
@@ -410,6 +412,7 @@ void cw_loop_free(struct cw_loop *loop)
     }
     cw_timers_free(loop);
     cw_clients_free(loop);
+    cw_loop_parts_free(loop);
     cw_resolver_free(loop);
     cw_rooms_loop_free(loop);
     if (loop->owns_work) {
@@ -537,12 +540,25 @@ int cw_loop_run(struct cw_loop *loop)
     return error;
 }
 
+/* Its protocol has something under way, and ends it by itself. */
+static bool wants_to_finish(struct cw_conn *conn)
+{
+    const struct cw_protocol *protocol = conn->service->protocol;
+
+    return protocol->on_stop &&
+           (conn->flags & (CW_PROTOCOL_OPEN | CW_CLOSING)) == CW_PROTOCOL_OPEN &&
+           protocol->on_stop(conn, cw_conn_state_of(conn)) == 1;
+}
+
 static void close_for_stop(struct cw_conn *conn)
 {
     if (conn->flags & CW_TOLD) {
         /* Only a socket that waits for the peer's FIN, and it has waited. */
         conn->flags |= CW_INPUT_ENDED;
         cw_conn_at_turn_end(conn, CW_TURN_END);
+        return;
+    }
+    if (wants_to_finish(conn)) {
         return;
     }
     cw_conn_end_with(conn, CW_BY_STOP);
@@ -580,6 +596,7 @@ void cw_loop_begin_stop(struct cw_loop *loop)
         cw_log(CW_LOG_INFO, 0, "stopping: connections have %" PRIu64 " ms to end", loop->drain_ms);
     }
     cw_listeners_close(loop);
+    cw_loop_parts_stop(loop);
     while (loop->stop_hooks) {
         struct cw_stop_hook *hook = loop->stop_hooks;
         loop->stop_hooks = hook->next;

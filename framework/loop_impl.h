@@ -152,6 +152,7 @@ struct cw_loop {
     bool drain_over;
     uint64_t drain_ms;
     struct cw_stop_hook *stop_hooks;
+    struct cw_loop_part_entry *parts; /* parts.c */
     pthread_t thread;
     struct cw_loop_counters counters;
     struct cw_log_quota log_quota[CW_LOGGED_KINDS];

@@ -5,6 +5,7 @@
 #include "conn_impl.h"
 #include "ip_table.h"
 #include "options.h"
+#include "parts.h"
 #include "report.h"
 #include "rooms/room_impl.h"
 #include "signals.h"
@@ -71,6 +72,7 @@ struct cw_server *cw_create_server(const struct cw_protocol *protocol)
     atomic_init(&server->conns_open, 0);
     pthread_mutex_init(&server->lock, NULL);
     pthread_mutex_init(&server->update_lock, NULL);
+    atomic_init(&server->stopping, false);
     cw_networks_init(&server->trusted);
     server->protocol = protocol;
     server->listens_tail = &server->listens;
@@ -104,6 +106,7 @@ static void free_server(struct cw_server *server)
     cw_work_pool_free(server->handshakes);
     cw_room_registry_free(server->rooms);
     cw_ip_table_free(server->addresses);
+    cw_server_parts_free(server);
     while (server->middleware) {
         struct cw_conn_middleware *middleware = server->middleware;
         server->middleware = middleware->next;
@@ -348,7 +351,8 @@ static int prepare(struct cw_server *server)
         return cw_server_fail(server, CW_EINVAL,
                               "run: nothing to listen on; call cw_server_listen first");
     }
-    error = make_services(server);
+    error = cw_server_parts_start(server);
+    error = error < 0 ? error : make_services(server);
     error = error < 0 ? error : make_loops(server);
     if (error < 0) {
         return error;
@@ -466,10 +470,21 @@ void cw_server_stop(struct cw_server *server)
     }
     pthread_mutex_lock(&server->lock);
     server->stops++;
+    atomic_store(&server->stopping, true);
     for (unsigned i = 0; server->taking_stops && i < server->workers; i++) {
         cw_loop_stop(server->loops[i]);
     }
     pthread_mutex_unlock(&server->lock);
+}
+
+bool cw_server_is_stopping(const struct cw_server *server)
+{
+    return !server || atomic_load_explicit(&server->stopping, memory_order_relaxed);
+}
+
+bool cw_server_trusts(struct cw_server *server, const struct cw_address *address)
+{
+    return address->family == CW_UNIX || cw_networks_hold(&server->trusted, address);
 }
 
 /* With nothing to read again a hangup ends the program, as it always has. */

@@ -53,12 +53,14 @@ struct cw_server {
     struct cw_listen_entry **listens_tail;
     struct cw_conn_middleware *middleware;
     struct cw_conn_middleware **middleware_tail;
+    struct cw_server_part_entry *parts; /* parts.c */
     int first_error;
     char error[2 * CW_REPORT_TEXT_MAX];
 
     pthread_mutex_t lock; /* of the next four */
     unsigned stops;
     bool taking_stops;
+    atomic_bool stopping; /* a stop has been asked for; read on every thread */
     bool reloading;
     bool reload_again; /* asked for meanwhile */
     atomic_int phase;  /* enum cw_server_phase; loops are there while it is not NEW */

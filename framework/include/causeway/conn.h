@@ -159,6 +159,12 @@ const struct cw_address *cw_conn_peer(const struct cw_conn *conn);
  * thread   loop thread */
 bool cw_conn_is_encrypted(const struct cw_conn *conn);
 
+/* Whether the peer is one of the server's trusted proxies, or came over a unix socket: whether what it says of others is
+ * believed.
+ *
+ * thread   loop thread */
+bool cw_conn_is_trusted(const struct cw_conn *conn);
+
 /* This side's address.
  *
  * returns  0, or an enum cw_error

@@ -100,6 +100,10 @@ struct cw_protocol {
     /* The deadline set with cw_conn_set_deadline has passed. 0: dealt with. < 0: close with it. NULL: CW_EDEADLINE. */
     int (*on_deadline)(struct cw_conn *conn, void *state);
 
+    /* The server or loop begins to stop. 1: something is under way; the protocol ends the connection by itself when that
+     * is over (cw_conn_finish), within drain_ms. 0: close it now. NULL: 0. */
+    int (*on_stop)(struct cw_conn *conn, void *state);
+
     /* The connection is about to close in good order: write a goodbye. reason is what was asked for.
      * Returns 0: close when the queue is empty; 1: wait for the peer's answer, until cw_conn_finish or drain_ms. */
     int (*on_shutdown)(struct cw_conn *conn, void *state, const struct cw_close_reason *reason);
@@ -139,6 +143,13 @@ enum { CW_GO = 0, CW_STOP = 1 };
  * returns  CW_GO, or CW_STOP: closed, paused, held or switched: return from on_bytes now
  * thread   loop thread, from on_bytes, on_end, on_deadline or on_writable only */
 int cw_conn_deliver(struct cw_conn *conn, const struct cw_message *msg);
+
+/* Counts a message that no hook gets to see, because the protocol has hooks of its own (a request): in the figures, and
+ * towards messages_per_turn. Connection middleware is not asked.
+ *
+ * returns  as cw_conn_deliver
+ * thread   loop thread, from where cw_conn_deliver may be called */
+int cw_conn_count_message(struct cw_conn *conn);
 
 /* What cw_conn_deliver would answer now, for protocols that call hooks of their own.
  *

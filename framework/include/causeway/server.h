@@ -236,6 +236,16 @@ int cw_server_main(struct cw_server *server);
  * thread   any */
 void cw_server_stop(struct cw_server *server);
 
+/* Whether it stops, or has stopped.
+ *
+ * thread   any */
+bool cw_server_is_stopping(const struct cw_server *server);
+
+/* Whether an address is one of its trusted proxies; unix sockets are.
+ *
+ * thread   any */
+bool cw_server_trusts(struct cw_server *server, const struct cw_address *address);
+
 /* The first error as a sentence, outermost step first; "" when there was none. Good until the server is
  * freed.
  *

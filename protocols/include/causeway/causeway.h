@@ -10,6 +10,10 @@
 #include <causeway/error.h>
 #include <causeway/framed.h>
 #include <causeway/hash.h>
+#include <causeway/http.h>
+#include <causeway/http_client.h>
+#include <causeway/http_fields.h>
+#include <causeway/http_middleware.h>
 #include <causeway/json.h>
 #include <causeway/line.h>
 #include <causeway/log.h>

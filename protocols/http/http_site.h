@@ -1,0 +1,85 @@
+/* What a server serves: routes, groups, middleware, error pages; set up before it runs, then only read. */
+#ifndef CW_HTTP_SITE_H
+#define CW_HTTP_SITE_H
+
+#include "http_parse.h"
+
+#include <causeway/http_middleware.h>
+#include <causeway/parts.h>
+
+struct cw_http_router;
+
+enum { CW_HTTP_PARAMS_MAX = 16 };
+
+/* One middleware in the chain of a route. */
+struct cw_http_link {
+    struct cw_http_middleware *middleware;
+    uint32_t slot; /* offset into the exchange's slots, aligned for anything */
+};
+
+/* A chain: the server's, the group's, the route's, in this order. */
+struct cw_http_chain {
+    const struct cw_http_link *links;
+    size_t count;
+    size_t slots_size; /* of all of them */
+};
+
+struct cw_http_route {
+    struct cw_http_route *next; /* in the order in which they were added */
+    struct cw_http_group *group;
+    cw_http_fn fn;
+    void *user;
+    struct cw_http_route_options options; /* zeros are still "as the connection says" */
+    struct cw_http_chain chain;
+    char *name;
+    char *method; /* as the listing shows it: "GET", "GET|PUT", "*" */
+    char *path;
+};
+
+/* What a request leads to. */
+struct cw_http_match {
+    const struct cw_http_route *route; /* NULL: status says why */
+    int status; /* 404; 405; 204: OPTIONS that nobody answers otherwise. 0: a route */
+    const struct cw_http_chain
+        *chain; /* never NULL: without a route that of the closest group below whose prefix the path
+                                            lies, or the server's */
+    const char *allow; /* 405, 204: value of Allow; the site's */
+    struct {
+        const char *name;
+        struct cw_span value; /* a view of the path that was matched */
+        uint16_t segment;     /* which one, from 0 */
+        bool rest;            /* a `*name` */
+    } params[CW_HTTP_PARAMS_MAX];
+    size_t param_count;
+};
+
+struct cw_http_refused_hook {
+    void (*fn)(struct cw_conn *conn, int status, void *user);
+    void *user;
+};
+
+/* The part of the server that holds all of it. */
+extern const struct cw_server_part cw_http_site_part;
+struct cw_http_site;
+
+/* The part's memory as a site. NULL: the server has none (it never had a route nor middleware). */
+struct cw_http_site *cw_http_site_of(const struct cw_server *server);
+
+/* Finds what a request leads to. Costs as much as the path is long, whatever the number of routes.
+ *
+ * site_name  of the listener; NULL: none
+ * host       without the port, any case; data NULL: none
+ * path       decoded and normalised; "*" for OPTIONS *
+ * match      its spans are views of path */
+void cw_http_site_match(const struct cw_http_site *site, const char *site_name,
+                        enum cw_http_method_known known, struct cw_span method, struct cw_span host,
+                        struct cw_span path, struct cw_http_match *match);
+
+/* The page for a status, or for all; NULL: none. */
+cw_http_fn cw_http_site_error_page(const struct cw_http_site *site, int status, void **user);
+
+/* Hooks of cw_http_on_refused. Returns how many. */
+size_t cw_http_site_refused_hooks(const struct cw_http_site *site,
+                                  const struct cw_http_refused_hook **hooks);
+
+#endif
