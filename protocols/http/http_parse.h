@@ -108,9 +108,8 @@ struct cw_http_head {
 /* Reads a whole request head, of the length that cw_http_scan_head told. Refuses what RFC 9112 wants refused: Content-Length
  * beside Transfer-Encoding, lengths that come twice, are lists, signed, hexadecimal or above 2^63, any Transfer-Encoding but
  * `chunked` alone (501 where chunked is the last coding, otherwise 400: RFC 9112 §6.3), Transfer-Encoding in HTTP/1.0, no or
- * several or a malformed Host (RFC 9112 §3.2; HTTP/1.0 may
- * do without), white space before a colon, empty names, more than one space in the request line, an Expect that is unknown
- * (417), versions other than 1.x (505).
+ * several or a malformed Host (RFC 9112 §3.2; HTTP/1.0 may do without), white space before a colon, empty names, more than one
+ * space in the request line, an Expect that is unknown (417), versions other than 1.x (505).
  *
  * returns  0, or the status of the refusal, *why set to a sentence */
 int cw_http_parse_request(const uint8_t *data, size_t len, struct cw_http_head *head,
