@@ -25,7 +25,7 @@ static bool is_blank(uint8_t byte)
 
 static bool is_token(uint8_t byte)
 {
-    return (cw_http_bytes[byte] & CW_BYTE_TOKEN) != 0;
+    return (cw_http_octets[byte] & CW_BYTE_TOKEN) != 0;
 }
 
 static bool is_text(uint8_t byte)
@@ -115,7 +115,7 @@ static uint64_t digit_of(uint8_t byte)
 
 static enum part after_digits(struct cw_http_chunks *chunks, uint8_t byte)
 {
-    if (!(cw_http_bytes[byte] & CW_BYTE_HEX)) {
+    if (!(cw_http_octets[byte] & CW_BYTE_HEX)) {
         return chunks->part == PART_DIGIT ? after(byte, PART_SIZE_BLANK) : PART_WRONG;
     }
     if (chunks->seen > 16) { /* this digit included; nothing but digits has come in this line */

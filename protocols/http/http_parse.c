@@ -12,7 +12,7 @@
 #define T_ CW_BYTE_TOKEN
 #define H_ CW_BYTE_HOST
 
-const uint8_t cw_http_bytes[256] = {
+const uint8_t cw_http_octets[256] = {
     ['!'] = TH, ['#'] = T_, ['$'] = TH, ['%'] = TH, ['&'] = TH, ['\''] = TH, ['*'] = TH, ['+'] = TH,
     ['-'] = TH, ['.'] = TH, ['^'] = T_, ['_'] = TH, ['`'] = T_, ['|'] = T_,  ['~'] = TH, ['('] = H_,
     [')'] = H_, [','] = H_, [';'] = H_, ['='] = H_, ['0'] = TD, ['1'] = TD,  ['2'] = TD, ['3'] = TD,
@@ -180,7 +180,7 @@ static int read_request_line(const struct message *message, size_t *line_end)
     if (!cw_http_ends_with_version(line, len)) {
         return refuse(message, 400, "not a request line: no version at its end");
     }
-    while (cw_http_bytes[line[method]] & CW_BYTE_TOKEN) {
+    while (cw_http_octets[line[method]] & CW_BYTE_TOKEN) {
         method++;
     }
     size_t target = method + 1;
@@ -214,7 +214,7 @@ static int read_status_line(const struct message *message, size_t *line_end)
     const uint8_t *code = line + CW_VERSION_LEN + 1;
 
     if (len < CW_VERSION_LEN + 4 || memcmp(line, "HTTP/", 5) != 0 || line[6] != '.' ||
-        !(cw_http_bytes[line[5]] & cw_http_bytes[line[7]] & CW_BYTE_DIGIT) || code[-1] != ' ' ||
+        !(cw_http_octets[line[5]] & cw_http_octets[line[7]] & CW_BYTE_DIGIT) || code[-1] != ' ' ||
         !cw_http_all(code, 3, CW_BYTE_DIGIT) || (len > CW_VERSION_LEN + 4 && code[3] != ' ')) {
         return refuse(message, -1, "not a status line");
     }
@@ -236,7 +236,7 @@ static bool is_port(const uint8_t *data, size_t len)
     unsigned port = 0;
 
     for (size_t i = 0; i < len && port <= UINT16_MAX; i++) {
-        if (!(cw_http_bytes[data[i]] & CW_BYTE_DIGIT)) {
+        if (!(cw_http_octets[data[i]] & CW_BYTE_DIGIT)) {
             return false;
         }
         port = port * 10 + data[i] - '0';
@@ -253,7 +253,7 @@ static size_t literal_len(const uint8_t *data, size_t len)
         return 0;
     }
     for (const uint8_t *at = data + 1; at < end; at++) {
-        if (!(cw_http_bytes[*at] & CW_BYTE_HEX) && *at != ':' && *at != '.') {
+        if (!(cw_http_octets[*at] & CW_BYTE_HEX) && *at != ':' && *at != '.') {
             return 0;
         }
     }
@@ -271,7 +271,7 @@ static bool is_host(struct cw_span host)
             return false;
         }
     } else {
-        while (len < host.len && cw_http_bytes[host.data[len]] & CW_BYTE_HOST) {
+        while (len < host.len && cw_http_octets[host.data[len]] & CW_BYTE_HOST) {
             len++;
         }
     }

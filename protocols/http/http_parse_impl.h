@@ -11,7 +11,7 @@ enum {
 
 /* Which bytes may stand in a token (RFC 9110 §5.6.2), in a Host field (RFC 3986 §3.2.2, without brackets and colon). */
 enum { CW_BYTE_TOKEN = 1, CW_BYTE_HOST = 2, CW_BYTE_DIGIT = 4, CW_BYTE_HEX = 8 };
-extern const uint8_t cw_http_bytes[256];
+extern const uint8_t cw_http_octets[256];
 
 /* Whether all bytes are of that kind. True for none. */
 static inline bool cw_http_all(const uint8_t *data, size_t len, uint8_t kind)
@@ -19,7 +19,7 @@ static inline bool cw_http_all(const uint8_t *data, size_t len, uint8_t kind)
     uint8_t all = kind;
 
     for (size_t i = 0; i < len; i++) {
-        all &= cw_http_bytes[data[i]];
+        all &= cw_http_octets[data[i]];
     }
     return all != 0;
 }
