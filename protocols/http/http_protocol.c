@@ -108,14 +108,15 @@ static void give_last_piece(struct cw_http_exchange *x)
     x->body.fn(x, cw_http_nothing(), true, x->body.user);
 }
 
+/* Which deadline runs while the exchange lasts: the answer's, the body's (which sets itself), or none. */
 static void wait_for_answer(struct cw_http_exchange *x)
 {
-    bool owed = x->answer.state == CW_REPLY_NONE && !cw_http_wants_input(x) &&
-                x->body.state != CW_BODY_STREAM;
+    bool reads = cw_http_wants_input(x) || x->body.state == CW_BODY_STREAM;
+    bool owed = x->answer.state == CW_REPLY_NONE && !reads;
 
     if (owed && x->http->waits != CW_WAIT_ANSWER) {
         cw_http_wait_for(x->conn, x->http, CW_WAIT_ANSWER, x->response_ms);
-    } else if (!owed && x->http->waits == CW_WAIT_ANSWER) {
+    } else if (!owed && !reads) {
         cw_http_wait_for(x->conn, x->http, CW_WAIT_NOTHING, 0);
     }
 }
