@@ -352,10 +352,10 @@ static int take_end(struct cw_conn *conn, void *state, uint8_t *data, size_t len
     }
     if (x) {
         x->end_code = CW_ETRUNCATED;
-        return cw_conn_fail(conn, CW_ETRUNCATED, "http: the input ended in the middle of a body");
+        return cw_conn_fail(conn, CW_ETRUNCATED, "the input ended in the middle of a body");
     }
     if (len > 0 && http->head_begun && http->scan.skipped < len) {
-        return cw_conn_fail(conn, CW_ETRUNCATED, "http: the input ended in the middle of a head");
+        return cw_conn_fail(conn, CW_ETRUNCATED, "the input ended in the middle of a head");
     }
     return CW_END_IN_ORDER;
 }
