@@ -317,14 +317,16 @@ static void add_routes(struct cw_server *server)
 
 static struct rig_host *begin(const struct cw_http_options *options)
 {
-    struct cw_server *server = rig_server(&cw_http, NULL);
+    struct cw_server *server = cw_create_server(&cw_http);
 
     memset(&stage, 0, sizeof stage);
-    cw_log_set_level(CW_LOG_SILENT);
+    cw_log_set_level(getenv("CW_TEST_LOG") ? CW_LOG_DEBUG : CW_LOG_SILENT);
     if (options) {
         cw_http_configure(server, options);
     }
     add_routes(server);
+    cw_server_listen(server, &(struct cw_listen_options){.host = "127.0.0.1",
+                                                         .tcp = {.send_buffer_bytes = 65536}});
     return rig_host_start(server, NULL, NULL);
 }
 
