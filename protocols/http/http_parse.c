@@ -245,9 +245,11 @@ static int refuse_coding(const struct message *message)
 {
     struct elements list = elements_of(message, CW_KNOWN_TRANSFER_ENCODING);
     struct cw_span coding;
+    size_t count = 0;
     bool chunked = false;
 
     while (next_element(&list, &coding)) {
+        count++;
         if (chunked) {
             return refuse(message, 400, "a Transfer-Encoding that goes on behind chunked");
         }
@@ -255,6 +257,9 @@ static int refuse_coding(const struct message *message)
         if (!cw_http_all_are(coding, CW_BYTE_TOKEN)) {
             return refuse(message, 400, "a malformed Transfer-Encoding");
         }
+    }
+    if (count == 1 && chunked) {
+        return refuse(message, 400, "a Transfer-Encoding with empty elements");
     }
     return chunked ? refuse(message, 501, "a transfer coding other than chunked")
                    : refuse(message, 400, "a Transfer-Encoding that does not end with chunked");

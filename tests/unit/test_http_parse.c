@@ -430,6 +430,8 @@ Test(http_parse, the_only_transfer_coding_is_chunked)
         {"TRANSFER-ENCODING:\tChunKed \r\n", 0},
         {"Transfer-Encoding: gzip, chunked\r\n", 501},
         {"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", 501},
+        {"Transfer-Encoding: ,chunked\r\n", 400},
+        {"Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n", 400},
         {"Transfer-Encoding: gzip\r\n", 400},
         {"Transfer-Encoding: identity\r\n", 400},
         {"Transfer-Encoding:\r\n", 400},
