@@ -45,6 +45,7 @@ static const struct rule rules[] = {
     RULE(requests_max, 100000, INT64_MAX, LIFT_LIMIT),
     RULE(response_ms, 60000, YEAR_MS, LIFT_TIME),
     RULE(discard_max_bytes, 65536, TERABYTE, LIFT_OFF),
+    RULE(bodies_max_bytes, 268435456, TERABYTE, LIFT_LIMIT),
 };
 
 static const size_t texts[] = {AT(site), AT(cors_origin), AT(server_name)};
@@ -257,6 +258,9 @@ int cw_http_check_options(void *memory, struct cw_complaint *complaint)
     struct cw_http_options *options = memory;
     int error = check_numbers(options, complaint);
 
+    if (error == CW_OK && (unsigned)options->forwarded > CW_HTTP_NOT_FORWARDED) {
+        error = complain(complaint, CW_EINVAL, "forwarded", "is none of enum cw_http_forwarded");
+    }
     if (error == CW_OK) {
         error = check_texts(options, complaint);
     }
@@ -279,18 +283,24 @@ void cw_http_release_options(void *memory)
         .key = name, .kind = CW_SETTING_TEXT, .offset = AT(member)                                 \
     }
 
+/* In the order of enum cw_http_forwarded. */
+static const char *const forwarded[] = {"x-forwarded", "x-forwarded-host", "forwarded", "none",
+                                        NULL};
+
 const struct cw_setting cw_http_settings[] = {
     NUMBER("max_header_size", CW_SETTING_BYTES, head_max_bytes, CW_HTTP_HEAD_MAX),
     NUMBER("max_header_fields", CW_SETTING_COUNT, fields_max, CW_HTTP_FIELDS_MAX),
     NUMBER("max_target_size", CW_SETTING_BYTES, target_max_bytes, CW_HTTP_HEAD_MAX),
     NUMBER("max_body_size", CW_SETTING_BYTES, body_max_bytes, TERABYTE),
     NUMBER("max_discard_size", CW_SETTING_BYTES, discard_max_bytes, TERABYTE),
+    NUMBER("max_bodies_size", CW_SETTING_BYTES, bodies_max_bytes, TERABYTE),
     NUMBER("max_requests", CW_SETTING_COUNT, requests_max, 1ull << 32),
     NUMBER("min_body_rate", CW_SETTING_BYTES, body_rate_min, TERABYTE),
     NUMBER("header_timeout", CW_SETTING_DURATION, head_ms, YEAR_MS),
     NUMBER("body_timeout", CW_SETTING_DURATION, body_ms, YEAR_MS),
     NUMBER("response_timeout", CW_SETTING_DURATION, response_ms, YEAR_MS),
     NUMBER("keep_alive_timeout", CW_SETTING_DURATION, keep_alive_ms, YEAR_MS),
+    {.key = "forwarded", .kind = CW_SETTING_CHOICE, .offset = AT(forwarded), .choices = forwarded},
     TEXT("cors_origin", cors_origin),
     TEXT("server_name", server_name),
     TEXT("site", site),

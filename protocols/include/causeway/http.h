@@ -69,6 +69,8 @@ struct cw_http_options {
     uint64_t response_ms; /* from the end of a request to the head of its answer; above: 503. A route may say another. 0: 60000 */
     uint64_t discard_max_bytes; /* of a body nobody wanted, read so that the connection lives on; above, it is closed.
                                     0: 65536; CW_OFF */
+    uint64_t bodies_max_bytes; /* whole bodies that one loop holds at once; above: 503. 0: 268435456 */
+    enum cw_http_forwarded forwarded; /* which fields of a trusted proxy count */
     const char *
         site; /* serves groups of that site and no others; see struct cw_http_group_options. NULL: those
                                     without one. Copied */
@@ -182,10 +184,8 @@ struct cw_http_route_info {
     const char *method; /* "*": any */
     const char *path;   /* with the group's prefix */
     const char *name;
-    const char *host;          /* NULL: any */
-    uint64_t bodies_max_bytes; /* whole bodies that one loop holds at once; above: 503. 0: 268435456 */
-    enum cw_http_forwarded forwarded; /* which fields of a trusted proxy count */
-    const char *site;                 /* NULL: none */
+    const char *host; /* NULL: any */
+    const char *site; /* NULL: none */
 };
 
 /* Calls fn for each route, in the order in which they were added. Returns how many.
