@@ -32,12 +32,11 @@ static size_t print_head(struct cw_static_parts *parts, size_t index)
     if (index == parts->count) {
         len = snprintf(parts->head, parts->head_cap, "\r\n--%s--\r\n", parts->boundary);
     } else {
-        len = snprintf(parts->head, parts->head_cap,
-                       "%s--%s\r\nContent-Type: %s\r\nContent-Range: bytes %llu-%llu/%llu\r\n\r\n",
-                       index > 0 ? "\r\n" : "", parts->boundary, parts->type,
-                       (unsigned long long)range->first,
-                       (unsigned long long)(range->first + range->len - 1),
-                       (unsigned long long)parts->size);
+        len = snprintf(
+            parts->head, parts->head_cap,
+            "%s--%s\r\nContent-Type: %s\r\nContent-Range: bytes %llu-%llu/%llu\r\n\r\n",
+            index > 0 ? "\r\n" : "", parts->boundary, parts->type, (unsigned long long)range->first,
+            (unsigned long long)(range->first + range->len - 1), (unsigned long long)parts->size);
     }
     return (size_t)len;
 }
