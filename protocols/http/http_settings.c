@@ -259,12 +259,8 @@ int cw_http_check_options(void *memory, struct cw_complaint *complaint)
     int error = check_numbers(options, complaint);
 
     if (error == CW_OK && (unsigned)options->forwarded > CW_HTTP_NOT_FORWARDED) {
-<<<<<<< HEAD
-        error = complain(complaint, CW_EINVAL, "forwarded", "is none of enum cw_http_forwarded");
-=======
         error =
             complain(complaint, CW_EINVAL, "forwarded", "no such value of enum cw_http_forwarded");
->>>>>>> http
     }
     if (error == CW_OK) {
         error = check_texts(options, complaint);
@@ -288,14 +284,8 @@ void cw_http_release_options(void *memory)
         .key = name, .kind = CW_SETTING_TEXT, .offset = AT(member)                                 \
     }
 
-<<<<<<< HEAD
-/* In the order of enum cw_http_forwarded. */
-static const char *const forwarded[] = {"x-forwarded", "x-forwarded-host", "forwarded", "none",
-                                        NULL};
-=======
 static const char *const forwarded_words[] = {"x-forwarded", "x-forwarded-host", "forwarded",
                                               "none", NULL};
->>>>>>> http
 
 const struct cw_setting cw_http_settings[] = {
     NUMBER("max_header_size", CW_SETTING_BYTES, head_max_bytes, CW_HTTP_HEAD_MAX),
@@ -303,22 +293,17 @@ const struct cw_setting cw_http_settings[] = {
     NUMBER("max_target_size", CW_SETTING_BYTES, target_max_bytes, CW_HTTP_HEAD_MAX),
     NUMBER("max_body_size", CW_SETTING_BYTES, body_max_bytes, TERABYTE),
     NUMBER("max_discard_size", CW_SETTING_BYTES, discard_max_bytes, TERABYTE),
-    NUMBER("max_bodies_size", CW_SETTING_BYTES, bodies_max_bytes, TERABYTE),
     NUMBER("max_requests", CW_SETTING_COUNT, requests_max, 1ull << 32),
     NUMBER("min_body_rate", CW_SETTING_BYTES, body_rate_min, TERABYTE),
     NUMBER("header_timeout", CW_SETTING_DURATION, head_ms, YEAR_MS),
     NUMBER("body_timeout", CW_SETTING_DURATION, body_ms, YEAR_MS),
     NUMBER("response_timeout", CW_SETTING_DURATION, response_ms, YEAR_MS),
     NUMBER("keep_alive_timeout", CW_SETTING_DURATION, keep_alive_ms, YEAR_MS),
-<<<<<<< HEAD
-    {.key = "forwarded", .kind = CW_SETTING_CHOICE, .offset = AT(forwarded), .choices = forwarded},
-=======
     NUMBER("max_bodies_size", CW_SETTING_BYTES, bodies_max_bytes, TERABYTE),
     {.key = "forwarded",
      .kind = CW_SETTING_CHOICE,
      .offset = AT(forwarded),
      .choices = forwarded_words},
->>>>>>> http
     TEXT("cors_origin", cors_origin),
     TEXT("server_name", server_name),
     TEXT("site", site),

@@ -16,7 +16,7 @@ extern const struct cw_setting cw_http_settings[];
 
 /* Checks a struct cw_http_options, puts the defaults in the place of zeros, and copies its texts.
  *
- * Lifted members have one value then: body_max_bytes, bodies_max_bytes and requests_max CW_NO_LIMIT; head_ms, body_ms, body_rate_min,
+ * Lifted members have one value then: body_max_bytes and requests_max CW_NO_LIMIT; head_ms, body_ms, body_rate_min,
  * response_ms CW_OFF. keep_alive_ms and discard_max_bytes stay CW_OFF.
  *
  * returns  0; CW_EINVAL, CW_ENOMEM: the complaint names the member, nothing is to be released */
