@@ -163,6 +163,29 @@ Test(config_keys, the_example_shows_the_sections_of_other_programs)
     free(text);
 }
 
+/* Members that the file says nothing of have another test. */
+static void expect_http_defaults(const struct cw_http_options *said)
+{
+    struct cw_http_options defaults = {0};
+    struct cw_complaint complaint;
+
+    cr_assert_not_null(said);
+    cr_assert_eq(cw_http.configure(&defaults, &complaint), CW_OK);
+    cr_expect_eq(said->head_max_bytes, defaults.head_max_bytes);
+    cr_expect_eq(said->fields_max, defaults.fields_max);
+    cr_expect_eq(said->target_max_bytes, defaults.target_max_bytes);
+    cr_expect_eq(said->body_max_bytes, defaults.body_max_bytes);
+    cr_expect_eq(said->bodies_max_bytes, defaults.bodies_max_bytes);
+    cr_expect_eq(said->discard_max_bytes, defaults.discard_max_bytes);
+    cr_expect_eq(said->requests_max, defaults.requests_max);
+    cr_expect_eq(said->body_rate_min, defaults.body_rate_min);
+    cr_expect_eq(said->head_ms, defaults.head_ms);
+    cr_expect_eq(said->body_ms, defaults.body_ms);
+    cr_expect_eq(said->response_ms, defaults.response_ms);
+    cr_expect_eq(said->keep_alive_ms, defaults.keep_alive_ms);
+    cr_expect_eq(said->forwarded, defaults.forwarded);
+}
+
 Test(config_keys, the_example_says_the_defaults)
 {
     const struct cw_server_options none = {0};
@@ -173,11 +196,10 @@ Test(config_keys, the_example_says_the_defaults)
                                           cw_service(&cw_http, NULL, NULL)};
 
     cw_log_set_level(CW_LOG_ERROR);
-    cr_assert_eq(
-        rig_config_load_with(text, &(struct cw_config_options){.services = services,
-                                                               .service_count = 2,
-                                                               .ignored = "websocket"}),
-        CW_OK, "%s", cw_server_error(rig_config_server));
+    cr_assert_eq(rig_config_load_with(text, &(struct cw_config_options){.services = services,
+                                                                        .service_count = 2,
+                                                                        .ignored = "websocket"}),
+                 CW_OK, "%s", cw_server_error(rig_config_server));
     cw_options_fill(&defaults, &complaint);
     const struct cw_server_options *said = &rig_config_server->options;
     cr_expect_eq(said->conns_per_ip_max, defaults.conns_per_ip_max);
@@ -205,6 +227,7 @@ Test(config_keys, the_example_says_the_defaults)
     cr_expect_eq(said->rooms_per_conn_max, defaults.rooms_per_conn_max);
     cr_expect_eq(said->room_name_max_bytes, defaults.room_name_max_bytes);
     cr_expect_eq(said->room_presence_max_bytes, defaults.room_presence_max_bytes);
+    expect_http_defaults(cw_config_protocol_options(rig_config_server->config, &cw_http));
     free(text);
     rig_config_end();
 }

@@ -176,10 +176,9 @@ static const struct member pool_members[] = {
 };
 
 static const struct member http_members[] = {
-    HTTP(head_max_bytes),    HTTP(fields_max),       HTTP(target_max_bytes), HTTP(body_max_bytes),
-    HTTP(head_ms),           HTTP(body_ms),          HTTP(body_rate_min),    HTTP(keep_alive_ms),
-    HTTP(requests_max),      HTTP(response_ms),      HTTP(discard_max_bytes),
-    HTTP(bodies_max_bytes),
+    HTTP(head_max_bytes), HTTP(fields_max),  HTTP(target_max_bytes),  HTTP(body_max_bytes),
+    HTTP(head_ms),        HTTP(body_ms),     HTTP(body_rate_min),     HTTP(keep_alive_ms),
+    HTTP(requests_max),   HTTP(response_ms), HTTP(discard_max_bytes), HTTP(bodies_max_bytes),
 };
 
 static int fill_server(void *options, struct cw_complaint *complaint)
