@@ -54,7 +54,8 @@ struct cw_http_upload_options {
     uint64_t memory_max_bytes; /* of what goes into memory: fields, and files without a directory; above: 413. 0: 1048576 */
     struct cw_http_multipart_limits limits;
     void (*on_progress)(struct cw_http_exchange *http, uint64_t bytes,
-                        void *user); /* so much of the body has come; see cw_http_body_length. NULL: not told */
+                        void *user); /* so much of fields and files has come, of
+                                          a body of cw_http_body_length. NULL: not told */
 };
 
 /* A file of an upload. The texts end with a zero byte and are UTF-8; what they say is the client's. */
