@@ -250,7 +250,7 @@ static bool sends_length(const struct cw_http_exchange *x)
 static char *put_framing(const struct cw_http_exchange *x, char *to)
 {
     const struct cw_http_answer *answer = &x->answer;
-    bool upgrades = answer->status == 101;
+    bool upgrades = answer->fields && cw_http_reply_field(x, "upgrade").data;
 
     if (sends_length(x)) {
         to = put(to, "Content-Length: ", 16);
@@ -259,9 +259,14 @@ static char *put_framing(const struct cw_http_exchange *x, char *to)
     } else if (answer->chunked) {
         to = put(to, "Transfer-Encoding: chunked\r\n", 28);
     }
-    if (!upgrades && answer->close) {
+    if (upgrades && answer->status == 101) {
+        to = put(to, "Connection: upgrade\r\n", 21);
+    } else if (upgrades) {
+        to = put_text(to,
+                      answer->close ? "Connection: upgrade, close\r\n" : "Connection: upgrade\r\n");
+    } else if (answer->close) {
         to = put(to, "Connection: close\r\n", 19);
-    } else if (!upgrades && x->head.version == 10) {
+    } else if (x->head.version == 10) {
         to = put(to, "Connection: keep-alive\r\n", 24);
     }
     return to;
