@@ -67,6 +67,7 @@ enum cw_turn_flags {
     CW_TURN_FLUSH = 1 << 1,
     CW_TURN_READY = 1 << 2, /* has input that it may be fed with */
     CW_TURN_END = 1 << 3,   /* closing: go on with that */
+    CW_TURN_SOON = 1 << 4,  /* the protocol has asked to be called */
 };
 
 /* Input that on_bytes has not used. */
@@ -194,6 +195,9 @@ struct cw_conn_extra *cw_conn_extra(struct cw_conn *conn); /* NULL: no memory */
 /* ---- bytes (conn_in.c, conn_out.c) ---- */
 
 void cw_conn_on_event(evutil_socket_t fd, short events, void *arg);
+
+/* Calls the protocol that asked for it. */
+void cw_conn_on_soon(struct cw_conn *conn);
 
 /* Reads what the stream has and feeds the protocol. */
 void cw_conn_read(struct cw_conn *conn);

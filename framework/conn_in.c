@@ -528,6 +528,26 @@ void cw_conn_on_ready(struct cw_conn *conn)
     cw_conn_flush(conn);
 }
 
+void cw_conn_soon(struct cw_conn *conn)
+{
+    cw_loop_assert_thread(conn->loop);
+    cw_conn_at_turn_end(conn, CW_TURN_SOON);
+}
+
+void cw_conn_on_soon(struct cw_conn *conn)
+{
+    const struct cw_protocol *protocol = conn->service->protocol;
+    uint32_t open = conn->flags & (CW_PROTOCOL_OPEN | CW_CLOSING | CW_SWITCHING);
+    int error = CW_OK;
+
+    if (protocol->on_soon && open == CW_PROTOCOL_OPEN && conn->phase == CW_PHASE_OPEN) {
+        error = protocol->on_soon(conn, cw_conn_state_of(conn));
+    }
+    if (error < 0) {
+        cw_conn_break(conn, error);
+    }
+}
+
 /* Whether a flush has something to do: a send inside of the read may have written all there was, and then nobody has been
  * told that it has drained. Whom the loop has refused, the loop tells. */
 static bool owes_flush(const struct cw_conn *conn)

@@ -107,6 +107,10 @@ static void end_turn_of(struct cw_conn *conn)
     unsigned turn = conn->turn;
 
     conn->turn = 0;
+    if (turn & CW_TURN_SOON) {
+        cw_conn_on_soon(conn);
+        turn |= CW_TURN_FLUSH;
+    }
     if ((turn & CW_TURN_READY) && conn->phase != CW_PHASE_CLOSED) {
         if (conn->flags & CW_SWITCHING) {
             cw_conn_do_switch(conn);

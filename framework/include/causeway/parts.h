@@ -16,7 +16,7 @@ struct cw_server_part {
     size_t size; /* of its memory, aligned for anything */
 
     /* The server is about to run: nothing is bound yet. 0, or an enum cw_error that stops it, worded with
-     * cw_server_fail. Parts start in the order in which they were made. */
+     * cw_server_complain. Parts start in the order in which they were made. */
     int (*start)(struct cw_server *server, void *memory);
 
     /* The server goes, its loops are gone: frees what hangs from the memory, not the memory. */

@@ -100,6 +100,10 @@ struct cw_protocol {
     /* The deadline set with cw_conn_set_deadline has passed. 0: dealt with. < 0: close with it. NULL: CW_EDEADLINE. */
     int (*on_deadline)(struct cw_conn *conn, void *state);
 
+    /* What cw_conn_soon asked for: at the end of the loop's turn, from where cw_conn_deliver may be called. 0, or an enum
+     * cw_error that ends it. */
+    int (*on_soon)(struct cw_conn *conn, void *state);
+
     /* The server or loop begins to stop. 1: something is under way; the protocol ends the connection by itself when that
      * is over (cw_conn_finish), within drain_ms. 0: close it now. NULL: 0. */
     int (*on_stop)(struct cw_conn *conn, void *state);
@@ -204,6 +208,11 @@ void cw_conn_unhold(struct cw_conn *conn);
  *
  * thread   loop thread */
 void cw_conn_set_deadline(struct cw_conn *conn, uint64_t after_ms);
+
+/* Has on_soon called once, at the end of this turn: for what must not happen inside the call that found it due.
+ *
+ * thread   loop thread */
+void cw_conn_soon(struct cw_conn *conn);
 
 /* Words the reason for a failure and remembers the code; returns the code, to be returned.
  *

@@ -9,10 +9,17 @@
  * return cw_server_main(server);
  * ```
  *
- * An exchange is one request and its answer. A handler answers before it returns, or later: by the exchange's id, from a
- * timer or another thread. One connection has one exchange at a time; requests behind it wait unread, and are answered in
- * their order. A `struct cw_http_exchange *` is good until the exchange is done (cw_http_on_done), and spans that its
- * functions return are as good; to remember it for later, keep its cw_http_id.
+ * An exchange is one request and its answer. A handler answers before it returns, or takes the exchange's cw_http_id and answers
+ * later, from a timer or another thread; one that does neither is answered with 500. One connection has one exchange at a time;
+ * requests behind it wait unread (in_max_bytes bounds them) and are answered in their order.
+ *
+ * A `struct cw_http_exchange *` is good until the exchange is done, and so are spans that its functions return. It is never done
+ * inside a call of this header: at the earliest when the handler, hook, timer or post that answered has returned. Until then calls
+ * are allowed and answer CW_ESTATE. At the end come, in this order: the source's `done`, functions of cw_http_on_done (the last one
+ * first), on_done of middleware in reverse, values, memory; the request may be read in them.
+ *
+ * When the server stops, idle connections close, streams of events end, other exchanges have drain_ms; each answer says
+ * `Connection: close`.
  *
  * Spans whose `data` is NULL mean "not there"; an empty value has data and len 0.
  *
@@ -37,6 +44,15 @@ struct cw_service_ref;
 /* The protocol. */
 extern const struct cw_protocol cw_http;
 
+/* Whose word counts behind trusted proxies. A proxy sets one kind and passes the other through as the client wrote it, so only
+ * one is ever looked at. */
+enum cw_http_forwarded {
+    CW_HTTP_X_FORWARDED = 0,      /* X-Forwarded-For, X-Forwarded-Proto */
+    CW_HTTP_X_FORWARDED_HOST = 1, /* and X-Forwarded-Host */
+    CW_HTTP_FORWARDED = 2,        /* Forwarded (RFC 7239) */
+    CW_HTTP_NOT_FORWARDED = 3,    /* none: the peer itself */
+};
+
 /* Limits and times of one connection and its requests. Zero means the default in every member; CW_NO_LIMIT and CW_OFF
  * lift one. */
 struct cw_http_options {
@@ -50,7 +66,7 @@ struct cw_http_options {
     uint64_t keep_alive_ms; /* between requests, then it is closed without a word. 0: 60000; CW_OFF: closed behind each
                                     answer */
     uint64_t requests_max; /* of one connection, then `Connection: close`. 0: 100000 */
-    uint64_t response_ms; /* from a request to the head of its answer; above: 503. A route may say another. 0: 60000 */
+    uint64_t response_ms; /* from the end of a request to the head of its answer; above: 503. A route may say another. 0: 60000 */
     uint64_t discard_max_bytes; /* of a body nobody wanted, read so that the connection lives on; above, it is closed.
                                     0: 65536; CW_OFF */
     const char *
@@ -95,10 +111,12 @@ int cw_http_route(struct cw_server *server, const char *pattern, cw_http_fn fn, 
 struct cw_http_route_options {
     bool stream; /* fn is called behind the head; it asks for the body with cw_http_read_body, piece by piece.
                                   false: fn is called when the whole body is there (cw_http_body) */
-    uint64_t body_max_bytes; /* CW_NO_LIMIT, for those that stream */
-    uint64_t response_ms;    /* CW_OFF: as long as it takes */
-    struct cw_http_middleware *const
-        *use;         /* for this route alone, behind the group's; ends with NULL. NULL: none */
+    uint64_t body_max_bytes;               /* CW_NO_LIMIT, for those that stream */
+    uint64_t response_ms;                  /* CW_OFF: as long as it takes */
+    struct cw_http_middleware *const *use; /* for this route alone, behind the group's. NULL: none */
+    size_t use_count; /* a NULL among them is CW_ENOMEM, kept as the server's error */
+    void (*drop)(
+        void *user);  /* the route's user, when the server goes or the call fails. NULL: not ours */
     const char *name; /* for metrics, logs and the listing. NULL: the pattern. Copied */
 };
 
@@ -164,8 +182,10 @@ struct cw_http_route_info {
     const char *method; /* "*": any */
     const char *path;   /* with the group's prefix */
     const char *name;
-    const char *host; /* NULL: any */
-    const char *site; /* NULL: none */
+    const char *host;          /* NULL: any */
+    uint64_t bodies_max_bytes; /* whole bodies that one loop holds at once; above: 503. 0: 268435456 */
+    enum cw_http_forwarded forwarded; /* which fields of a trusted proxy count */
+    const char *site;                 /* NULL: none */
 };
 
 /* Calls fn for each route, in the order in which they were added. Returns how many.
@@ -194,7 +214,8 @@ struct cw_span cw_http_query_string(const struct cw_http_exchange *http);
 /* The first parameter of that name in the query, decoded (`+` is a space). For all of them: cw_http_form_next. */
 struct cw_span cw_http_query(struct cw_http_exchange *http, const char *name);
 
-/* What the route's `:name` or `*name` stands for, decoded; ends with a zero byte that does not count. */
+/* What the route's `:name` or `*name` stands for: a piece of cw_http_path, not decoded again. Ends with a zero byte that does not
+ * count. */
 struct cw_span cw_http_param(const struct cw_http_exchange *http, const char *name);
 
 /* The value of the first field of that name, whatever its case, without space around it. */
@@ -202,6 +223,9 @@ struct cw_span cw_http_field(const struct cw_http_exchange *http, const char *na
 
 /* The next field of that name, for those that may come several times. *at: 0 at first. */
 struct cw_span cw_http_field_next(const struct cw_http_exchange *http, const char *name, size_t *at);
+
+/* All values of that name as one list, joined by ", " (RFC 9110 §5.2). */
+struct cw_span cw_http_field_list(struct cw_http_exchange *http, const char *name);
 
 /* Field number `index`, in the order in which they came. False: there is none. */
 bool cw_http_field_at(const struct cw_http_exchange *http, size_t index, struct cw_span *name,
@@ -267,8 +291,8 @@ void cw_http_resume_body(struct cw_http_exchange *http);
 /* ---- the answer: its head ---- */
 
 /* Sets a field of the answer; one of that name is replaced; NULL takes it away. Fields that frame the message
- * (Content-Length, Transfer-Encoding, Connection, Keep-Alive, Upgrade, Trailer) and Date are the framework's own; a Date or
- * Content-Length of one's own is an error.
+ * (Content-Length, Transfer-Encoding, Connection, Keep-Alive, Trailer) and Date are the framework's own. Upgrade may be set for a
+ * status of 400 and above (426).
  *
  * returns  0; CW_EINVAL: not a name, a value with control characters, or the framework's own; CW_ETOOBIG: above 65536
  *          bytes together; CW_ESTATE: the head has left; CW_ENOMEM
@@ -445,7 +469,7 @@ struct cw_http_id {
 /* The id of an exchange. A handler that does not answer before it returns keeps it.
  *
  * thread   loop thread */
-struct cw_http_id cw_http_id(const struct cw_http_exchange *http);
+struct cw_http_id cw_http_id(struct cw_http_exchange *http);
 
 /* The exchange of that id; NULL: it is done, its peer is gone, or it lives on another loop.
  *
@@ -520,7 +544,7 @@ const char *cw_http_error_text(const struct cw_http_exchange *http); /* never NU
 bool cw_http_wants_upgrade(const struct cw_http_exchange *http, const char *protocol);
 
 /* Answers 101 with the fields set so far, `Connection: upgrade` and `Upgrade: protocol`, and puts another service in charge
- * from the next byte on (cw_conn_switch). CONNECT is answered with 200 instead. The exchange is done.
+ * from the next byte on (cw_conn_switch). The exchange is done before that. CONNECT is not served (405).
  *
  * returns  0; CW_ESTATE: answered, or its body has not ended; CW_ECLOSED, CW_ENOMEM. On an error nothing has changed and
  *          handover stays the caller's

@@ -9,7 +9,12 @@
  * on_reply       the head of the answer is about to leave
  * on_reply_body  a piece of its body, for those that asked (cw_http_filter_body)
  * on_done        once for each on_request, whatever happened
- * ``` */
+ * ```
+ *
+ * on_reply and on_done run for exactly those whose on_request was called, the one that answered included, and for every answer of
+ * the exchange: also the framework's own (404, 405, 408, 413, 503) and 101, whose status and body stay. An answer that was made
+ * counts, whatever on_request says then; CW_HTTP_ANSWERED without one is 500. The body's limit is judged and `100 Continue` sent
+ * behind the last on_request. A middleware serves one place: it is added once. */
 #ifndef CAUSEWAY_HTTP_MIDDLEWARE_H
 #define CAUSEWAY_HTTP_MIDDLEWARE_H
 
@@ -58,14 +63,14 @@ struct cw_http_middleware {
     struct cw_http_middleware *next; /* the server's */
 };
 
-/* Goes on behind a middleware that said CW_HTTP_LATER: the next one, then the handler.
+/* Goes on behind the middleware `self` that says, or has said, CW_HTTP_LATER: the next one, then the handler; from the loop,
+ * never inside of this call.
  *
- * returns  0; CW_ESTATE: nothing waits
+ * returns  0; CW_ESTATE: it is not self that waits
  * thread   loop thread */
-int cw_http_next(struct cw_http_exchange *http);
+int cw_http_next(struct cw_http_exchange *http, const struct cw_http_middleware *self);
 
-/* Within on_reply: what the answer is as it stands. The length is CW_NO_LIMIT where it is not known. bool: has the whole
- * body at hand, so that it could still be changed as a whole. */
+/* Within on_reply: what the answer is as it stands. The length is CW_NO_LIMIT where it is not known. */
 int cw_http_reply_status(const struct cw_http_exchange *http);
 uint64_t cw_http_reply_length(const struct cw_http_exchange *http);
 

@@ -1,0 +1,270 @@
+/* The inside of the server's side of HTTP. */
+#ifndef CW_HTTP_IMPL_H
+#define CW_HTTP_IMPL_H
+
+#include "http_parse.h"
+#include "http_site.h"
+#include "http_target.h"
+
+#include <causeway/http_middleware.h>
+#include <causeway/parts.h>
+#include <causeway/protocol.h>
+
+enum {
+    CW_HTTP_FIRST_BLOCK = 2048,   /* memory that each exchange has at hand */
+    CW_HTTP_MEMORY_MAX = 1048576, /* what cw_http_alloc gives to one exchange */
+    CW_HTTP_FIELDS_BYTES = 65536, /* fields of an answer */
+    CW_HTTP_DONE_MAX = 16,        /* cw_http_on_done */
+    CW_HTTP_EXCHANGES_KEPT = 256, /* unused ones, of one loop */
+    CW_HTTP_FILE_WHOLE = 32768,   /* a file this small is read and sent with its head */
+    CW_HTTP_DATE_LINE = 37,       /* "Date: …\r\n" */
+};
+
+/* ---- of a loop ---- */
+
+struct cw_http_exchange;
+
+struct cw_http_shared {
+    struct cw_http_exchange *unused;
+    size_t unused_count;
+    struct cw_http_site *site; /* NULL: none */
+    bool made;
+    uint64_t date_ms; /* of the loop's clock, when the date was looked at */
+    int64_t date_s;
+    char date[CW_HTTP_DATE_LINE + 1];
+    uint8_t *file; /* CW_HTTP_FILE_WHOLE; NULL: not needed yet */
+};
+
+/* ---- of a connection ---- */
+
+/* What its one deadline is for. */
+enum cw_http_wait {
+    CW_WAIT_NOTHING,
+    CW_WAIT_FIRST, /* nothing has come yet */
+    CW_WAIT_HEAD,
+    CW_WAIT_BODY,
+    CW_WAIT_ANSWER,
+    CW_WAIT_NEXT, /* between requests */
+};
+
+struct cw_http_conn {
+    struct cw_http_exchange *exchange; /* NULL: between requests */
+    struct cw_http_shared *shared;
+    struct cw_http_scan scan; /* of the head under way */
+    uint64_t number;          /* requests so far */
+    uint64_t wait_since_ms;
+    uint8_t waits;  /* enum cw_http_wait */
+    bool in_bytes;  /* on_bytes is running: it looks after the exchange when it is back */
+    bool held;      /* by us */
+    bool last;      /* no request is taken any more */
+    bool stopping;  /* the server is: the next answer is the last one */
+    bool trusted;   /* what the peer says of others is believed */
+    bool heartbeat; /* a timer for streams of events runs */
+};
+
+/* ---- of an exchange ---- */
+
+struct cw_http_block {
+    struct cw_http_block *next;
+    size_t cap;
+    max_align_t bytes[];
+};
+
+/* A field of the answer: `Name: value\r\n`, ready to be copied. */
+struct cw_http_reply_line {
+    struct cw_http_reply_line *next;
+    uint32_t name_len;
+    uint32_t len; /* all of it */
+    char text[];
+};
+
+struct cw_http_value_entry {
+    struct cw_http_value_entry *next;
+    const char *name;
+    void *value;
+    void (*drop)(void *value);
+};
+
+struct cw_http_done_entry {
+    struct cw_http_done_entry *next;
+    void (*fn)(struct cw_http_exchange *http, const struct cw_http_outcome *outcome, void *user);
+    void *user;
+};
+
+/* Where a request stands on its way to the handler. */
+enum cw_http_stage {
+    CW_STAGE_CHAIN,        /* in the middleware */
+    CW_STAGE_LATER,        /* a middleware will go on */
+    CW_STAGE_CHAIN_BODY,   /* a middleware wants the body first */
+    CW_STAGE_HANDLER_BODY, /* the handler does */
+    CW_STAGE_HANDLED,      /* somebody answers, or has */
+};
+
+enum cw_http_body_state {
+    CW_BODY_NONE,    /* there is none, or it has been read */
+    CW_BODY_UNREAD,  /* nobody has asked yet */
+    CW_BODY_COLLECT, /* into one piece */
+    CW_BODY_STREAM,  /* to body_fn */
+    CW_BODY_DISCARD, /* the answer has left; the rest is read for nothing */
+};
+
+enum cw_http_reply_state {
+    CW_REPLY_NONE,
+    CW_REPLY_HEAD,   /* middleware is looking at it */
+    CW_REPLY_OPEN,   /* its body comes with cw_http_send */
+    CW_REPLY_ENDING, /* all has been handed over; some of it waits for room */
+    CW_REPLY_SOURCE, /* its body is pulled */
+    CW_REPLY_DONE,
+};
+
+struct cw_http_request_body {
+    uint8_t state; /* enum cw_http_body_state */
+    bool whole;    /* the last byte has come */
+    bool paused;
+    bool viewed; /* `bytes` is a view of the input */
+    bool collected;
+    bool continued; /* 100 has been sent */
+    uint64_t max;
+    uint64_t left; /* of a length that was told */
+    uint64_t seen; /* bytes of it so far */
+    uint64_t waited_ms;
+    uint64_t since_ms; /* the last byte, or the begin */
+    uint64_t body_ms;
+    struct cw_http_chunks chunks;
+    uint8_t *bytes; /* collected */
+    size_t len;
+    size_t cap; /* 0: not ours */
+    cw_http_body_fn fn;
+    void *user;
+    struct cw_http_scan trailer_scan;
+    struct cw_http_head trailers;
+    const uint8_t *trailer_data;
+};
+
+struct cw_http_pull;
+
+struct cw_http_answer {
+    uint8_t state; /* enum cw_http_reply_state */
+    bool chunked;
+    bool no_body; /* HEAD, 204, 304 */
+    bool filtered;
+    bool close; /* behind it */
+    bool is_events;
+    bool drain_wanted;
+    uint16_t status;
+    const char *type; /* while its head is made */
+    uint64_t length;  /* CW_NO_LIMIT: unknown */
+    uint64_t sent;    /* body bytes handed over */
+    struct cw_http_reply_line *fields;
+    size_t fields_bytes;
+    struct cw_http_reply_line *trailers;
+    uint32_t *filters; /* links that filter, innermost first */
+    size_t filter_count;
+    uint8_t *backlog; /* what the queue had no room for */
+    size_t backlog_len;
+    size_t backlog_cap;
+    struct cw_http_pull *pull;
+    cw_http_fn on_drain;
+    void *drain_user;
+    bool source_over;
+};
+
+struct cw_http_exchange {
+    struct cw_http_exchange *next; /* unused */
+    size_t lines_cap;
+    uint8_t *at; /* free memory in the block under way */
+    uint8_t *end;
+    struct cw_http_block *blocks;
+    size_t memory; /* taken with cw_http_alloc and by us, in blocks */
+
+    /* From here on zero at first. */
+    struct cw_conn *conn;
+    struct cw_http_conn *http;
+    const struct cw_http_options *options;
+    uint64_t number;
+    uint64_t began_ns; /* 0: nobody asks */
+    const uint8_t *head_data;
+    size_t head_len;
+    struct cw_span host;
+    struct cw_http_origin *origin; /* NULL: the peer itself */
+    uint8_t *slots;
+    uint32_t link;    /* the middleware under way */
+    uint32_t entered; /* so many on_request have been called */
+    uint8_t stage;
+    bool detached; /* no views of the input are left */
+    bool over;
+    bool in_page;
+    bool client_known;
+    int error_status;
+    const char *error_text;
+    int end_code;
+    uint64_t response_ms;
+    struct cw_http_value_entry *values;
+    struct cw_http_done_entry *done;
+    size_t done_count;
+    struct cw_http_request_body body;
+    struct cw_http_answer answer;
+    struct cw_http_head head;
+    struct cw_http_target target;
+    /* Set before they are looked at. */
+    struct cw_http_match match;
+    max_align_t first[CW_HTTP_FIRST_BLOCK / sizeof(max_align_t)];
+    struct cw_http_line lines[];
+};
+
+/* http_exchange.c */
+extern const struct cw_loop_part cw_http_loop_part;
+struct cw_http_exchange *cw_http_exchange_new(struct cw_conn *conn, struct cw_http_conn *http);
+void cw_http_exchange_free(struct cw_http_exchange *x);          /* without telling anybody */
+void cw_http_exchange_end(struct cw_http_exchange *x, int code); /* tells everybody, and frees it */
+void *cw_http_take(struct cw_http_exchange *x,
+                   size_t size);                 /* as cw_http_alloc, not zeroed, not counted */
+bool cw_http_detach(struct cw_http_exchange *x); /* copies what the input holds. False: no memory */
+
+/* Has the end of the exchange looked at when nobody is inside of it any more. */
+void cw_http_settle_soon(struct cw_http_exchange *x);
+
+/* http_protocol.c: sets the one deadline. */
+void cw_http_wait_for(struct cw_conn *conn, struct cw_http_conn *http, enum cw_http_wait what,
+                      uint64_t ms);
+
+/* http_chain.c */
+void cw_http_begin_chain(struct cw_http_exchange *x);
+void cw_http_body_is_whole(struct cw_http_exchange *x); /* a collected one */
+static inline void *cw_http_slot(const struct cw_http_exchange *x, size_t link)
+{
+    return x->slots + x->match.chain->links[link].slot;
+}
+
+/* http_body.c */
+bool cw_http_has_body(const struct cw_http_exchange *x);
+void cw_http_begin_body(struct cw_http_exchange *x,
+                        enum cw_http_body_state state); /* says 100 if need be */
+ptrdiff_t cw_http_take_body(struct cw_http_exchange *x, const uint8_t *data, size_t len);
+bool cw_http_wants_input(const struct cw_http_exchange *x);
+int cw_http_body_late(struct cw_http_exchange *x); /* its deadline has passed */
+
+/* http_reply.c: prints a head into memory of the exchange or `room`. NULL: no memory. */
+int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type, uint64_t length);
+int cw_http_write_head(struct cw_http_exchange *x, struct cw_span body);
+struct cw_span cw_http_date_line(struct cw_http_exchange *x);
+int cw_http_check_field(const char *name, const char *value);
+void cw_http_reply_is_over(struct cw_http_exchange *x);
+bool cw_http_runs_filters(struct cw_http_exchange *x, struct cw_span in, bool last,
+                          struct cw_span *out, int *error);
+
+/* http_send.c */
+int cw_http_emit(struct cw_http_exchange *x, const struct cw_span *parts, size_t count);
+int cw_http_on_writable(struct cw_http_exchange *x);
+int cw_http_send_large(struct cw_http_exchange *x, struct cw_span body);
+
+/* http_refuse.c: answers a head that makes no exchange, and says with which code the connection ends. */
+int cw_http_refuse(struct cw_conn *conn, struct cw_http_conn *http, int status, const char *why);
+
+/* http_settings.c, http_later.c … are behind the public headers. */
+static inline struct cw_span cw_http_nothing(void)
+{
+    return (struct cw_span){NULL, 0};
+}
+
+#endif
