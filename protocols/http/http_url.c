@@ -1,6 +1,8 @@
 /* URLs of requests to other services (RFC 3986, RFC 9110 §4.2). */
 #include "http_url.h"
 
+#include "http_bytes.h"
+
 #include <causeway/address.h>
 #include <causeway/error.h>
 #include <causeway/http_fields.h>
@@ -23,19 +25,9 @@ static bool is_digit(uint8_t c)
     return c >= '0' && c <= '9';
 }
 
-static bool is_hex(uint8_t c)
-{
-    return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
-
 static bool is_url_char(uint8_t c)
 {
     return is_letter(c) || is_digit(c) || (c != 0 && strchr("-._~!$&'()*+,;=:@/?%", c));
-}
-
-static uint8_t lower(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
 }
 
 static int refuse(const char **why, const char *sentence)
@@ -52,7 +44,7 @@ static int check_chars(struct cw_span text, const char **why)
         if (c >= 0x80) {
             return refuse(why, "only ASCII is allowed: encode the path as %XX and the name as xn--");
         }
-        if (c == '%' && (text.len - i < 3 || !is_hex(text.data[i + 1]) || !is_hex(text.data[i + 2]))) {
+        if (c == '%' && (text.len - i < 3 || cw_http_hex(text.data + i + 1) < 0)) {
             return refuse(why, "behind a percent sign come two hexadecimal digits");
         }
         if (!is_url_char(c)) {
@@ -261,7 +253,7 @@ static void put_host(struct text *text, const struct cw_http_url *url)
     put_text(text, url->is_ipv6 ? "[" : "");
     for (size_t i = 0; i < url->host.len; i++) {
         /* A path of a unix socket knows upper and lower case. */
-        put(text, url->scheme == CW_SCHEME_UNIX ? url->host.data[i] : lower(url->host.data[i]));
+        put(text, url->scheme == CW_SCHEME_UNIX ? url->host.data[i] : cw_http_lower(url->host.data[i]));
     }
     put_text(text, url->is_ipv6 ? "]" : "");
 }
@@ -349,7 +341,7 @@ bool cw_http_url_same_origin(const struct cw_http_url *a, const struct cw_http_u
         uint8_t x = a->host.data[i];
         uint8_t y = b->host.data[i];
 
-        if (a->scheme == CW_SCHEME_UNIX ? x != y : lower(x) != lower(y)) {
+        if (a->scheme == CW_SCHEME_UNIX ? x != y : cw_http_lower(x) != cw_http_lower(y)) {
             return false;
         }
     }
