@@ -241,7 +241,7 @@ static void on_conn(struct cw_loop *loop, struct cw_conn *conn, int code, void *
     cw_http_ring_leave(&call->wait);
     if (conn) {
         address->running++;
-        cw_http_send(call, conn);
+        cw_http_call_send(call, conn);
     } else {
         cw_http_call_fail(call, code, code == address->why_code ? address->why : cw_strerror(code));
     }

@@ -58,7 +58,7 @@ static void finish(struct cw_conn *conn, struct cw_http_answer *answer)
     struct cw_http_call *call = answer->call;
     enum cw_http_parting parting = parting_of(answer);
     const char *why;
-    int error = cw_http_body_end(call, &why);
+    int error = cw_http_call_body_end(call, &why);
 
     if (error < 0) {
         cw_http_call_fail(call, error, why);
@@ -79,7 +79,7 @@ static ptrdiff_t take_body(struct cw_conn *conn, struct cw_http_answer *answer,
 {
     struct cw_http_call *call = answer->call;
     const char *why = "";
-    int step = cw_http_body_put(call, piece, &why);
+    int step = cw_http_call_body_put(call, piece, &why);
 
     if (step < 0) {
         return give_up(answer, used, step, why);
@@ -257,7 +257,7 @@ static ptrdiff_t begin_answer(struct cw_conn *conn, struct cw_http_answer *answe
     call->redirects = cw_http_call_is_redirect(call, head->status);
     if (call->redirects) {
         shorten_redirect(answer);
-    } else if (cw_http_body_begin(call) < 0) {
+    } else if (cw_http_call_body_begin(call) < 0) {
         return give_up(answer, len, CW_ENOMEM, "out of memory for decoding");
     } else if (answer->left > cw_http_raw_max(call)) {
         return give_up(answer, len, CW_ETOOBIG, "the answer's body is larger than body_max_bytes");
@@ -386,7 +386,7 @@ static int on_soon(struct cw_conn *conn, void *state)
     if (!call || !call->rests) {
         return CW_OK;
     }
-    step = cw_http_body_go_on(call, &why);
+    step = cw_http_call_body_go_on(call, &why);
     if (answer->call != call || step == CW_BODY_REST) {
         return CW_OK;
     }

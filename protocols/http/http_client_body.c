@@ -56,7 +56,7 @@ static int take(struct cw_http_call *call, struct cw_span piece, const char **wh
 
 /* ---- decoding ---- */
 
-int cw_http_body_begin(struct cw_http_call *call)
+int cw_http_call_body_begin(struct cw_http_call *call)
 {
     struct cw_span coding = cw_http_response_field(&call->response, "content-encoding");
 
@@ -73,7 +73,7 @@ static int word_decoding(int code, const char **why)
     return code;
 }
 
-int cw_http_body_go_on(struct cw_http_call *call, const char **why)
+int cw_http_call_body_go_on(struct cw_http_call *call, const char **why)
 {
     struct cw_span piece;
     int answer = 0;
@@ -93,16 +93,16 @@ int cw_http_body_go_on(struct cw_http_call *call, const char **why)
     return answer < 0 ? word_decoding(answer, why) : CW_BODY_GO;
 }
 
-int cw_http_body_put(struct cw_http_call *call, struct cw_span bytes, const char **why)
+int cw_http_call_body_put(struct cw_http_call *call, struct cw_span bytes, const char **why)
 {
     if (!call->inflate) {
         return take(call, bytes, why);
     }
     cw_http_inflate_put(call->inflate, bytes);
-    return cw_http_body_go_on(call, why);
+    return cw_http_call_body_go_on(call, why);
 }
 
-int cw_http_body_end(struct cw_http_call *call, const char **why)
+int cw_http_call_body_end(struct cw_http_call *call, const char **why)
 {
     if (call->inflate && !cw_http_inflate_is_whole(call->inflate)) {
         *why = "the coded body ends too early";

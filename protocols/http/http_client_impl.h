@@ -212,7 +212,7 @@ void cw_http_call_tell(struct cw_http_call *call);
 /* ---- the request's bytes ---- */
 
 /* Sends a call's request; the connection is its own from here on. */
-void cw_http_send(struct cw_http_call *call, struct cw_conn *conn);
+void cw_http_call_send(struct cw_http_call *call, struct cw_conn *conn);
 
 /* Whoever pulls will find nobody any more. */
 void cw_http_upload_leave(struct cw_http_call *call);
@@ -259,37 +259,37 @@ uint64_t cw_http_raw_max(const struct cw_http_call *call);
 enum { CW_BODY_GO = 0, CW_BODY_REST = 1 };
 
 /* Whether a body of this coding is decoded; sets call->inflate. 0, or CW_ENOMEM. */
-int cw_http_body_begin(struct cw_http_call *call);
+int cw_http_call_body_begin(struct cw_http_call *call);
 
 /* Takes bytes: decodes, keeps or hands on. CW_BODY_GO, CW_BODY_REST, or an enum cw_error with words in *why. The call may be
  * over when it is back. */
-int cw_http_body_put(struct cw_http_call *call, struct cw_span bytes, const char **why);
+int cw_http_call_body_put(struct cw_http_call *call, struct cw_span bytes, const char **why);
 
 /* Goes on with what was not handed on when on_body wanted to rest. As above. */
-int cw_http_body_go_on(struct cw_http_call *call, const char **why);
+int cw_http_call_body_go_on(struct cw_http_call *call, const char **why);
 
 /* All bytes have come. 0, or CW_ETRUNCATED, CW_EPROTO with *why. */
-int cw_http_body_end(struct cw_http_call *call, const char **why);
+int cw_http_call_body_end(struct cw_http_call *call, const char **why);
 
 /* ---- gzip and deflate ---- */
 
 /* What Accept-Encoding says; NULL: nothing can be decoded in this build. */
 extern const char *const cw_http_inflate_offer;
 
-/* A decoder for this coding; *inflate NULL: it is none that is known. 0 or CW_ENOMEM. */
-int cw_http_inflate_new(struct cw_span coding, struct cw_http_inflate **inflate);
-void cw_http_inflate_free(struct cw_http_inflate *inflate);
+/* A decoder for this coding; *decoder NULL: it is none that is known. 0 or CW_ENOMEM. */
+int cw_http_inflate_new(struct cw_span coding, struct cw_http_inflate **decoder);
+void cw_http_inflate_free(struct cw_http_inflate *decoder);
 
 /* Gives it bytes, borrowed until the next call. */
-void cw_http_inflate_put(struct cw_http_inflate *inflate, struct cw_span bytes);
+void cw_http_inflate_put(struct cw_http_inflate *decoder, struct cw_span bytes);
 
 /* Decodes the next piece. 1: *piece is one; 0: it needs more bytes; CW_EPROTO or CW_ENOMEM. */
-int cw_http_inflate_next(struct cw_http_inflate *inflate, struct cw_span *piece);
+int cw_http_inflate_next(struct cw_http_inflate *decoder, struct cw_span *piece);
 
 /* Copies the bytes that it has not looked at, as they will go. 0 or CW_ENOMEM. */
-int cw_http_inflate_keep(struct cw_http_inflate *inflate);
+int cw_http_inflate_keep(struct cw_http_inflate *decoder);
 
 /* Whether the coded data may end here. */
-bool cw_http_inflate_is_whole(const struct cw_http_inflate *inflate);
+bool cw_http_inflate_is_whole(const struct cw_http_inflate *decoder);
 
 #endif

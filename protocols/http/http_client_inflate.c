@@ -42,143 +42,143 @@ static void z_give(voidpf opaque, voidpf memory)
     cw_release(memory);
 }
 
-int cw_http_inflate_new(struct cw_span coding, struct cw_http_inflate **inflate)
+int cw_http_inflate_new(struct cw_span coding, struct cw_http_inflate **decoder)
 {
     bool gzip = cw_http_equal(coding, "gzip") || cw_http_equal(coding, "x-gzip");
 
-    *inflate = NULL;
+    *decoder = NULL;
     if (!gzip && !cw_http_equal(coding, "deflate")) {
         return CW_OK;
     }
-    *inflate = cw_alloc_zero(sizeof **inflate);
-    if (!*inflate) {
+    *decoder = cw_alloc_zero(sizeof **decoder);
+    if (!*decoder) {
         return CW_ENOMEM;
     }
-    (*inflate)->coding = gzip ? CODING_GZIP : CODING_DEFLATE;
-    (*inflate)->z.zalloc = z_take;
-    (*inflate)->z.zfree = z_give;
+    (*decoder)->coding = gzip ? CODING_GZIP : CODING_DEFLATE;
+    (*decoder)->z.zalloc = z_take;
+    (*decoder)->z.zfree = z_give;
     return CW_OK;
 }
 
-void cw_http_inflate_free(struct cw_http_inflate *inflate)
+void cw_http_inflate_free(struct cw_http_inflate *decoder)
 {
-    if (inflate) {
-        if (inflate->begun) {
-            inflateEnd(&inflate->z);
+    if (decoder) {
+        if (decoder->begun) {
+            inflateEnd(&decoder->z);
         }
-        cw_release(inflate->kept);
-        cw_release(inflate);
+        cw_release(decoder->kept);
+        cw_release(decoder);
     }
 }
 
-void cw_http_inflate_put(struct cw_http_inflate *inflate, struct cw_span bytes)
+void cw_http_inflate_put(struct cw_http_inflate *decoder, struct cw_span bytes)
 {
-    cw_release(inflate->kept);
-    inflate->kept = NULL;
-    inflate->z.next_in = (z_const Bytef *)(uintptr_t)bytes.data;
-    inflate->z.avail_in = (uInt)bytes.len; /* of one read: far below 4 GiB */
-    inflate->any = inflate->any || bytes.len > 0;
+    cw_release(decoder->kept);
+    decoder->kept = NULL;
+    decoder->z.next_in = (z_const Bytef *)(uintptr_t)bytes.data;
+    decoder->z.avail_in = (uInt)bytes.len; /* of one read: far below 4 GiB */
+    decoder->any = decoder->any || bytes.len > 0;
 }
 
 /* "deflate" means the zlib format (RFC 9110 §8.4.1.2), and yet some send the bare one. The first byte tells them apart: in
  * the zlib format it says method 8, which as a bare block would be a stored one with rubbish in its padding. */
-static int window_for(const struct cw_http_inflate *inflate)
+static int window_for(const struct cw_http_inflate *decoder)
 {
-    uint8_t first = inflate->z.next_in[0];
+    uint8_t first = decoder->z.next_in[0];
 
-    if (inflate->coding == CODING_GZIP) {
+    if (decoder->coding == CODING_GZIP) {
         return WINDOW_GZIP;
     }
     return (first & 0x0f) == 8 && first >> 4 <= 7 ? WINDOW : -WINDOW;
 }
 
-static int begin(struct cw_http_inflate *inflate)
+static int begin(struct cw_http_inflate *decoder)
 {
-    if (inflate->begun) {
+    if (decoder->begun) {
         return CW_OK;
     }
-    if (inflateInit2(&inflate->z, window_for(inflate)) != Z_OK) {
+    if (inflateInit2(&decoder->z, window_for(decoder)) != Z_OK) {
         return CW_ENOMEM;
     }
-    inflate->begun = true;
+    decoder->begun = true;
     return CW_OK;
 }
 
 /* Behind the end: nothing, or another member (RFC 1952 §2.2). */
-static int go_on_behind_end(struct cw_http_inflate *inflate)
+static int go_on_behind_end(struct cw_http_inflate *decoder)
 {
-    if (inflate->coding != CODING_GZIP || inflateReset(&inflate->z) != Z_OK) {
+    if (decoder->coding != CODING_GZIP || inflateReset(&decoder->z) != Z_OK) {
         return CW_EPROTO;
     }
-    inflate->whole = false;
+    decoder->whole = false;
     return CW_OK;
 }
 
 /* One step. Bytes made, or an error. */
-static ptrdiff_t step(struct cw_http_inflate *inflate)
+static ptrdiff_t step(struct cw_http_inflate *decoder)
 {
     int answer;
 
-    inflate->z.next_out = inflate->piece;
-    inflate->z.avail_out = PIECE_MAX;
-    answer = inflate(&inflate->z, Z_NO_FLUSH);
+    decoder->z.next_out = decoder->piece;
+    decoder->z.avail_out = PIECE_MAX;
+    answer = inflate(&decoder->z, Z_NO_FLUSH);
     if (answer == Z_STREAM_END) {
-        inflate->whole = true;
+        decoder->whole = true;
     } else if (answer != Z_OK && answer != Z_BUF_ERROR) {
         return answer == Z_MEM_ERROR ? CW_ENOMEM : CW_EPROTO;
     }
-    return (ptrdiff_t)(PIECE_MAX - inflate->z.avail_out);
+    return (ptrdiff_t)(PIECE_MAX - decoder->z.avail_out);
 }
 
-int cw_http_inflate_next(struct cw_http_inflate *inflate, struct cw_span *piece)
+int cw_http_inflate_next(struct cw_http_inflate *decoder, struct cw_span *piece)
 {
     ptrdiff_t made = 0;
 
-    if (!inflate->begun && inflate->z.avail_in == 0) {
+    if (!decoder->begun && decoder->z.avail_in == 0) {
         return 0;
     }
-    if (begin(inflate) < 0) {
+    if (begin(decoder) < 0) {
         return CW_ENOMEM;
     }
     do { /* each round takes a byte at least, or is the last */
-        if (inflate->whole) {
-            if (inflate->z.avail_in == 0) {
+        if (decoder->whole) {
+            if (decoder->z.avail_in == 0) {
                 return 0;
             }
-            if (go_on_behind_end(inflate) < 0) {
+            if (go_on_behind_end(decoder) < 0) {
                 return CW_EPROTO;
             }
         }
-        made = step(inflate);
-    } while (made == 0 && inflate->whole && inflate->z.avail_in > 0);
+        made = step(decoder);
+    } while (made == 0 && decoder->whole && decoder->z.avail_in > 0);
     if (made <= 0) {
         return (int)made;
     }
-    *piece = cw_span_of(inflate->piece, (size_t)made);
+    *piece = cw_span_of(decoder->piece, (size_t)made);
     return 1;
 }
 
-int cw_http_inflate_keep(struct cw_http_inflate *inflate)
+int cw_http_inflate_keep(struct cw_http_inflate *decoder)
 {
-    size_t len = inflate->z.avail_in;
+    size_t len = decoder->z.avail_in;
     uint8_t *kept;
 
-    if (inflate->kept || len == 0) {
+    if (decoder->kept || len == 0) {
         return CW_OK;
     }
     kept = cw_alloc(len);
     if (!kept) {
         return CW_ENOMEM;
     }
-    memcpy(kept, inflate->z.next_in, len);
-    inflate->kept = kept;
-    inflate->z.next_in = kept;
+    memcpy(kept, decoder->z.next_in, len);
+    decoder->kept = kept;
+    decoder->z.next_in = kept;
     return CW_OK;
 }
 
-bool cw_http_inflate_is_whole(const struct cw_http_inflate *inflate)
+bool cw_http_inflate_is_whole(const struct cw_http_inflate *decoder)
 {
-    return inflate->whole || !inflate->any;
+    return decoder->whole || !decoder->any;
 }
 
 #else
@@ -189,40 +189,40 @@ struct cw_http_inflate {
 
 const char *const cw_http_inflate_offer = NULL;
 
-int cw_http_inflate_new(struct cw_span coding, struct cw_http_inflate **inflate)
+int cw_http_inflate_new(struct cw_span coding, struct cw_http_inflate **decoder)
 {
     (void)coding;
-    *inflate = NULL;
+    *decoder = NULL;
     return 0;
 }
 
-void cw_http_inflate_free(struct cw_http_inflate *inflate)
+void cw_http_inflate_free(struct cw_http_inflate *decoder)
 {
-    (void)inflate;
+    (void)decoder;
 }
 
-void cw_http_inflate_put(struct cw_http_inflate *inflate, struct cw_span bytes)
+void cw_http_inflate_put(struct cw_http_inflate *decoder, struct cw_span bytes)
 {
-    (void)inflate;
+    (void)decoder;
     (void)bytes;
 }
 
-int cw_http_inflate_next(struct cw_http_inflate *inflate, struct cw_span *piece)
+int cw_http_inflate_next(struct cw_http_inflate *decoder, struct cw_span *piece)
 {
-    (void)inflate;
+    (void)decoder;
     (void)piece;
     return 0;
 }
 
-int cw_http_inflate_keep(struct cw_http_inflate *inflate)
+int cw_http_inflate_keep(struct cw_http_inflate *decoder)
 {
-    (void)inflate;
+    (void)decoder;
     return 0;
 }
 
-bool cw_http_inflate_is_whole(const struct cw_http_inflate *inflate)
+bool cw_http_inflate_is_whole(const struct cw_http_inflate *decoder)
 {
-    (void)inflate;
+    (void)decoder;
     return true;
 }
 

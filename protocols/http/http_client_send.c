@@ -254,7 +254,7 @@ static int write_request(struct cw_http_call *call, struct cw_conn *conn)
     return uploads ? begin_upload(call, conn) : CW_OK;
 }
 
-void cw_http_send(struct cw_http_call *call, struct cw_conn *conn)
+void cw_http_call_send(struct cw_http_call *call, struct cw_conn *conn)
 {
     const struct cw_http_answer *answer = cw_conn_state(conn);
     bool kept = answer->answers > 0;
