@@ -71,7 +71,7 @@ int cw_http_set_cookie(struct cw_http_exchange *http, const char *name, const ch
     const struct cw_http_cookie_options *with = options ? options : &standard;
     bool secure = is_secure(http, with);
     bool gone = with->max_age_s == CW_OFF;
-    char age[48] = "";
+    char age[64] = "";
     char text[COOKIE_ROOM];
     int len;
 
