@@ -585,9 +585,3 @@ void cw_conn_on_event(evutil_socket_t fd, short events, void *arg)
     }
     cw_conn_update_events(conn);
 }
-
-void cw_conn_linger(struct cw_conn *conn)
-{
-    cw_loop_assert_thread(conn->loop);
-    conn->flags |= CW_UNHEARD;
-}

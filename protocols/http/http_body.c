@@ -134,7 +134,6 @@ static int collect(struct cw_http_exchange *x, struct cw_span piece)
 static void too_much_for_nothing(struct cw_http_exchange *x)
 {
     x->http->last = true;
-    cw_conn_linger(x->conn);
     x->body.whole = true;
     x->body.state = CW_BODY_NONE;
 }
@@ -183,7 +182,6 @@ static void give_up(struct cw_http_exchange *x, int status, const char *why, int
 {
     x->end_code = code;
     x->http->last = true;
-    cw_conn_linger(x->conn);
     x->body.whole = true;
     x->body.state = CW_BODY_NONE;
     x->answer.close = true;

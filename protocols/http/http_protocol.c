@@ -88,7 +88,6 @@ static void end_exchange(struct cw_http_exchange *x)
     struct cw_conn *conn = x->conn;
     struct cw_http_conn *http = x->http;
     bool ends = x->answer.close || http->last;
-    bool lingers = x->head.keep_alive || !x->body.whole;
 
     cw_http_exchange_end(x, CW_OK);
     if (http->switched) {
@@ -96,9 +95,7 @@ static void end_exchange(struct cw_http_exchange *x)
     }
     cw_conn_count_message(conn);
     if (ends) {
-        if (lingers) {
-            cw_conn_linger(conn);
-        }
+        cw_conn_linger(conn);
         close_in_order(conn, http);
     } else {
         wait_for_next(conn, http);

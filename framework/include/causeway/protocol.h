@@ -231,11 +231,10 @@ void cw_conn_break(struct cw_conn *conn, int code);
  * thread   loop thread */
 void cw_conn_finish(struct cw_conn *conn, uint32_t peer_code, struct cw_span text);
 
-/* The peer is likely to go on sending: when the connection ends, our side ends first, and what still comes is read for nothing
- * until the peer has ended too, or for drain_ms. Otherwise it would be answered with a reset, which may destroy what we sent
- * last (RFC 9112 §9.6).
+/* Says that the peer may be in the middle of sending when the connection ends: what comes from it is then read and dropped until
+ * its own end, within drain_ms, because a reset would destroy what was sent to it last (RFC 9112 §9.6).
  *
- * thread   loop thread, before the end */
+ * thread   loop thread */
 void cw_conn_linger(struct cw_conn *conn);
 
 /* Puts another service in charge, from the next byte on. The old one gets its on_close(CW_SWITCHED) if its
