@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the corpus of the fuzz targets of framed, line, TLS and HTTP's fields: inputs that are good, cut short, or just wrong."""
+"""Writes the corpus of the fuzz targets: inputs that are good, cut short, or just wrong."""
 import struct
 from pathlib import Path
 
@@ -156,6 +156,56 @@ def tls_stream():
                 put(f"gone-{place}-{name}", [6 | role, 0, place >> 8, place & 255, version, 5], b"\1\1")
 
 
+def http_parse():
+    def put(name, kind, text, step=0):
+        write("http_parse", name, bytes([kind, step]) + text)
+
+    heads = {
+        "get": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "old": b"GET /a?b#c HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        "next": b"\r\nPUT * HTTP/1.1\r\nHost: [::1]:8080\r\nX:\t y \t\r\nEmpty:\r\n\r\nGET / HTTP/1.1\r\n",
+        "length": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0012\r\nExpect: 100-continue\r\n\r\n",
+        "lengths": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\ncontent-length: 5\r\n\r\n",
+        "too-long": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616\r\n\r\n",
+        "chunked": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "codings": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: ,chunked\r\n\r\n",
+        "both": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "upgrade": b"GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\r\n",
+        "folded": b"GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n",
+        "spaced": b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        "bare": b"GET / HTTP/1.1\nHost: a\r\n\r\n",
+        "method": b"M-SEARCH * HTTP/1.1\r\nHost: a\r\n\r\n",
+        "preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "many": b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a: b\r\n" * 13 + b"\r\n",
+        "target": b"GET /" + b"a" * 200,
+        "large": b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 700,
+        "zero": b"GET / HTTP/1.1\r\nHost: a\0\r\n\r\n",
+        "tls": record(22, client_hello(), 1),
+    }
+    for name, text in heads.items():
+        put(name, 0, text)
+        put(name + "-cut", 0, text, 6)
+    fields = b"Content-Length: 5\r\nConnection: close\r\n\r\n"
+    for name, line in {"200": b"HTTP/1.1 200 OK", "304": b"HTTP/1.1 304 ", "bare": b"HTTP/1.0 200", "ice": b"ICY 200 OK"}.items():
+        for kind in (1, 0x41, 0x81):
+            put(f"answer-{name}-{kind}", kind, line + b"\r\n" + fields)
+    put("answer-until-end", 1, b"HTTP/1.1 200 OK\r\n\r\nhello")
+    bodies = {
+        "plain": b"5\r\nhello\r\n0\r\n\r\n",
+        "trailers": b"A\r\n0123456789\r\n1\r\n!\r\n000\r\nX-Sum: 1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n",
+        "extensions": b"1;a=b;c=\"d\\\"e\" ; f\r\n!\r\n0;g\r\n\r\n",
+        "digits": b"00000000000000001\r\n!\r\n0\r\n\r\n",
+        "huge": b"ffffffffffffffff\r\n",
+        "limit": b"bb8\r\n" + b"x" * 3000 + b"\r\n1\r\n",
+        "bare": b"1\n!\r\n0\r\n\r\n",
+        "unended": b"1\r\n!!\r\n0\r\n\r\n",
+    }
+    for name, text in bodies.items():
+        put("chunks-" + name, 2, text)
+        put(f"chunks-{name}-cut", 2, text, 2)
+    put("trailers", 3, b"X-Sum: 1\r\nContent-Length: 5\r\nSet-Cookie: a\r\n\r\n")
+    put("trailers-none", 3, b"\r\n")
+    put("trailers-wrong", 3, b"X-Sum 1\r\n\r\n")
 def texts(target, items, head=b""):
     for number, item in enumerate(items):
         write(target, f"{number:02}", head + (item if isinstance(item, bytes) else item.encode()))
@@ -224,6 +274,7 @@ if __name__ == "__main__":
     line()
     tls_hello()
     tls_stream()
+    http_parse()
     http_target()
     http_ranges()
     http_cookie()
