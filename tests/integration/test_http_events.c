@@ -586,11 +586,13 @@ Test(http_events, a_server_that_stops_ends_its_streams_in_order)
 
     send_to(&stage, "x");
     expect_event(reader, "", "x");
-    rig_host_end(stage.host);
+    cw_server_stop(rig_host_server(stage.host));
     cr_expect_not(next_event(reader));
-    cr_expect_eq(atomic_load(&stage.code), 0);
     rig_peer_expect_end(&reader->peer);
     leave(reader);
+    cr_expect_eq(rig_host_join(stage.host), 0);
+    rig_host_free(stage.host);
+    cr_expect_eq(atomic_load(&stage.code), 0);
 }
 
 /* ---- at the wrong time ---- */
