@@ -328,9 +328,10 @@ static int read_words(struct cw_server *server, const struct cw_http_group *grou
     const char *space = pattern ? strchr(pattern, ' ') : NULL;
 
     if (!space || space == pattern) {
-        return cw_server_complain(
-            server, CW_EINVAL, "route %.60s: not a method, a space and a path; write `GET /path`",
-            pattern ? pattern : "without a pattern");
+        cw_server_complain(server, CW_EINVAL,
+                           "route %.60s: not a method, a space and a path; write `GET /path`",
+                           pattern ? pattern : "without a pattern");
+        return CW_EINVAL;
     }
     words->method = cw_span_of(pattern, (size_t)(space - pattern));
     words->path = space + 1;
