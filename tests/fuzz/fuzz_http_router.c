@@ -90,7 +90,7 @@ static bool fits_whole(const struct cw_http_pattern *pattern, size_t count, bool
                 : !cw_http_segment_fits(segment->kind, path->segments[i])) {
             return false;
         }
-        put(rank, segment->kind);
+        put(rank, (int)segment->kind);
     }
     put(rank, rest ? CW_SEGMENT_REST : -1);
     return true;
