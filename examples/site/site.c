@@ -116,7 +116,7 @@ static void add_note(struct cw_http_exchange *http, void *user)
         cJSON_AddNumberToObject(note, "id", (double)++site->last_id);
         cJSON_AddStringToObject(note, "text", text);
         cJSON_AddItemToArray(site->notes, note);
-        tell(site, "notes", NULL);
+        tell(site, "notes", "changed");
         cw_http_reply_json(http, 201, note);
     } else {
         cw_http_reply_error(http, 409, "The list is full; remove something first.");
@@ -142,7 +142,7 @@ static void remove_note(struct cw_http_exchange *http, void *user)
     }
     found = note != NULL;
     cJSON_Delete(cJSON_DetachItemViaPointer(site->notes, note));
-    tell(site, "notes", NULL);
+    tell(site, "notes", "changed");
     pthread_mutex_unlock(&site->lock);
     found ? cw_http_reply_empty(http, 204) : cw_http_reply_error(http, 404, "No such note.");
 }

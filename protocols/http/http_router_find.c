@@ -170,7 +170,8 @@ static bool search_hosts(struct search *search, const struct cw_route_site *site
 
     /* A name may end in a dot: the same one, said in full. */
     host.len -= host.len > 0 && host.data[host.len - 1] == '.';
-    if (host.len == 0 || host.len > CW_ROUTE_HOST_MAX) {
+    /* Names do not begin with one; in the table that is what wildcards look like. */
+    if (host.len == 0 || host.len > CW_ROUTE_HOST_MAX || host.data[0] == '.') {
         return false;
     }
     cw_route_lower_case(host, lower);

@@ -123,7 +123,7 @@ static int host_rank(const char *wanted, struct cw_span host)
         return host.len == len && strncasecmp(wanted, (const char *)host.data, len) == 0 ? 0 : -1;
     }
     len--;
-    return host.len > len &&
+    return host.len > len && host.data[0] != '.' &&
                    strncasecmp(wanted + 1, (const char *)host.data + host.len - len, len) == 0
                ? 1000 - (int)len
                : -1;

@@ -177,7 +177,7 @@ def http_router():
         "- CONNECT ")
     put("hosts", ["- GET /a", "a.example GET /b", "*.example GET /c", "*.b.example GET /c", "*.example PUT /a"],
         "a.example GET /a", "a.example GET /b", "A.EXAMPLE. GET /c", "a.b.example GET /c", "b.example PUT /a",
-        "example GET /c", "........ GET /a")
+        "example GET /c", ".b.example GET /c", "........ GET /a")
     put("refused", ["- get /x", "- GET x", "- GET /:a/:a", "- GET /*a/b", "- GET /:a?/b", "- GET /:a<b>", "- GET /{a}",
                     "a:8 GET /x", "- GET| /x", "- CONNECT /x", "- GET /x", "- GET /x", "- GET /" + "a/" * 70],
         "- GET /x")

@@ -415,6 +415,9 @@ Test(http_router, hosts_have_no_case_and_may_end_in_a_dot)
     cr_expect_str_eq(ask_at(NULL, NULL, "GET", "/"), "404");
     cr_expect_str_eq(ask_at(NULL, "", "GET", "/"), "404");
     cr_expect_str_eq(ask_at(NULL, ".", "GET", "/"), "404");
+    cr_assert_eq(add_at(NULL, "*.b.example", "GET /wild"), CW_OK);
+    cr_expect_str_eq(ask_at(NULL, "a.b.example", "GET", "/wild"), "GET /wild");
+    cr_expect_str_eq(ask_at(NULL, ".b.example", "GET", "/wild"), "404");
 }
 
 Test(http_router, a_host_longer_than_names_can_be_is_nobodys)
