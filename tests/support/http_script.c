@@ -37,7 +37,7 @@ static bool is_whole(const char *request, size_t len)
     if (body < 0) {
         return len >= 5 && memcmp(request + len - 5, "0\r\n\r\n", 5) == 0;
     }
-    return len - head >= (size_t)body || len == SCRIPT_REQUEST_MAX - 1;
+    return len - head >= (size_t)body;
 }
 
 /* False: the client has ended the connection before it asked. */
@@ -46,13 +46,18 @@ static bool read_request(struct script *script, struct rig_peer *peer, char *req
     size_t len = 0;
 
     while (!is_whole(request, len)) {
-        ptrdiff_t n = rig_peer_receive_some(peer, request + len, SCRIPT_REQUEST_MAX - 1 - len);
+        char more[65536];
+        ptrdiff_t n = rig_peer_receive_some(peer, more, sizeof more);
 
         if (n <= 0) {
             return false;
         }
+        if (len < SCRIPT_REQUEST_MAX - 1) {
+            size_t room = SCRIPT_REQUEST_MAX - 1 - len;
+
+            memcpy(request + len, more, (size_t)n < room ? (size_t)n : room);
+        }
         len += (size_t)n;
-        request[len] = 0;
     }
     atomic_fetch_add(&script->asked, 1);
     return true;
@@ -135,7 +140,7 @@ void script_start(struct script *script, const struct script_turn *turns, size_t
 {
     memset(script, 0, sizeof *script);
     rig_check(count <= SCRIPT_TURNS_MAX);
-    script->turns = turns;
+    memcpy(script->turns, turns, count * sizeof *turns);
     script->count = count;
     rig_silent_open(&script->listener, "127.0.0.1", 0, 0);
     script_go(script);

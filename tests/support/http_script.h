@@ -31,14 +31,15 @@ struct script_turn {
 };
 
 struct script {
-    const struct script_turn *turns;
+    struct script_turn turns[SCRIPT_TURNS_MAX];
     size_t count;
     struct rig_silent listener;
     uint16_t port;
     pthread_t thread;
     atomic_uint conns; /* that were accepted */
     atomic_uint asked; /* requests that have come */
-    char requests[SCRIPT_TURNS_MAX][SCRIPT_REQUEST_MAX]; /* head and body, with a terminator */
+    char requests[SCRIPT_TURNS_MAX][SCRIPT_REQUEST_MAX]; /* head and body, as far as they fit, with a
+                                                            terminator */
 };
 
 void script_start(struct script *script, const struct script_turn *turns, size_t count);
