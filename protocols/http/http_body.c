@@ -131,12 +131,11 @@ static int collect(struct cw_http_exchange *x, struct cw_span piece)
 
 /* ---- pieces ---- */
 
-static int too_much_for_nothing(struct cw_http_exchange *x)
+static void too_much_for_nothing(struct cw_http_exchange *x)
 {
     x->http->last = true;
     x->body.whole = true;
     x->body.state = CW_BODY_NONE;
-    return CW_OK;
 }
 
 static int take_piece(struct cw_http_exchange *x, struct cw_span piece)
@@ -149,8 +148,11 @@ static int take_piece(struct cw_http_exchange *x, struct cw_span piece)
     }
     if (body->state == CW_BODY_STREAM) {
         body->fn(x, piece, false, body->user);
-    } else if (body->seen > x->options->discard_max_bytes) {
-        return too_much_for_nothing(x);
+    } else {
+        body->discarded += piece.len;
+        if (body->discarded > x->options->discard_max_bytes) {
+            too_much_for_nothing(x);
+        }
     }
     return CW_OK;
 }

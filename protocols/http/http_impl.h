@@ -130,6 +130,7 @@ struct cw_http_request_body {
     uint64_t max;
     uint64_t left; /* of a length that was told */
     uint64_t seen; /* bytes of it so far */
+    uint64_t discarded;
     uint64_t waited_ms;
     uint64_t since_ms; /* the last byte, or the begin */
     uint64_t body_ms;
@@ -149,6 +150,7 @@ struct cw_http_pull;
 struct cw_http_answer {
     uint8_t state; /* enum cw_http_reply_state */
     bool chunked;
+    bool pushed;  /* with cw_http_begin */
     bool no_body; /* HEAD, 204, 304 */
     bool filtered;
     bool close; /* behind it */

@@ -62,7 +62,13 @@ static void wait_for_next(struct cw_conn *conn, struct cw_http_conn *http)
 /* What is left of its body is read for nothing, or the connection ends behind the answer. */
 static bool body_is_settled(struct cw_http_exchange *x)
 {
+    const struct cw_http_options *options = x->options;
+
     if (x->body.whole || x->answer.close || x->http->last) {
+        return true;
+    }
+    if ((x->head.expects_continue && !x->body.continued) || options->discard_max_bytes == CW_OFF) {
+        x->http->last = true;
         return true;
     }
     if (x->body.state != CW_BODY_DISCARD) {
@@ -108,14 +114,15 @@ static void give_last_piece(struct cw_http_exchange *x)
     x->body.fn(x, cw_http_nothing(), true, x->body.user);
 }
 
+/* Which deadline runs while the exchange lasts: the answer's, the body's (which sets itself), or none. */
 static void wait_for_answer(struct cw_http_exchange *x)
 {
-    bool owed = x->answer.state == CW_REPLY_NONE && !cw_http_wants_input(x) &&
-                x->body.state != CW_BODY_STREAM;
+    bool reads = cw_http_wants_input(x) || x->body.state == CW_BODY_STREAM;
+    bool owed = x->answer.state == CW_REPLY_NONE && !reads;
 
     if (owed && x->http->waits != CW_WAIT_ANSWER) {
         cw_http_wait_for(x->conn, x->http, CW_WAIT_ANSWER, x->response_ms);
-    } else if (!owed && x->http->waits == CW_WAIT_ANSWER) {
+    } else if (!owed && !reads) {
         cw_http_wait_for(x->conn, x->http, CW_WAIT_NOTHING, 0);
     }
 }
@@ -351,10 +358,10 @@ static int take_end(struct cw_conn *conn, void *state, uint8_t *data, size_t len
     }
     if (x) {
         x->end_code = CW_ETRUNCATED;
-        return cw_conn_fail(conn, CW_ETRUNCATED, "http: the input ended in the middle of a body");
+        return cw_conn_fail(conn, CW_ETRUNCATED, "the input ended in the middle of a body");
     }
     if (len > 0 && http->head_begun && http->scan.skipped < len) {
-        return cw_conn_fail(conn, CW_ETRUNCATED, "http: the input ended in the middle of a head");
+        return cw_conn_fail(conn, CW_ETRUNCATED, "the input ended in the middle of a head");
     }
     return CW_END_IN_ORDER;
 }

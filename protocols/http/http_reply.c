@@ -250,7 +250,7 @@ static bool sends_length(const struct cw_http_exchange *x)
 static char *put_framing(const struct cw_http_exchange *x, char *to)
 {
     const struct cw_http_answer *answer = &x->answer;
-    bool upgrades = answer->status == 101;
+    bool upgrades = answer->fields && cw_http_reply_field(x, "upgrade").data;
 
     if (sends_length(x)) {
         to = put(to, "Content-Length: ", 16);
@@ -259,9 +259,14 @@ static char *put_framing(const struct cw_http_exchange *x, char *to)
     } else if (answer->chunked) {
         to = put(to, "Transfer-Encoding: chunked\r\n", 28);
     }
-    if (!upgrades && answer->close) {
+    if (upgrades && answer->status == 101) {
+        to = put(to, "Connection: upgrade\r\n", 21);
+    } else if (upgrades) {
+        to = put_text(to,
+                      answer->close ? "Connection: upgrade, close\r\n" : "Connection: upgrade\r\n");
+    } else if (answer->close) {
         to = put(to, "Connection: close\r\n", 19);
-    } else if (!upgrades && x->head.version == 10) {
+    } else if (x->head.version == 10) {
         to = put(to, "Connection: keep-alive\r\n", 24);
     }
     return to;
@@ -344,7 +349,8 @@ static bool keeps(const struct cw_http_exchange *x)
         options->keep_alive_ms == CW_OFF || x->number >= options->requests_max) {
         return false;
     }
-    if (x->body.whole || x->body.state == CW_BODY_STREAM) {
+    /* An answer in pieces may begin before its handler asks for the body. */
+    if (x->body.whole || x->body.state == CW_BODY_STREAM || x->answer.pushed) {
         return true;
     }
     /* The client waits for a word about its body, or may have begun to send it: nobody knows. */

@@ -184,9 +184,8 @@ struct cw_http_route_info {
     const char *method; /* "*": any */
     const char *path;   /* with the group's prefix */
     const char *name;
-    const char *host;                 /* NULL: any */
-    enum cw_http_forwarded forwarded; /* which fields of a trusted proxy count */
-    const char *site;                 /* NULL: none */
+    const char *host; /* NULL: any */
+    const char *site; /* NULL: none */
 };
 
 /* Calls fn for each route, in the order in which they were added. Returns how many.
