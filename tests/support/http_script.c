@@ -121,11 +121,47 @@ static void play(struct script *script, size_t index, struct rig_peer *peer)
     }
 }
 
+/* The turn that a request of an endless script asks for. */
+static size_t chosen(const struct script *script, const char *request)
+{
+    const char *path = strchr(request, '/');
+    size_t index = path ? (size_t)(path[1] - 'a') : 0;
+
+    rig_check(index < script->count || path[1] == 'z');
+    return index;
+}
+
+static void play_endless(struct script *script)
+{
+    char *request = script->requests[0];
+    bool ended = false;
+
+    while (!ended) {
+        struct rig_peer peer = take_conn(script);
+
+        memset(request, 0, SCRIPT_REQUEST_MAX);
+        while (!ended && read_request(script, &peer, request)) {
+            size_t index = chosen(script, request);
+
+            ended = index >= script->count;
+            if (!ended) {
+                send_answer(&peer, &script->turns[index]);
+            }
+            memset(request, 0, SCRIPT_REQUEST_MAX);
+        }
+        rig_peer_close(&peer);
+    }
+}
+
 static void *run(void *arg)
 {
     struct script *script = arg;
     struct rig_peer peer = {.fd = -1};
 
+    if (script->endless) {
+        play_endless(script);
+        return NULL;
+    }
     for (size_t i = 0; i < script->count; i++) {
         play(script, i, &peer);
     }
@@ -152,8 +188,25 @@ void script_go(struct script *script)
     rig_check(pthread_create(&script->thread, NULL, run, script) == 0);
 }
 
+void script_start_endless(struct script *script, const struct script_turn *turns, size_t count)
+{
+    memset(script, 0, sizeof *script);
+    memcpy(script->turns, turns, count * sizeof *turns);
+    script->count = count;
+    script->endless = true;
+    rig_silent_open(&script->listener, "127.0.0.1", 0, 0);
+    script_go(script);
+}
+
 void script_end(struct script *script)
 {
+    if (script->endless) {
+        struct rig_peer peer = rig_peer_tcp(script->port);
+
+        rig_peer_send_text(&peer, "GET /z HTTP/1.1\r\n\r\n");
+        rig_peer_receive_all(&peer);
+        rig_peer_close(&peer);
+    }
     pthread_join(script->thread, NULL);
     rig_silent_close(&script->listener);
 }

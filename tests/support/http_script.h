@@ -33,6 +33,7 @@ struct script_turn {
 struct script {
     struct script_turn turns[SCRIPT_TURNS_MAX];
     size_t count;
+    bool endless; /* /a is answered by the first turn, /b by the second …, until script_end asks for /z */
     struct rig_silent listener;
     uint16_t port;
     pthread_t thread;
@@ -46,6 +47,9 @@ void script_start(struct script *script, const struct script_turn *turns, size_t
 
 /* The same for a listener that the test has opened; turns and count are set. */
 void script_go(struct script *script);
+
+/* Answers any number of requests, one connection after the other. */
+void script_start_endless(struct script *script, const struct script_turn *turns, size_t count);
 
 /* Waits until it has been played to its end. */
 void script_end(struct script *script);
