@@ -123,7 +123,10 @@ static unsigned run_round(void)
         cw_loop_free(round.loop);
         return 0;
     }
-    cw_http_client_configure(round.loop, &(struct cw_http_client_options){.conns_max = 1});
+    if (cw_http_client_configure(round.loop, &(struct cw_http_client_options){.conns_max = 1}) < 0) {
+        cw_loop_free(round.loop);
+        return 0;
+    }
     ask(&round, "a", (struct cw_http_request){0});
     ask(&round, "b", (struct cw_http_request){0});
     ask(&round, "c", (struct cw_http_request){
