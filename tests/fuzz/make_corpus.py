@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the corpus of the fuzz targets of framed, line, TLS and HTTP heads and chunks: inputs that are good, cut short, or just wrong."""
-"""Writes the corpus of the fuzz targets of framed, line, TLS and HTTP's fields: inputs that are good, cut short, or just wrong."""
+"""Writes the corpus of the fuzz targets: inputs that are good, cut short, or just wrong."""
 import struct
 from pathlib import Path
 
