@@ -314,10 +314,22 @@ static bool never(struct cw_span type)
     return false;
 }
 
+static bool always(struct cw_span type)
+{
+    return true;
+}
+
 Test(http_compress, which_types_get_smaller_is_an_option)
 {
     start(&(struct cw_http_compress_options){.compresses = never});
     cr_expect_str_eq(encoding_of("/text", GZIP), "identity");
+}
+
+Test(http_compress, events_are_never_compressed)
+{
+    start(&(struct cw_http_compress_options){.compresses = always});
+    cr_expect_str_eq(encoding_of("/png", GZIP), "gzip");
+    cr_expect_str_eq(encoding_of("/events", GZIP), "identity");
 }
 
 /* ---- what is left as it is ---- */
