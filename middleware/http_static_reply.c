@@ -81,7 +81,7 @@ static bool replace(struct errand *errand, const char *path, const char *suffix)
 static void choose_coding(struct errand *errand, const char *path)
 {
     static const char *const codings[][2] = {{"br", ".br"}, {"gzip", ".gz"}};
-    struct cw_span accepts = cw_http_field(errand->http, "Accept-Encoding");
+    struct cw_span accepts = cw_http_field_list(errand->http, "Accept-Encoding");
     int plain = cw_http_quality("Accept-Encoding", accepts, "identity");
     int first = cw_http_quality("Accept-Encoding", accepts, "br") >=
                         cw_http_quality("Accept-Encoding", accepts, "gzip")
