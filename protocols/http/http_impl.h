@@ -150,6 +150,7 @@ struct cw_http_pull;
 struct cw_http_answer {
     uint8_t state; /* enum cw_http_reply_state */
     bool chunked;
+    bool pushed;  /* with cw_http_begin */
     bool no_body; /* HEAD, 204, 304 */
     bool filtered;
     bool close; /* behind it */

@@ -81,8 +81,10 @@ static bool flush_backlog(struct cw_http_exchange *x)
 
 int cw_http_begin(struct cw_http_exchange *http, int status, const char *type, uint64_t length)
 {
-    int error = cw_http_start_reply(http, status, type, length);
+    int error;
 
+    http->answer.pushed = http->answer.state == CW_REPLY_NONE;
+    error = cw_http_start_reply(http, status, type, length);
     if (error < 0) {
         return error;
     }
