@@ -1,5 +1,5 @@
 /* Files of more than 2 GiB: memory stays as it is, the kernel copies, ranges are right behind 32 bits. The whole file goes over
- * the socket when CW_TEST_LARGE is set; otherwise an eighth of it does. */
+ * the socket when CW_TEST_LARGE is set; otherwise a sixteenth of it does. */
 #include "support/leak.h"
 #include "support/memory.h"
 #include "support/static_site.h"
@@ -114,7 +114,7 @@ static size_t read_long(struct http_peer *peer, uint64_t size, const uint64_t *p
 
 Test(http_static_large, memory_stays_as_it_is_and_the_kernel_copies)
 {
-    uint64_t size = getenv("CW_TEST_LARGE") ? 2 * GIB + 12345 : GIB / 4 + 12345;
+    uint64_t size = getenv("CW_TEST_LARGE") ? 2 * GIB + 12345 : GIB / 8 + 12345;
     const uint64_t places[] = {size / 2 - 3, size - 8};
     char line[512];
 
