@@ -161,8 +161,7 @@ static void stop(struct cw_loop *loop, void *memory)
     cw_http_addresses_free(client);
 }
 
-static const struct cw_loop_part client_part = {.size = sizeof(struct cw_http_client),
-                                                .stop = stop};
+static const struct cw_loop_part client_part = {.size = sizeof(struct cw_http_client), .stop = stop};
 
 static int fill_options(struct cw_http_client_options *options)
 {
@@ -173,11 +172,11 @@ static int fill_options(struct cw_http_client_options *options)
     options->waiting_max = options->waiting_max == 0 ? 1024 : options->waiting_max;
     options->idle_ms = options->idle_ms == 0 ? 30000 : options->idle_ms;
     if (options->conns_max > 65536 || options->addresses_max > 65536 ||
-        options->waiting_max > 1 << 24 ||
-        (options->idle_ms > year && options->idle_ms != CW_OFF)) {
-        cw_log(CW_LOG_ERROR, 0,
-               "cw_http_client_configure: conns_max and addresses_max are at most 65536, waiting_max "
-               "16777216, idle_ms a year or CW_OFF");
+        options->waiting_max > 1 << 24 || (options->idle_ms > year && options->idle_ms != CW_OFF)) {
+        cw_log(
+            CW_LOG_ERROR, 0,
+            "cw_http_client_configure: conns_max and addresses_max are at most 65536, waiting_max "
+            "16777216, idle_ms a year or CW_OFF");
         return CW_EINVAL;
     }
     return CW_OK;

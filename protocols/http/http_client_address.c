@@ -41,8 +41,8 @@ static void put_text(struct key *key, const char *text)
 
 static void put_tls(struct key *key, const struct cw_tls_options *tls)
 {
-    const char *const texts[] = {tls->cert,    tls->key,    tls->passphrase,  tls->ca,
-                                 tls->crl,     tls->alpn,   tls->ciphers,     tls->groups,
+    const char *const texts[] = {tls->cert,        tls->key,        tls->passphrase, tls->ca,
+                                 tls->crl,         tls->alpn,       tls->ciphers,    tls->groups,
                                  tls->fingerprint, tls->server_name};
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -84,8 +84,7 @@ static struct key key_of(const struct cw_http_call *call, const char *target)
 
 static bool is_unused(const struct cw_http_address *address)
 {
-    return address->asked == 0 && address->running == 0 &&
-           cw_http_ring_is_empty(&address->waiting);
+    return address->asked == 0 && address->running == 0 && cw_http_ring_is_empty(&address->waiting);
 }
 
 static void address_free(struct cw_http_address *address)
@@ -142,7 +141,7 @@ static struct cw_pool *make_pool(struct cw_http_client *client, const struct cw_
         .no_pause = true,
         .connect = {.connect_ms = call->request.connect_ms,
                     .idle_ms = CW_OFF,
-                    .write_ms = CW_OFF, /* quiet_ms counts both ways */
+                    .write_ms = CW_OFF,      /* quiet_ms counts both ways */
                     .read_while_full = true, /* an answer may come before all is sent */
                     .tls = call->url.scheme == CW_SCHEME_HTTPS ? &call->tls : NULL},
     };

@@ -431,8 +431,7 @@ static void on_close(struct cw_conn *conn, const struct cw_close_reason *reason,
         answer->call = NULL;
         call->conn = NULL;
         call->address->running--;
-        cw_http_call_lost(call, reason->code, reason->text,
-                          !answer->heard && answer->answers > 0);
+        cw_http_call_lost(call, reason->code, reason->text, !answer->heard && answer->answers > 0);
     }
 }
 

@@ -42,9 +42,9 @@ static bool keep_text(struct cw_http_call *call, const char **text)
 static bool keep_tls(struct cw_http_call *call)
 {
     struct cw_tls_options *tls = &call->tls;
-    const char **const texts[] = {&tls->cert,    &tls->key,    &tls->passphrase,  &tls->ca,
-                                  &tls->crl,     &tls->alpn,   &tls->ciphers,     &tls->groups,
-                                  &tls->fingerprint, &tls->server_name};
+    const char **const texts[] = {
+        &tls->cert, &tls->key,     &tls->passphrase, &tls->ca,          &tls->crl,
+        &tls->alpn, &tls->ciphers, &tls->groups,     &tls->fingerprint, &tls->server_name};
     bool ok = true;
 
     if (call->request.tls) {
@@ -128,11 +128,13 @@ static int check_fields(const struct cw_http_pair *fields, const char **why)
             return refuse(why, "fields: a name may hold letters, digits and !#$%&'*+-.^_`|~ alone");
         }
         if (!pair->value || !cw_http_is_value(cw_span_text(pair->value))) {
-            return refuse(why, "fields: a value may hold no control characters, and no space at its ends");
+            return refuse(
+                why, "fields: a value may hold no control characters, and no space at its ends");
         }
         if (is_ours(name)) {
-            return refuse(why, "fields: what frames the message or speaks of the connection (such as "
-                               "Content-Length, Connection, Expect) is not the application's");
+            return refuse(why,
+                          "fields: what frames the message or speaks of the connection (such as "
+                          "Content-Length, Connection, Expect) is not the application's");
         }
         hosts += cw_http_equal(name, "host") ? 1u : 0u;
     }
@@ -466,7 +468,8 @@ static bool becomes_get(const struct cw_http_call *call)
            ((status == 301 || status == 302) && strcmp(call->request.method, "POST") == 0);
 }
 
-static int check_step(const struct cw_http_call *call, const struct cw_http_url *to, const char **why)
+static int check_step(const struct cw_http_call *call, const struct cw_http_url *to,
+                      const char **why)
 {
     enum cw_http_scheme from = call->url.scheme;
 
@@ -514,7 +517,8 @@ static void redirect(struct cw_http_call *call)
     int error;
 
     if (call->response.redirects >= call->request.redirects_max) {
-        cw_http_call_failf(call, CW_ETOOBIG, "redirected more than redirects_max (%" PRIu64 ") times",
+        cw_http_call_failf(call, CW_ETOOBIG,
+                           "redirected more than redirects_max (%" PRIu64 ") times",
                            call->request.redirects_max);
         return;
     }

@@ -235,7 +235,7 @@ struct cw_http_answer {
     enum cw_http_answer_step step;
     bool heard; /* a byte of this answer has come */
     bool keep_alive;
-    bool cut; /* the rest of the body is not read */
+    bool cut;       /* the rest of the body is not read */
     uint64_t left;  /* of Content-Length */
     uint64_t raw;   /* bytes of the body before they are decoded */
     size_t interim; /* bytes of 1xx answers so far */

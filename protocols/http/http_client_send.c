@@ -122,8 +122,7 @@ static void put_head(struct head *head, const struct cw_http_call *call)
     }
     put_own(head, request, "User-Agent", "Causeway/" CW_VERSION);
     put_own(head, request, "Accept", "*/*");
-    put_own(head, request, "Accept-Encoding",
-            request->keep_encoding ? NULL : cw_http_inflate_offer);
+    put_own(head, request, "Accept-Encoding", request->keep_encoding ? NULL : cw_http_inflate_offer);
     put_framing(head, request);
     if (request->no_reuse || call->client->options.idle_ms == CW_OFF) {
         put_field(head, "Connection", "close");

@@ -95,6 +95,7 @@ static void end_exchange(struct cw_http_exchange *x)
     }
     cw_conn_count_message(conn);
     if (ends) {
+        cw_conn_linger(conn);
         close_in_order(conn, http);
     } else {
         wait_for_next(conn, http);

@@ -104,8 +104,9 @@ static int check_name(struct cw_span host, const char **why)
             return refuse(why, "the host is not ASCII: write it as xn--");
         }
         if (!is_letter(c) && !is_digit(c) && c != '-' && c != '_' && (c != '.' || before == '.')) {
-            return refuse(why, "a host is a name of letters, digits, hyphens and single dots, an IPv4 "
-                               "address, or an IPv6 address in brackets");
+            return refuse(why,
+                          "a host is a name of letters, digits, hyphens and single dots, an IPv4 "
+                          "address, or an IPv6 address in brackets");
         }
         before = c;
     }
@@ -138,7 +139,8 @@ static int parse_authority(struct cw_span authority, struct cw_http_url *url, co
         url->host = authority;
         return authority.len > 0 && !has_byte(authority, ':')
                    ? check_chars(authority, why)
-                   : refuse(why, "the path of the socket stands before the first slash: %2Frun%2Fx.sock");
+                   : refuse(why,
+                            "the path of the socket stands before the first slash: %2Frun%2Fx.sock");
     }
     url->is_ipv6 = rest.len > 0 && rest.data[0] == '[';
     if (url->is_ipv6) {
@@ -253,7 +255,8 @@ static void put_host(struct text *text, const struct cw_http_url *url)
     put_text(text, url->is_ipv6 ? "[" : "");
     for (size_t i = 0; i < url->host.len; i++) {
         /* A path of a unix socket knows upper and lower case. */
-        put(text, url->scheme == CW_SCHEME_UNIX ? url->host.data[i] : cw_http_lower(url->host.data[i]));
+        put(text,
+            url->scheme == CW_SCHEME_UNIX ? url->host.data[i] : cw_http_lower(url->host.data[i]));
     }
     put_text(text, url->is_ipv6 ? "]" : "");
 }
@@ -269,8 +272,7 @@ static void put_port(struct text *text, const struct cw_http_url *url)
 static void put_authority(struct text *text, const struct cw_http_url *url)
 {
     put_host(text, url);
-    if (url->scheme != CW_SCHEME_UNIX &&
-        url->port != (url->scheme == CW_SCHEME_HTTPS ? 443 : 80)) {
+    if (url->scheme != CW_SCHEME_UNIX && url->port != (url->scheme == CW_SCHEME_HTTPS ? 443 : 80)) {
         put_port(text, url);
     }
 }
@@ -309,7 +311,8 @@ size_t cw_http_url_authority(const struct cw_http_url *url, char *buffer, size_t
 static int print_unix(const struct cw_http_url *url, char *buffer)
 {
     uint8_t path[CW_URL_MAX];
-    ptrdiff_t len = url->host.len <= sizeof path ? cw_http_decode(url->host, false, path) : CW_EINVAL;
+    ptrdiff_t len =
+        url->host.len <= sizeof path ? cw_http_decode(url->host, false, path) : CW_EINVAL;
 
     if (len < 2 || len > SUN_PATH_MAX || path[0] != '/' || memchr(path, 0, (size_t)len)) {
         return CW_EINVAL;

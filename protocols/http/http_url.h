@@ -7,8 +7,8 @@
 enum cw_http_scheme { CW_SCHEME_HTTP, CW_SCHEME_HTTPS, CW_SCHEME_UNIX };
 
 enum {
-    CW_URL_MAX = 16384,     /* bytes of a URL */
-    CW_URL_HOST_MAX = 253,  /* bytes of a name (RFC 1035 §2.3.4, as text) */
+    CW_URL_MAX = 16384,       /* bytes of a URL */
+    CW_URL_HOST_MAX = 253,    /* bytes of a name (RFC 1035 §2.3.4, as text) */
     CW_URL_CONNECT_MAX = 272, /* of what cw_connect is told, with the terminator */
 };
 

@@ -72,7 +72,7 @@ static void begin(void)
     cw_http_route(server, "POST /look-up", look_up, NULL);
     struct cw_http_middleware *use[] = {cw_http_form(&narrow), NULL};
     cw_http_route_with(server, "POST /refused-early", list, NULL,
-                       &(struct cw_http_route_options){.use = use});
+                       &(struct cw_http_route_options){.use = use, .use_count = 1});
     host = rig_host_start(server, NULL, NULL);
     port = rig_host_port(host, 0);
 }
