@@ -1,6 +1,7 @@
 /* echo --protocol http as those meet it who start it, and as clients that others wrote do. */
 #include "support/http_peer.h"
 #include "support/leak.h"
+#include "support/pki.h"
 #include "support/program.h"
 #include "support/wait.h"
 
@@ -27,6 +28,21 @@ static void put(const char *name, const char *text)
     file = fopen(path, "w");
     cr_assert_not_null(file);
     fputs(text, file);
+    fclose(file);
+}
+
+/* Bytes that show when one is lost or out of place. */
+static void put_large(const char *name)
+{
+    char path[128];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    file = fopen(path, "w");
+    cr_assert_not_null(file);
+    for (unsigned i = 0; i < LARGE / 8; i++) {
+        fprintf(file, "%07u\n", i);
+    }
     fclose(file);
 }
 
@@ -389,6 +405,35 @@ Test(echo_http_program, curl_uploads_more_than_a_piece_and_gets_it_back)
                   "curl -s --max-time 120 --noproxy '*' -X POST -T $D/up $U/echo | "
                   "cmp - $D/up && echo same; rm -r $D",
                   "same\n");
+    rig_program_end(&child);
+}
+
+Test(echo_http_program, over_tls_it_serves_the_same)
+{
+    if (!pki_made()) {
+        cr_skip_test("no certificates");
+    }
+    put_large("large.bin");
+
+    const char *arguments[] = {
+        "--protocol",      "http",      "--port",          "0", "--static", folder, "--tls-cert",
+        pki("server.pem"), "--tls-key", pki("server.key"), NULL};
+
+    if (!rig_program_start(&child, "echo", arguments)) {
+        cr_skip_test("the examples were left out of this build");
+    }
+    port = rig_program_port_of(&child, "https");
+
+    char command[1024];
+
+    snprintf(command, sizeof command,
+             "C='curl -s --max-time 60 --noproxy 127.0.0.1 --cacert %s'; S=https://127.0.0.1:$P; "
+             "F=%s/large.bin; $C $S/; echo; $C $S/static/large.bin | cmp - $F && echo same; "
+             "$C -r 1000000-1999999 $S/static/large.bin > $F.part; "
+             "tail -c +1000001 $F | head -c 1000000 | cmp - $F.part && echo same; "
+             "$C --data-binary @$F -H 'Expect:' $S/echo -o /dev/null -w '%%{http_code}'",
+             pki("ca.pem"), folder);
+    expect_client("curl", command, "Hello, world!\nsame\nsame\n413");
     rig_program_end(&child);
 }
 

@@ -1,5 +1,6 @@
 /* Files over HTTP: what a browser, a player and a cache meet. */
 #include "support/leak.h"
+#include "support/memory.h"
 #include "support/static_site.h"
 #include "support/wait.h"
 
@@ -174,6 +175,66 @@ Test(http_static, several_files_come_in_order_on_one_connection)
     http_peer_read(&peer, &reply, false);
     cr_expect_str_eq((const char *)reply.body, "9");
     http_peer_close(&peer);
+}
+
+/* ---- what it costs ---- */
+
+static void lay_packed(void)
+{
+    static_site_put_text(&site, "p.js", "plain");
+    static_site_put_text(&site, "p.js.gz", "gzipped");
+    static_site_put_text(&site, "p.js.br", "brotli!");
+    static_site_put_text(&site, "g.css", "plain");
+    static_site_put_text(&site, "g.css.gz", "gzipped");
+    static_site_put_text(&site, "old.css", "plain");
+    static_site_put_text(&site, "old.css.gz", "gzipped");
+    static_site_touch(&site, "old.css.gz", -3600);
+    static_site_put_text(&site, "picture.png", "plain");
+    static_site_put_text(&site, "picture.png.gz", "gzipped");
+    static_site_put_text(&site, "gone.css.gz", "gzipped");
+}
+
+enum { COUNTED = 200 };
+
+static void ask_many(struct http_peer *peer, const char *request, int count)
+{
+    for (int i = 0; i < count; i++) {
+        http_reply_release(&reply);
+        http_peer_ask(peer, request, &reply);
+    }
+}
+
+/* The test's own memory is not counted: it is not the framework's. */
+static void expect_no_memory_for(const char *request, int status)
+{
+    struct http_peer peer = http_peer_new(site.port);
+
+    ask_many(&peer, request, 50);
+
+    uint64_t before = rig_memory_calls();
+
+    cr_expect_gt(before, 0, "allocations are counted at all");
+    ask_many(&peer, request, COUNTED);
+    cr_expect_eq(reply.status, status, "%d", reply.status);
+    cr_expect_eq(rig_memory_calls(), before, "%lu allocations for %d of\n%s",
+                 rig_memory_calls() - before, COUNTED, request);
+    http_peer_close(&peer);
+}
+
+Test(http_static, a_file_costs_no_allocation)
+{
+    rig_memory_count();
+    lay_packed();
+    static_site_serve(&site, &(struct cw_http_static_options){.precompressed = true});
+    expect_no_memory_for("GET /files/a.txt HTTP/1.1\r\nHost: a\r\n\r\n", 200);
+    expect_no_memory_for("GET /files/numbers.bin HTTP/1.1\r\nHost: a\r\n\r\n", 200);
+    expect_no_memory_for("GET /files/folder/ HTTP/1.1\r\nHost: a\r\n\r\n", 200);
+    expect_no_memory_for("HEAD /files/a.txt HTTP/1.1\r\nHost: a\r\n\r\n", 200);
+    expect_no_memory_for("GET /files/a.txt HTTP/1.1\r\nHost: a\r\nRange: bytes=1-2\r\n\r\n", 206);
+    expect_no_memory_for("GET /files/a.txt HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\n\r\n", 304);
+    expect_no_memory_for("GET /files/none HTTP/1.1\r\nHost: a\r\n\r\n", 404);
+    expect_no_memory_for("GET /files/p.js HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n",
+                         200);
 }
 
 /* ---- folders ---- */
@@ -586,21 +647,6 @@ Test(http_static, ranges_are_what_curl_takes_them_for)
 }
 
 /* ---- precompressed ---- */
-
-static void lay_packed(void)
-{
-    static_site_put_text(&site, "p.js", "plain");
-    static_site_put_text(&site, "p.js.gz", "gzipped");
-    static_site_put_text(&site, "p.js.br", "brotli!");
-    static_site_put_text(&site, "g.css", "plain");
-    static_site_put_text(&site, "g.css.gz", "gzipped");
-    static_site_put_text(&site, "old.css", "plain");
-    static_site_put_text(&site, "old.css.gz", "gzipped");
-    static_site_touch(&site, "old.css.gz", -3600);
-    static_site_put_text(&site, "picture.png", "plain");
-    static_site_put_text(&site, "picture.png.gz", "gzipped");
-    static_site_put_text(&site, "gone.css.gz", "gzipped");
-}
 
 static void expect_coding(const char *line, const char *accepts, const char *coding,
                           const char *body)
