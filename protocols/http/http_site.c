@@ -433,7 +433,7 @@ static int add_route(struct cw_server *server, struct cw_http_group *group,
 static int make_route(struct cw_server *server, struct cw_http_group *group, const char *pattern,
                       struct cw_http_route *wanted)
 {
-    struct words words;
+    struct words words = {0};
     struct owned_route *owned;
     int error = read_words(server, group, pattern, &words);
 
