@@ -434,6 +434,25 @@ Test(http_static, a_file_that_has_changed_has_another_tag)
     cr_expect_str_neq(field("ETag"), etag);
 }
 
+/* A machine may be so busy that the moment has passed before the answer is made. */
+Test(http_static, a_file_that_has_just_changed_has_a_weak_tag_that_no_range_may_name)
+{
+    char fields[512];
+    char etag[256];
+
+    static_site_serve(&site, NULL);
+    do {
+        static_site_touch(&site, "a.txt", 2);
+        ask("GET /files/a.txt", "");
+        snprintf(etag, sizeof etag, "%s", field("ETag"));
+        snprintf(fields, sizeof fields, "Range: bytes=2-3\r\nIf-Range: %s\r\n", etag);
+        ask("GET /files/a.txt", fields);
+    } while (strncmp(etag, "W/\"", 3) != 0 || strcmp(field("ETag"), etag) != 0);
+    cr_expect_eq(reply.status, 200);
+    static_site_touch(&site, "a.txt", -60);
+    expect("GET /files/a.txt", line_of("If-None-Match", etag), 200, NULL);
+}
+
 Test(http_static, a_file_from_the_future_is_dated_now)
 {
     static_site_touch(&site, "a.txt", 3600);
