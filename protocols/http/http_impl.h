@@ -23,11 +23,13 @@ enum {
 /* ---- of a loop ---- */
 
 struct cw_http_exchange;
+struct cw_http_memo;
 
 struct cw_http_shared {
     struct cw_http_exchange *unused;
     size_t unused_count;
-    struct cw_http_site *site; /* NULL: none */
+    struct cw_http_site *site;  /* NULL: none */
+    struct cw_http_memo *memos; /* NULL: none yet */
     bool made;
     uint64_t date_ms; /* of the loop's clock, when the date was looked at */
     int64_t date_s;
@@ -134,15 +136,11 @@ struct cw_http_request_body {
     uint64_t waited_ms;
     uint64_t since_ms; /* the last byte, or the begin */
     uint64_t body_ms;
-    struct cw_http_chunks chunks;
     uint8_t *bytes; /* collected */
     size_t len;
     size_t cap; /* 0: not ours */
     cw_http_body_fn fn;
     void *user;
-    struct cw_http_scan trailer_scan;
-    struct cw_http_head trailers;
-    const uint8_t *trailer_data;
 };
 
 /* Between the queue and whoever has the bytes: filters, chunks. Lives in the exchange. */
@@ -157,6 +155,14 @@ struct cw_http_pull {
     bool chunked;
     bool drained; /* pull has said 0 */
     bool ended;   /* the last chunk has left */
+};
+
+/* Of a body in chunks alone; zero from the begin of the body on. */
+struct cw_http_chunked {
+    struct cw_http_chunks chunks;
+    struct cw_http_scan scan; /* of the trailers */
+    struct cw_http_head trailers;
+    const uint8_t *trailer_data;
 };
 
 struct cw_http_answer {
@@ -210,6 +216,7 @@ struct cw_http_exchange {
     uint32_t entered;    /* so many on_request have been called */
     uint8_t stage;
     bool detached; /* no views of the input are left */
+    bool matched;  /* the route is known already */
     bool over;
     bool in_page;
     bool next_asked; /* cw_http_next, by the middleware under way */
@@ -226,6 +233,7 @@ struct cw_http_exchange {
     struct cw_http_head head;
     struct cw_http_target target;
     /* Set before they are looked at. */
+    struct cw_http_chunked chunked;
     struct cw_http_match match;
     max_align_t first[CW_HTTP_FIRST_BLOCK / sizeof(max_align_t)];
     struct cw_http_line lines[];
@@ -242,6 +250,15 @@ bool cw_http_detach(struct cw_http_exchange *x); /* copies what the input holds.
 
 /* Has the end of the exchange looked at when nobody is inside of it any more. */
 void cw_http_settle_soon(struct cw_http_exchange *x);
+
+/* http_memo.c */
+const struct cw_http_memo *cw_http_memo_find(struct cw_http_shared *shared,
+                                             const struct cw_http_options *options,
+                                             const uint8_t *data, size_t len);
+size_t cw_http_memo_len(const struct cw_http_memo *memo);
+bool cw_http_memo_recall(const struct cw_http_memo *memo, struct cw_http_exchange *x,
+                         const uint8_t *data); /* false: no memory */
+void cw_http_memo_remember(struct cw_http_exchange *x);
 
 /* http_protocol.c: sets the one deadline. */
 void cw_http_wait_for(struct cw_conn *conn, struct cw_http_conn *http, enum cw_http_wait what,

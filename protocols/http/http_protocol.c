@@ -279,8 +279,30 @@ static size_t view_body(struct cw_http_exchange *x, const uint8_t *data, size_t 
     return (size_t)length;
 }
 
-static ptrdiff_t take_head(struct cw_conn *conn, struct cw_http_conn *http, const uint8_t *data,
-                           size_t len)
+static ptrdiff_t begin_exchange(struct cw_http_exchange *x, const uint8_t *data, size_t n,
+                                size_t len)
+{
+    x->http->exchange = x;
+    cw_http_begin_chain(x);
+    return (ptrdiff_t)(n + view_body(x, data + n, len - n));
+}
+
+static ptrdiff_t take_known_head(struct cw_conn *conn, struct cw_http_conn *http,
+                                 const struct cw_http_memo *memo, const uint8_t *data, size_t len)
+{
+    struct cw_http_exchange *x = cw_http_exchange_new(conn, http);
+
+    if (!x || !cw_http_memo_recall(memo, x, data)) {
+        if (x) {
+            cw_http_exchange_free(x);
+        }
+        return cw_http_refuse(conn, http, 503, NULL);
+    }
+    return begin_exchange(x, data, cw_http_memo_len(memo), len);
+}
+
+static ptrdiff_t take_new_head(struct cw_conn *conn, struct cw_http_conn *http, const uint8_t *data,
+                               size_t len)
 {
     const struct cw_http_options *options = cw_conn_options(conn);
     const struct cw_http_head_limits limits = {(size_t)options->head_max_bytes,
@@ -304,9 +326,19 @@ static ptrdiff_t take_head(struct cw_conn *conn, struct cw_http_conn *http, cons
         cw_http_exchange_free(x);
         return cw_http_refuse(conn, http, status, why);
     }
-    http->exchange = x;
-    cw_http_begin_chain(x);
-    return n + (ptrdiff_t)view_body(x, data + n, len - (size_t)n);
+    return begin_exchange(x, data, (size_t)n, len);
+}
+
+static ptrdiff_t take_head(struct cw_conn *conn, struct cw_http_conn *http, const uint8_t *data,
+                           size_t len)
+{
+    const struct cw_http_memo *memo =
+        http->scan.at == 0 && !http->trusted
+            ? cw_http_memo_find(http->shared, cw_conn_options(conn), data, len)
+            : NULL;
+
+    return memo ? take_known_head(conn, http, memo, data, len)
+                : take_new_head(conn, http, data, len);
 }
 
 /* ---- the table ---- */
