@@ -32,7 +32,8 @@ struct cw_http_shared {
     uint64_t date_ms; /* of the loop's clock, when the date was looked at */
     int64_t date_s;
     char date[CW_HTTP_DATE_LINE + 1];
-    uint8_t *file; /* CW_HTTP_FILE_WHOLE; NULL: not needed yet */
+    uint64_t bodies; /* bytes of whole bodies */
+    uint8_t *file;   /* CW_HTTP_FILE_WHOLE; NULL: not needed yet */
 };
 
 /* ---- of a connection ---- */
@@ -53,13 +54,15 @@ struct cw_http_conn {
     struct cw_http_scan scan; /* of the head under way */
     uint64_t number;          /* requests so far */
     uint64_t wait_since_ms;
-    uint8_t waits;  /* enum cw_http_wait */
-    bool in_bytes;  /* on_bytes is running: it looks after the exchange when it is back */
-    bool held;      /* by us */
-    bool last;      /* no request is taken any more */
-    bool stopping;  /* the server is: the next answer is the last one */
-    bool trusted;   /* what the peer says of others is believed */
-    bool heartbeat; /* a timer for streams of events runs */
+    uint8_t waits;   /* enum cw_http_wait */
+    bool in_bytes;   /* on_bytes is running: it looks after the exchange when it is back */
+    bool held;       /* by us */
+    bool last;       /* no request is taken any more */
+    bool head_begun; /* its deadline runs */
+    bool switched;   /* another protocol takes over */
+    bool stopping;   /* the server is: the next answer is the last one */
+    bool trusted;    /* what the peer says of others is believed */
+    bool heartbeat;  /* a timer for streams of events runs */
 };
 
 /* ---- of an exchange ---- */
@@ -127,6 +130,7 @@ struct cw_http_request_body {
     uint64_t max;
     uint64_t left; /* of a length that was told */
     uint64_t seen; /* bytes of it so far */
+    uint64_t discarded;
     uint64_t waited_ms;
     uint64_t since_ms; /* the last byte, or the begin */
     uint64_t body_ms;
@@ -188,13 +192,15 @@ struct cw_http_exchange {
     struct cw_span host;
     struct cw_http_origin *origin; /* NULL: the peer itself */
     uint8_t *slots;
-    uint32_t link;    /* the middleware under way */
-    uint32_t entered; /* so many on_request have been called */
+    uint32_t link;       /* the middleware under way */
+    uint32_t reply_link; /* the one whose on_reply runs */
+    uint32_t entered;    /* so many on_request have been called */
     uint8_t stage;
     bool detached; /* no views of the input are left */
     bool over;
     bool in_page;
-    bool client_known;
+    bool next_asked; /* cw_http_next, by the middleware under way */
+    bool id_taken;
     int error_status;
     const char *error_text;
     int end_code;
@@ -231,6 +237,8 @@ void cw_http_wait_for(struct cw_conn *conn, struct cw_http_conn *http, enum cw_h
 /* http_chain.c */
 void cw_http_begin_chain(struct cw_http_exchange *x);
 void cw_http_body_is_whole(struct cw_http_exchange *x); /* a collected one */
+void cw_http_go_on(
+    struct cw_http_exchange *x); /* behind a middleware that has waited, if it said so */
 static inline void *cw_http_slot(const struct cw_http_exchange *x, size_t link)
 {
     return x->slots + x->match.chain->links[link].slot;
@@ -246,6 +254,7 @@ int cw_http_body_late(struct cw_http_exchange *x); /* its deadline has passed */
 
 /* http_reply.c: prints a head into memory of the exchange or `room`. NULL: no memory. */
 int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type, uint64_t length);
+void cw_http_frame_reply(struct cw_http_exchange *x);
 int cw_http_write_head(struct cw_http_exchange *x, struct cw_span body);
 struct cw_span cw_http_date_line(struct cw_http_exchange *x);
 int cw_http_check_field(const char *name, const char *value);

@@ -27,10 +27,15 @@ struct cw_http_scan {
  * limits. The same answer however the input is cut.
  *
  * returns  > 0: the head's length, its empty line and the skipped ones included · 0: more is needed · < 0: minus the status
- *          of the refusal (400, 414, 431), *why set to a sentence */
+ *          of the refusal (400, 414, 431; 501: the method is longer than 64 bytes), *why set to a sentence */
 ptrdiff_t cw_http_scan_head(const uint8_t *data, size_t len,
                             const struct cw_http_head_limits *limits, struct cw_http_scan *scan,
                             const char **why);
+
+/* The same for an answer's head, which begins with a status line. */
+ptrdiff_t cw_http_scan_response(const uint8_t *data, size_t len,
+                                const struct cw_http_head_limits *limits, struct cw_http_scan *scan,
+                                const char **why);
 
 /* ---- what a head says ---- */
 
@@ -89,22 +94,22 @@ struct cw_http_head {
     uint32_t method_len;
     uint32_t target;
     uint32_t target_len;
-    uint8_t known_method; /* enum cw_http_method_known */
-    uint8_t version;      /* 10, 11. A version above 1.1 counts as 11 (RFC 9110 §2.5) */
-    uint16_t status;      /* responses */
-    bool chunked;         /* the body is in chunks */
-    bool until_end;       /* responses: the body ends with the connection */
-    bool keep_alive;      /* by version and Connection (RFC 9112 §9.3) */
-    bool expects_continue;
+    uint8_t known_method;    /* enum cw_http_method_known */
+    uint8_t version;         /* 10, 11. A version above 1.1 counts as 11 (RFC 9110 §2.5) */
+    uint16_t status;         /* responses */
+    bool chunked;            /* the body is in chunks */
+    bool until_end;          /* responses: the body ends with the connection */
+    bool keep_alive;         /* by version and Connection (RFC 9112 §9.3) */
+    bool expects_continue;   /* and there is a body to wait for */
     bool upgrade;            /* Upgrade is there, and Connection names it */
     uint64_t content_length; /* 0 with chunked, and without a body */
 };
 
 /* Reads a whole request head, of the length that cw_http_scan_head told. Refuses what RFC 9112 wants refused: Content-Length
- * beside Transfer-Encoding, lengths that differ, are lists, signed, hexadecimal or too large, any Transfer-Encoding but
- * `chunked` alone and last (501), Transfer-Encoding in HTTP/1.0, no or several or a malformed Host (RFC 9112 §3.2; HTTP/1.0 may
- * do without), white space before a colon, empty names, more than one space in the request line, an Expect that is unknown
- * (417), versions other than 1.x (505).
+ * beside Transfer-Encoding, lengths that come twice, are lists, signed, hexadecimal or above 2^63, any Transfer-Encoding but
+ * `chunked` alone (501 where chunked is the last coding, otherwise 400: RFC 9112 §6.3), Transfer-Encoding in HTTP/1.0, no or
+ * several or a malformed Host (RFC 9112 §3.2; HTTP/1.0 may do without), white space before a colon, empty names, more than one
+ * space in the request line, an Expect that is unknown (417), versions other than 1.x (505).
  *
  * returns  0, or the status of the refusal, *why set to a sentence */
 int cw_http_parse_request(const uint8_t *data, size_t len, struct cw_http_head *head,

@@ -45,6 +45,7 @@ static const struct rule rules[] = {
     RULE(requests_max, 100000, INT64_MAX, LIFT_LIMIT),
     RULE(response_ms, 60000, YEAR_MS, LIFT_TIME),
     RULE(discard_max_bytes, 65536, TERABYTE, LIFT_OFF),
+    RULE(bodies_max_bytes, 268435456, TERABYTE, LIFT_LIMIT),
 };
 
 static const size_t texts[] = {AT(site), AT(cors_origin), AT(server_name)};
@@ -257,6 +258,10 @@ int cw_http_check_options(void *memory, struct cw_complaint *complaint)
     struct cw_http_options *options = memory;
     int error = check_numbers(options, complaint);
 
+    if (error == CW_OK && (unsigned)options->forwarded > CW_HTTP_NOT_FORWARDED) {
+        error =
+            complain(complaint, CW_EINVAL, "forwarded", "no such value of enum cw_http_forwarded");
+    }
     if (error == CW_OK) {
         error = check_texts(options, complaint);
     }
@@ -279,6 +284,9 @@ void cw_http_release_options(void *memory)
         .key = name, .kind = CW_SETTING_TEXT, .offset = AT(member)                                 \
     }
 
+static const char *const forwarded_words[] = {"x-forwarded", "x-forwarded-host", "forwarded",
+                                              "none", NULL};
+
 const struct cw_setting cw_http_settings[] = {
     NUMBER("max_header_size", CW_SETTING_BYTES, head_max_bytes, CW_HTTP_HEAD_MAX),
     NUMBER("max_header_fields", CW_SETTING_COUNT, fields_max, CW_HTTP_FIELDS_MAX),
@@ -291,6 +299,11 @@ const struct cw_setting cw_http_settings[] = {
     NUMBER("body_timeout", CW_SETTING_DURATION, body_ms, YEAR_MS),
     NUMBER("response_timeout", CW_SETTING_DURATION, response_ms, YEAR_MS),
     NUMBER("keep_alive_timeout", CW_SETTING_DURATION, keep_alive_ms, YEAR_MS),
+    NUMBER("max_bodies_size", CW_SETTING_BYTES, bodies_max_bytes, TERABYTE),
+    {.key = "forwarded",
+     .kind = CW_SETTING_CHOICE,
+     .offset = AT(forwarded),
+     .choices = forwarded_words},
     TEXT("cors_origin", cors_origin),
     TEXT("server_name", server_name),
     TEXT("site", site),

@@ -9,7 +9,10 @@
 
 struct cw_http_router;
 
-enum { CW_HTTP_PARAMS_MAX = 16 };
+enum {
+    CW_HTTP_PARAMS_MAX = 16, /* of a route */
+    CW_HTTP_ALLOW_MAX = 320, /* all methods of a site, as Allow lists them */
+};
 
 /* One middleware in the chain of a route. */
 struct cw_http_link {
@@ -43,7 +46,7 @@ struct cw_http_match {
     const struct cw_http_chain
         *chain; /* never NULL: without a route that of the closest group below whose prefix the path
                                             lies, or the server's */
-    const char *allow; /* 405, 204: value of Allow; the site's */
+    const char *allow; /* 405, 204: value of Allow; in allow_text */
     struct {
         const char *name;
         struct cw_span value; /* a view of the path that was matched */
@@ -51,6 +54,7 @@ struct cw_http_match {
         bool rest;            /* a `*name` */
     } params[CW_HTTP_PARAMS_MAX];
     size_t param_count;
+    char allow_text[CW_HTTP_ALLOW_MAX]; /* set where allow is */
 };
 
 struct cw_http_refused_hook {

@@ -51,14 +51,14 @@ struct cw_http_hop_fields {
     size_t forwarded_count;
     const struct cw_span *for_list; /* X-Forwarded-For */
     size_t for_count;
-    struct cw_span proto; /* X-Forwarded-Proto */
+    struct cw_span proto; /* X-Forwarded-Proto; of several the last, as for the next */
     struct cw_span host;  /* X-Forwarded-Host */
 };
 
 /* Who is behind. */
 struct cw_http_origin {
     struct cw_address client;
-    struct cw_span host; /* data NULL: not told */
+    struct cw_span host; /* without the port; data NULL: not told */
     bool is_https;
     bool told_scheme;
 };

@@ -67,6 +67,8 @@ struct cw_http_options {
                                     answer */
     uint64_t requests_max; /* of one connection, then `Connection: close`. 0: 100000 */
     uint64_t response_ms; /* from the end of a request to the head of its answer; above: 503. A route may say another. 0: 60000 */
+    uint64_t bodies_max_bytes; /* whole bodies that one loop holds at once; above: 503. 0: 268435456 */
+    enum cw_http_forwarded forwarded; /* which fields of a trusted proxy count */
     uint64_t discard_max_bytes; /* of a body nobody wanted, read so that the connection lives on; above, it is closed.
                                     0: 65536; CW_OFF */
     const char *
@@ -182,10 +184,8 @@ struct cw_http_route_info {
     const char *method; /* "*": any */
     const char *path;   /* with the group's prefix */
     const char *name;
-    const char *host;          /* NULL: any */
-    uint64_t bodies_max_bytes; /* whole bodies that one loop holds at once; above: 503. 0: 268435456 */
-    enum cw_http_forwarded forwarded; /* which fields of a trusted proxy count */
-    const char *site;                 /* NULL: none */
+    const char *host; /* NULL: any */
+    const char *site; /* NULL: none */
 };
 
 /* Calls fn for each route, in the order in which they were added. Returns how many.
@@ -487,7 +487,7 @@ int cw_http_post(struct cw_server *server, struct cw_http_id id, cw_http_post_fn
 
 /* Answers, or sends an event, from any thread. Copies what it is given.
  *
- * returns  0: on its way; CW_EFULL, CW_ENOTFOUND, CW_ENOMEM, CW_ESTOPPED: it is not
+ * returns  0: on its way; CW_EINVAL: not a status or type; CW_EFULL, CW_ENOTFOUND, CW_ENOMEM, CW_ESTOPPED: it is not
  * thread   any */
 int cw_http_reply_to(struct cw_server *server, struct cw_http_id id, int status, const char *type,
                      struct cw_span body);
