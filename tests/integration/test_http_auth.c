@@ -52,6 +52,12 @@ static void refuse_in_handler(struct cw_http_exchange *http, void *user)
     cw_http_reply_text(http, 401, "log in again");
 }
 
+static void challenge_in_handler(struct cw_http_exchange *http, void *user)
+{
+    cw_http_set_field(http, "WWW-Authenticate", "Basic realm=\"Other\"");
+    cw_http_reply_text(http, 401, "log in elsewhere");
+}
+
 static void begin_both(struct cw_http_middleware *first, struct cw_http_middleware *second)
 {
     struct cw_server *server = rig_server(&cw_http, NULL);
@@ -62,6 +68,7 @@ static void begin_both(struct cw_http_middleware *first, struct cw_http_middlewa
     }
     cw_http_route(server, "GET|POST /", tell_user, NULL);
     cw_http_route(server, "GET /again", refuse_in_handler, NULL);
+    cw_http_route(server, "GET /elsewhere", challenge_in_handler, NULL);
     host = rig_host_start(server, NULL, NULL);
     peer = http_peer_new(rig_host_port(host, 0));
 }
@@ -181,6 +188,15 @@ Test(http_auth, a_handlers_own_401_gets_the_challenge)
     cr_expect_eq(ask_for("/again", ADA), 401);
     cr_expect_str_eq((const char *)reply.body, "log in again");
     expect_challenge("Basic realm=\"Restricted\", charset=\"UTF-8\"");
+    end();
+}
+
+Test(http_auth, a_handlers_own_challenge_stays_alone)
+{
+    begin_basic(&(struct cw_http_basic_auth_options){.check = check_password});
+    cr_expect_eq(ask_for("/elsewhere", ADA), 401);
+    cr_expect_null(strstr(reply.head, "Restricted"), "%s", reply.head);
+    expect_challenge("Basic realm=\"Other\"");
     end();
 }
 

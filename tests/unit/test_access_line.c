@@ -212,6 +212,20 @@ Test(access_line, long_texts_are_cut_and_say_so)
     cr_expect_eq(strlen(member(&entry, "user_agent")), 64 + 3);
 }
 
+Test(access_line, a_line_of_nothing_but_escapes_has_room)
+{
+    struct cw_access_entry entry = request();
+    static char agent[5000];
+
+    memset(agent, 1, sizeof agent);
+    entry.agent = entry.target = entry.referer = cw_span_of(agent, sizeof agent);
+    entry.user = entry.method = entry.host = entry.id = entry.route = entry.agent;
+    for (int format = CW_ACCESS_LOG_COMBINED; format <= CW_ACCESS_LOG_JSON; format++) {
+        print(&entry, (enum cw_access_log_format)format);
+    }
+    cr_expect_eq(strlen(member(&entry, "user_agent")), 64 + 3);
+}
+
 Test(access_line, a_user_stays_in_one_column)
 {
     struct cw_access_entry entry = request();

@@ -139,6 +139,26 @@ Test(log_writer, a_file_that_was_moved_away_is_begun_anew)
     unlink(moved);
 }
 
+Test(log_writer, a_file_that_was_put_in_its_place_is_gone_on_with)
+{
+    char moved[128];
+    struct cw_log_writer *writer = start(&(struct cw_log_sink){.path = path});
+
+    put_line(writer, "before");
+    rig_await(holds(path, "before\n"));
+    snprintf(moved, sizeof moved, "%s.1", path);
+    cr_assert_eq(rename(path, moved), 0);
+    FILE *other = fopen(path, "w");
+    cr_assert_not_null(other);
+    fputs("other\n", other);
+    fclose(other);
+    put_line(writer, "behind");
+    cw_log_writer_end(writer);
+    cr_expect(holds(moved, "before\n"));
+    cr_expect(holds(path, "other\nbehind\n"));
+    unlink(moved);
+}
+
 Test(log_writer, a_file_that_cannot_be_opened_is_an_error)
 {
     struct cw_log_writer *writer = NULL;
