@@ -2,6 +2,9 @@
 include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/causeway)
+if(CAUSEWAY_BROTLI)
+    set(CAUSEWAY_BROTLI_PKG libbrotlienc)
+endif()
 
 install(TARGETS causeway causeway_shared EXPORT causeway-targets)
 foreach(folder framework protocols middleware)
@@ -15,6 +18,7 @@ set(CMAKE_INSTALL_LIBDIR \"${CMAKE_INSTALL_LIBDIR}\")
 set(PROJECT_DESCRIPTION \"${PROJECT_DESCRIPTION}\")
 set(PROJECT_VERSION \"${PROJECT_VERSION}\")
 set(CJSON_MODULE_NAME \"${CJSON_MODULE_NAME}\")
+set(CAUSEWAY_BROTLI_PKG \"${CAUSEWAY_BROTLI_PKG}\")
 set(CAUSEWAY_LLHTTP_PKG \"${CAUSEWAY_LLHTTP_PKG}\")
 set(CAUSEWAY_MBEDTLS_LIBS \"${CAUSEWAY_MBEDTLS_LIBS}\")
 configure_file(\"${PROJECT_SOURCE_DIR}/cmake/causeway.pc.in\"

@@ -142,6 +142,12 @@ int cw_conn_count_message(struct cw_conn *conn)
     return cw_conn_proceed(conn);
 }
 
+void cw_conn_linger(struct cw_conn *conn)
+{
+    cw_loop_assert_thread(conn->loop);
+    conn->flags |= CW_UNHEARD;
+}
+
 /* ---- flow ---- */
 
 static void hold(struct cw_conn *conn, uint32_t why)

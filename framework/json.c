@@ -2,6 +2,8 @@
  *
  * cJSON by itself recurses up to its own limit, and takes control characters, bytes that are not UTF-8, `01`
  * and `\u0000` (which ends its C string early). */
+#include "utf8.h"
+
 #include <causeway/error.h>
 #include <causeway/json.h>
 #include <cjson/cJSON.h>
@@ -54,29 +56,6 @@ static void skip_space(struct scan *scan)
 static bool between(uint8_t byte, uint8_t low, uint8_t high)
 {
     return byte >= low && byte <= high;
-}
-
-/* Bytes of the UTF-8 sequence that begins here (RFC 3629 §4); 0: none does. */
-static size_t utf8_len(const uint8_t *p, size_t left)
-{
-    if (left >= 1 && p[0] < 0x80) {
-        return 1;
-    }
-    if (left >= 2 && between(p[0], 0xc2, 0xdf) && between(p[1], 0x80, 0xbf)) {
-        return 2;
-    }
-    if (left >= 3 && between(p[0], 0xe0, 0xef) && between(p[2], 0x80, 0xbf)) {
-        uint8_t low = p[0] == 0xe0 ? 0xa0 : 0x80;  /* no longer form than needed */
-        uint8_t high = p[0] == 0xed ? 0x9f : 0xbf; /* no surrogates */
-        return between(p[1], low, high) ? 3 : 0;
-    }
-    if (left >= 4 && between(p[0], 0xf0, 0xf4) && between(p[2], 0x80, 0xbf) &&
-        between(p[3], 0x80, 0xbf)) {
-        uint8_t low = p[0] == 0xf0 ? 0x90 : 0x80;
-        uint8_t high = p[0] == 0xf4 ? 0x8f : 0xbf; /* U+10FFFF is the last one */
-        return between(p[1], low, high) ? 4 : 0;
-    }
-    return 0;
 }
 
 static bool take_hex(struct scan *scan, uint32_t *value)
@@ -138,7 +117,7 @@ static bool take_string(struct scan *scan)
         if (done(scan) || *scan->at < 0x20) {
             return false;
         }
-        size_t len = utf8_len(scan->at, (size_t)(scan->end - scan->at));
+        size_t len = cw_utf8_len(scan->at, (size_t)(scan->end - scan->at));
         if (len == 0) {
             return false;
         }

@@ -58,6 +58,7 @@ struct cw_pool {
     uint64_t failed;   /* ever */
     uint64_t failures; /* in a row */
     uint64_t retry_ms; /* not before, after a failure */
+    size_t untold;     /* failures, with no_pause */
     int last_code;     /* why the last attempt failed */
     bool healthy;
 };
@@ -126,6 +127,10 @@ static void count_failure(struct cw_pool *pool, int code)
     uint64_t now = now_of(pool);
 
     pool->last_code = code;
+    if (pool->options.no_pause) {
+        pool->untold++;
+        return;
+    }
     if (pool->failures == 0 || now >= pool->retry_ms) {
         /* Attempts that failed together are one failure. */
         pool->failures++;
@@ -272,6 +277,16 @@ static bool is_resting(const struct cw_pool *pool, uint64_t now)
     return pool->failures > 0 && now < pool->retry_ms;
 }
 
+/* With no_pause: one caller for each attempt that failed. */
+static void tell_failures(struct cw_pool *pool)
+{
+    for (size_t n = pool->untold < pool->waiting ? pool->untold : pool->waiting;
+         n > 0 && pool->waiting > 0; n--) {
+        answer(pool, NULL, pool->last_code);
+    }
+    pool->untold = 0;
+}
+
 static void give_up_waiting(struct cw_pool *pool, uint64_t now)
 {
     if (pool->place_count == 0 && is_resting(pool, now)) {
@@ -353,8 +368,10 @@ static void serve(evutil_socket_t fd, short events, void *arg)
     (void)events;
     cw_loop_wake(pool->loop);
     hand_out(pool);
+    tell_failures(pool);
     now = now_of(pool);
     connect_more(pool, now);
+    tell_failures(pool); /* those for which there was no memory */
     give_up_waiting(pool, now);
     close_idle(pool, now);
     due = next_due(pool, now_of(pool));

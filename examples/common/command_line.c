@@ -80,6 +80,11 @@ static const struct {
       .standard = "65536 bytes; lines: 8192 bytes",
       .about = "largest frame or line taken; with K, M or G"},
      offsetof(struct command_line, frame_max_bytes)},
+    {{.name = "trusted-proxy",
+      .kind = OPTION_WORDS,
+      .value = "CIDR",
+      .about = "what this peer says of clients behind it is believed; may be given several times"},
+     offsetof(struct command_line, trusted_proxies)},
     {{.name = "idle-timeout",
       .kind = OPTION_DURATION,
       .value = "TIME|off",
@@ -156,13 +161,60 @@ static const struct {
 
 enum { COMMON_COUNT = sizeof common / sizeof common[0] };
 
+/* Of programs that serve HTTP. */
+static const struct {
+    struct option_entry entry;
+    size_t offset;
+} http[] = {
+    {{.name = "max-body",
+      .kind = OPTION_SIZE,
+      .value = "BYTES|unlimited",
+      .standard = "1048576 bytes",
+      .about = "largest body of a request; with K, M or G",
+      .word = "unlimited",
+      .word_means = CW_NO_LIMIT},
+     offsetof(struct command_line, http.body_max_bytes)},
+    {{.name = "header-timeout",
+      .kind = OPTION_DURATION,
+      .value = "TIME|off",
+      .standard = "10s",
+      .about = "for the head of a request",
+      .most = YEAR_MS,
+      .word = "off",
+      .word_means = CW_OFF},
+     offsetof(struct command_line, http.head_ms)},
+    {{.name = "body-timeout",
+      .kind = OPTION_DURATION,
+      .value = "TIME|off",
+      .standard = "30s",
+      .about = "without a byte of a request's body",
+      .most = YEAR_MS,
+      .word = "off",
+      .word_means = CW_OFF},
+     offsetof(struct command_line, http.body_ms)},
+    {{.name = "static",
+      .kind = OPTION_TEXT,
+      .value = "DIR",
+      .about = "serve the files of this directory at /static/"},
+     offsetof(struct command_line, static_dir)},
+    {{.name = "cors-origin",
+      .kind = OPTION_WORDS,
+      .value = "ORIGIN",
+      .about = "pages of this origin may read the answers, * of all; may be given several times"},
+     offsetof(struct command_line, cors_origins)},
+};
+
+enum { HTTP_COUNT = sizeof http / sizeof http[0] };
+
 struct reader {
     const struct program *program;
     struct option_entry common[COMMON_COUNT];
     size_t common_count; /* 0: the program has its own only */
     struct option_entry tls[TLS_ENTRIES_MAX];
     size_t tls_count;
-    char port[8]; /* the default, for --help */
+    struct option_entry http[HTTP_COUNT];
+    size_t http_count; /* 0: the program does not serve it */
+    char port[8];      /* the default, for --help */
     struct command_line *line;
     FILE *err;
 };
@@ -191,7 +243,17 @@ static void aim_tls(struct reader *reader, struct command_line *line)
     reader->tls_count = tls_settings_entries(&line->tls, roles, reader->tls);
 }
 
-/* The common options first, then those of TLS and the program's own; NULL behind the last. */
+static void aim_http(struct reader *reader, struct command_line *line)
+{
+    line->http_protocol = reader->program->http;
+    reader->http_count = reader->program->http == NULL ? 0 : HTTP_COUNT;
+    for (size_t i = 0; i < reader->http_count; i++) {
+        reader->http[i] = http[i].entry;
+        reader->http[i].into = (char *)line + http[i].offset;
+    }
+}
+
+/* The common options first, then those of TLS, of HTTP and the program's own; NULL behind the last. */
 static const struct option_entry *entry_at(const struct reader *reader, size_t index)
 {
     if (index < reader->common_count) {
@@ -202,6 +264,10 @@ static const struct option_entry *entry_at(const struct reader *reader, size_t i
         return &reader->tls[index];
     }
     index -= reader->tls_count;
+    if (index < reader->http_count) {
+        return &reader->http[index];
+    }
+    index -= reader->http_count;
     return index < reader->program->own_count ? &reader->program->own[index] : NULL;
 }
 
@@ -264,6 +330,26 @@ static enum command_line_outcome set_text(const struct reader *reader,
         return COMMAND_LINE_WRONG;
     }
     *(const char **)entry->into = text;
+    return COMMAND_LINE_RUN;
+}
+
+static enum command_line_outcome add_word(const struct reader *reader,
+                                          const struct option_entry *entry, const char *text)
+{
+    struct option_words *words = entry->into;
+    size_t len = strlen(words->text);
+    int more =
+        snprintf(words->text + len, sizeof words->text - len, "%s%s", len > 0 ? "," : "", text);
+
+    if (text[0] == '\0') {
+        fprintf(begin_complaint(reader), "--%s: the value is empty\n", entry->name);
+        return COMMAND_LINE_WRONG;
+    }
+    if ((size_t)more >= sizeof words->text - len) {
+        fprintf(begin_complaint(reader), "--%s: more than %d bytes together\n", entry->name,
+                OPTION_WORDS_BYTES - 1);
+        return COMMAND_LINE_WRONG;
+    }
     return COMMAND_LINE_RUN;
 }
 
@@ -350,6 +436,8 @@ static enum command_line_outcome set_value(const struct reader *reader,
         return COMMAND_LINE_RUN;
     case OPTION_TEXT:
         return set_text(reader, entry, text);
+    case OPTION_WORDS:
+        return add_word(reader, entry, text);
     case OPTION_CHOICE:
         return set_choice(reader, entry, text);
     case OPTION_PORT:
@@ -437,6 +525,9 @@ static void print_help(const struct reader *reader, FILE *out)
     for (size_t i = 0; i < reader->tls_count; i++) {
         print_entry(out, &reader->tls[i]);
     }
+    for (size_t i = 0; i < reader->http_count; i++) {
+        print_entry(out, &reader->http[i]);
+    }
     fprintf(out, "  %-36s  %s\n", "--help", "print this and exit");
     fprintf(out, "\nTimes take a unit: 500ms, 30s, 5m, 2h; a bare number is seconds.\n");
 }
@@ -504,6 +595,16 @@ static enum command_line_outcome finish_tls(const struct reader *reader)
     return COMMAND_LINE_RUN;
 }
 
+static void point_to_words(struct command_line *line)
+{
+    if (line->trusted_proxies.text[0] != '\0') {
+        line->server.trusted_proxies = line->trusted_proxies.text;
+    }
+    if (line->cors_origins.text[0] != '\0') {
+        line->http.cors_origin = line->cors_origins.text;
+    }
+}
+
 enum command_line_outcome command_line_read(struct command_line *line, const struct program *program,
                                             char *const *argv, FILE *out, FILE *err)
 {
@@ -517,8 +618,10 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
     snprintf(reader.port, sizeof reader.port, "%u", program->port);
     aim_common(&reader, line);
     aim_tls(&reader, line);
+    aim_http(&reader, line);
     enum command_line_outcome outcome = read_all(&reader, *argv == NULL ? argv : argv + 1, out);
     outcome = outcome == COMMAND_LINE_RUN ? finish_tls(&reader) : outcome;
+    point_to_words(line);
     if (outcome != COMMAND_LINE_RUN || line->listen.unix_path == NULL) {
         return outcome;
     }
@@ -568,6 +671,23 @@ static void override_server(struct cw_server_options *options, const struct cw_s
     over(&options->handshake_ms, given->handshake_ms);
     over(&options->drain_ms, given->drain_ms);
     options->half_open = options->half_open || given->half_open;
+    if (given->trusted_proxies != NULL) {
+        options->trusted_proxies = given->trusted_proxies;
+    }
+}
+
+/* options: NULL when neither the server nor a listener of the file speaks it. */
+static void override_http(struct cw_http_options *options, const struct cw_http_options *given)
+{
+    if (options == NULL) {
+        return;
+    }
+    over(&options->body_max_bytes, given->body_max_bytes);
+    over(&options->head_ms, given->head_ms);
+    over(&options->body_ms, given->body_ms);
+    if (given->cors_origin != NULL) {
+        options->cors_origin = given->cors_origin;
+    }
 }
 
 static void override_tcp(struct cw_tcp_options *options, const struct cw_tcp_options *given)
@@ -640,6 +760,9 @@ void command_line_override(struct cw_config *config, void *user)
     override_server(&config->server, &line->server);
     override_tcp(&config->tcp, &line->listen.tcp);
     override_place(config, line);
+    if (line->http_protocol != NULL) {
+        override_http(cw_config_protocol_options(config, line->http_protocol), &line->http);
+    }
     tls_settings_over(&line->tls, &config->tls);
     config->tls_enabled = config->tls_enabled || line->tls.options.cert != NULL;
     for (size_t i = 0; i < config->listener_count; i++) {

@@ -9,6 +9,7 @@
 #include "tls_settings.h"
 
 #include <causeway/config.h>
+#include <causeway/http.h>
 #include <causeway/server.h>
 #include <stdio.h>
 
@@ -25,6 +26,7 @@ struct program {
     const char *
         *connect; /* where the address to connect to stands when all is read, for a program that can
                               connect: a `tls://` or `tcp://` before it is taken off. NULL: it cannot */
+    const struct cw_protocol *http; /* &cw_http: it serves that, and has its options. NULL: none */
 };
 
 /* The index of a choice that was not made. */
@@ -38,8 +40,13 @@ struct command_line {
     const struct cw_tls_options
         *connect_tls;         /* for cw_connect, into `tls`, as is listen.tls. NULL: plain */
     uint64_t frame_max_bytes; /* 0: the protocol's default */
-    size_t log_level;         /* enum cw_log_level, or COMMAND_LINE_UNSET */
-    size_t log_format;        /* enum cw_log_format, or COMMAND_LINE_UNSET */
+    const struct cw_protocol *http_protocol; /* as the program says */
+    struct cw_http_options http;             /* zeros: the defaults */
+    struct option_words cors_origins;        /* what http.cors_origin points to, */
+    struct option_words trusted_proxies;     /* and server.trusted_proxies */
+    const char *static_dir;                  /* files to be served; NULL: none */
+    size_t log_level;                        /* enum cw_log_level, or COMMAND_LINE_UNSET */
+    size_t log_format;                       /* enum cw_log_format, or COMMAND_LINE_UNSET */
     bool quiet;
     const char *config; /* a file to read options from; NULL: none */
     bool host_given;    /* else listen.host and listen.port are the defaults */

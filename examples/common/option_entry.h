@@ -10,11 +10,19 @@
 enum option_kind {
     OPTION_SWITCH,   /* nothing; bool, set to true */
     OPTION_TEXT,     /* anything but an empty text; const char * into argv */
+    OPTION_WORDS,    /* the same, and it may be given several times; struct option_words */
     OPTION_CHOICE,   /* one of `choices`; size_t, its index */
     OPTION_PORT,     /* 0 to 65535; uint16_t */
     OPTION_COUNT,    /* a number; uint64_t, as the next two */
     OPTION_SIZE,     /* bytes, with K, M or G */
     OPTION_DURATION, /* milliseconds, with ms, s, m or h; a bare number is seconds */
+};
+
+enum { OPTION_WORDS_BYTES = 2048 };
+
+/* The values of an option that may be given several times, with commas between them. */
+struct option_words {
+    char text[OPTION_WORDS_BYTES];
 };
 
 /* One option. */

@@ -1,5 +1,6 @@
 /* echo: sends back what it receives, over any stream protocol. */
 #include "command_line.h"
+#include "echo_http.h"
 
 #include <causeway/causeway.h>
 #include <stdio.h>
@@ -20,16 +21,20 @@ static void print_listening(struct cw_server *server, const struct cw_address *a
 static const struct cw_hooks hooks = {.on_data = echo, .on_listening = print_listening};
 
 /* In the order of their names for --protocol. */
-enum { TCP, FRAMED, LINE };
-static const char *const names[] = {"tcp", "framed", "line", NULL};
-static const struct cw_protocol *const protocols[] = {&cw_tcp, &cw_framed, &cw_line};
+enum { TCP, FRAMED, LINE, HTTP, PROTOCOL_COUNT };
+static const char *const names[] = {"tcp", "framed", "line", "http", NULL};
+static const struct cw_protocol *const protocols[] = {&cw_tcp, &cw_framed, &cw_line, &cw_http};
 
-static void limit_frames(struct cw_server *server, size_t protocol, uint64_t max_bytes)
+static void set_options(struct cw_server *server, size_t protocol, const struct command_line *line)
 {
     if (protocol == FRAMED) {
-        cw_framed_configure(server, &(struct cw_framed_options){.frame_max_bytes = max_bytes});
+        cw_framed_configure(server,
+                            &(struct cw_framed_options){.frame_max_bytes = line->frame_max_bytes});
     } else if (protocol == LINE) {
-        cw_line_configure(server, &(struct cw_line_options){.line_max_bytes = max_bytes});
+        cw_line_configure(server,
+                          &(struct cw_line_options){.line_max_bytes = line->frame_max_bytes});
+    } else if (protocol == HTTP) {
+        cw_http_configure(server, &line->http);
     }
 }
 
@@ -40,7 +45,7 @@ int main(int argc, char **argv)
         {.name = "protocol",
          .kind = OPTION_CHOICE,
          .into = &protocol,
-         .value = "tcp|framed|line",
+         .value = "tcp|framed|line|http",
          .standard = "tcp",
          .about = "what to speak",
          .choices = names},
@@ -49,11 +54,12 @@ int main(int argc, char **argv)
                                     .about = "Sends back what it receives.",
                                     .port = 7000,
                                     .own = own,
-                                    .own_count = 1};
+                                    .own_count = 1,
+                                    .http = &cw_http};
     /* What a listener of --config may speak. */
-    const struct cw_service services[] = {cw_service(&cw_tcp, &hooks, NULL),
-                                          cw_service(&cw_framed, &hooks, NULL),
-                                          cw_service(&cw_line, &hooks, NULL)};
+    const struct cw_service services[PROTOCOL_COUNT] = {
+        cw_service(&cw_tcp, &hooks, NULL), cw_service(&cw_framed, &hooks, NULL),
+        cw_service(&cw_line, &hooks, NULL), cw_service(&cw_http, &hooks, NULL)};
     struct command_line line;
 
     switch (command_line_read(&line, &program, argv, stdout, stderr)) {
@@ -68,7 +74,8 @@ int main(int argc, char **argv)
     command_line_set_memory(&line);
     struct cw_server *server = cw_create_server(protocols[protocol]);
     cw_server_set_hooks(server, &hooks, NULL);
-    limit_frames(server, protocol, line.frame_max_bytes);
-    command_line_set_up(server, &line, services, sizeof services / sizeof services[0]);
+    set_options(server, protocol, &line);
+    echo_http_set_up(server, line.static_dir);
+    command_line_set_up(server, &line, services, PROTOCOL_COUNT);
     return cw_server_main(server);
 }

@@ -18,14 +18,9 @@ enum part {
     PART_WRONG,
 };
 
-static bool is_blank(uint8_t byte)
-{
-    return byte == ' ' || byte == '\t';
-}
-
 static bool is_token(uint8_t byte)
 {
-    return (cw_http_octets[byte] & CW_BYTE_TOKEN) != 0;
+    return cw_http_byte_is(byte, CW_BYTE_TOKEN);
 }
 
 static bool is_text(uint8_t byte)
@@ -42,7 +37,7 @@ static enum part after(uint8_t byte, enum part blank)
     if (byte == ';') {
         return PART_NAME_BEGIN;
     }
-    return is_blank(byte) ? blank : PART_WRONG;
+    return cw_http_is_blank(byte) ? blank : PART_WRONG;
 }
 
 static enum part after_quoted(uint8_t byte)
@@ -61,7 +56,7 @@ static enum part begin_value(uint8_t byte)
     if (byte == '"') {
         return PART_QUOTED;
     }
-    if (is_blank(byte)) {
+    if (cw_http_is_blank(byte)) {
         return PART_VALUE_BEGIN;
     }
     return is_token(byte) ? PART_VALUE : PART_WRONG;
@@ -69,7 +64,7 @@ static enum part begin_value(uint8_t byte)
 
 static enum part begin_name(uint8_t byte)
 {
-    if (is_blank(byte)) {
+    if (cw_http_is_blank(byte)) {
         return PART_NAME_BEGIN;
     }
     return is_token(byte) ? PART_NAME : PART_WRONG;
@@ -108,20 +103,28 @@ static enum part after_extension(enum part part, uint8_t byte)
     }
 }
 
-static uint64_t digit_of(uint8_t byte)
+/* 16: not a hexadecimal digit. */
+static unsigned digit_of(uint8_t byte)
 {
-    return (uint64_t)(byte <= '9' ? byte - '0' : (byte | 0x20) - 'a' + 10);
+    uint8_t letter = (uint8_t)((byte | 0x20) - 'a');
+
+    if (cw_http_is_digit(byte)) {
+        return byte - (unsigned)'0';
+    }
+    return letter < 6 ? letter + 10U : 16;
 }
 
 static enum part after_digits(struct cw_http_chunks *chunks, uint8_t byte)
 {
-    if (!(cw_http_octets[byte] & CW_BYTE_HEX)) {
+    unsigned digit = digit_of(byte);
+
+    if (digit == 16) {
         return chunks->part == PART_DIGIT ? after(byte, PART_SIZE_BLANK) : PART_WRONG;
     }
     if (chunks->seen > 16) { /* this digit included; nothing but digits has come in this line */
         return PART_WRONG;
     }
-    chunks->left = chunks->left << 4 | digit_of(byte);
+    chunks->left = chunks->left << 4 | digit;
     return PART_DIGIT;
 }
 
@@ -138,6 +141,10 @@ static ptrdiff_t begin_chunk(struct cw_http_chunks *chunks, uint64_t max, const 
         return refuse(why, 413, "a chunk that makes the body longer than body_max_bytes");
     }
     chunks->total += chunks->left;
+    if (chunks->overhead > CW_CHUNK_OVERHEAD_FREE &&
+        (chunks->overhead - CW_CHUNK_OVERHEAD_FREE) / 16 > chunks->total) {
+        return refuse(why, 400, "chunks whose sizes and extensions outweigh their data");
+    }
     chunks->step = chunks->left == 0 ? CW_CHUNK_TRAILERS : CW_CHUNK_DATA;
     chunks->seen = 0;
     chunks->part = PART_FIRST_DIGIT;

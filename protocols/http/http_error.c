@@ -139,5 +139,6 @@ int cw_http_refuse(struct cw_conn *conn, struct cw_http_conn *http, int status, 
     cw_conn_write_control(conn, &part, 1);
     tell_refused(conn, http, status);
     http->last = true;
+    cw_conn_linger(conn);
     return cw_conn_fail(conn, code_of(status), "%d: %s", status, why ? why : words);
 }

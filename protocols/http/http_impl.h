@@ -145,11 +145,24 @@ struct cw_http_request_body {
     const uint8_t *trailer_data;
 };
 
-struct cw_http_pull;
+/* Between the queue and whoever has the bytes: filters, chunks. Lives in the exchange. */
+struct cw_http_pull {
+    struct cw_http_exchange *x;
+    cw_source_fn pull;
+    cw_source_done_fn done;
+    void *user;
+    uint64_t left;       /* of the length that was told; CW_NO_LIMIT: until the end */
+    struct cw_span rest; /* what the filters gave and has not left yet */
+    uint8_t *room;       /* PULL_ROOM, for filters. NULL: none */
+    bool chunked;
+    bool drained; /* pull has said 0 */
+    bool ended;   /* the last chunk has left */
+};
 
 struct cw_http_answer {
     uint8_t state; /* enum cw_http_reply_state */
     bool chunked;
+    bool pushed;  /* with cw_http_begin */
     bool no_body; /* HEAD, 204, 304 */
     bool filtered;
     bool close; /* behind it */
@@ -265,6 +278,10 @@ bool cw_http_runs_filters(struct cw_http_exchange *x, struct cw_span in, bool la
 /* http_send.c */
 int cw_http_emit(struct cw_http_exchange *x, const struct cw_span *parts, size_t count);
 int cw_http_on_writable(struct cw_http_exchange *x);
+/* http_pull.c. The pull lives in the exchange; cw_http_follow sends it behind a head that has left. NULL, < 0: no memory, or closed */
+struct cw_http_pull *cw_http_make_pull(struct cw_http_exchange *x, cw_source_fn pull,
+                                       cw_source_done_fn done, void *user);
+int cw_http_follow(struct cw_http_exchange *x, struct cw_http_pull *pull, uint64_t wire_length);
 int cw_http_send_large(struct cw_http_exchange *x, struct cw_span body);
 
 /* http_refuse.c: answers a head that makes no exchange, and says with which code the connection ends. */

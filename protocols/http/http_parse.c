@@ -1,30 +1,9 @@
 /* Heads of requests and answers: their first lines, and what the fields say together about the message (RFC 9112 §3 to §6,
  * §9). The fields themselves are read in http_parse_fields.c. */
 #include "http_parse_impl.h"
+#include "http_target.h"
 
 #include <string.h>
-
-/* ---- bytes ---- */
-
-#define TD (CW_BYTE_TOKEN | CW_BYTE_HOST | CW_BYTE_DIGIT | CW_BYTE_HEX)
-#define TX (CW_BYTE_TOKEN | CW_BYTE_HOST | CW_BYTE_HEX)
-#define TH (CW_BYTE_TOKEN | CW_BYTE_HOST)
-#define T_ CW_BYTE_TOKEN
-#define H_ CW_BYTE_HOST
-
-const uint8_t cw_http_octets[256] = {
-    ['!'] = TH, ['#'] = T_, ['$'] = TH, ['%'] = TH, ['&'] = TH, ['\''] = TH, ['*'] = TH, ['+'] = TH,
-    ['-'] = TH, ['.'] = TH, ['^'] = T_, ['_'] = TH, ['`'] = T_, ['|'] = T_,  ['~'] = TH, ['('] = H_,
-    [')'] = H_, [','] = H_, [';'] = H_, ['='] = H_, ['0'] = TD, ['1'] = TD,  ['2'] = TD, ['3'] = TD,
-    ['4'] = TD, ['5'] = TD, ['6'] = TD, ['7'] = TD, ['8'] = TD, ['9'] = TD,  ['A'] = TX, ['B'] = TX,
-    ['C'] = TX, ['D'] = TX, ['E'] = TX, ['F'] = TX, ['G'] = TH, ['H'] = TH,  ['I'] = TH, ['J'] = TH,
-    ['K'] = TH, ['L'] = TH, ['M'] = TH, ['N'] = TH, ['O'] = TH, ['P'] = TH,  ['Q'] = TH, ['R'] = TH,
-    ['S'] = TH, ['T'] = TH, ['U'] = TH, ['V'] = TH, ['W'] = TH, ['X'] = TH,  ['Y'] = TH, ['Z'] = TH,
-    ['a'] = TX, ['b'] = TX, ['c'] = TX, ['d'] = TX, ['e'] = TX, ['f'] = TX,  ['g'] = TH, ['h'] = TH,
-    ['i'] = TH, ['j'] = TH, ['k'] = TH, ['l'] = TH, ['m'] = TH, ['n'] = TH,  ['o'] = TH, ['p'] = TH,
-    ['q'] = TH, ['r'] = TH, ['s'] = TH, ['t'] = TH, ['u'] = TH, ['v'] = TH,  ['w'] = TH, ['x'] = TH,
-    ['y'] = TH, ['z'] = TH,
-};
 
 /* ---- a message under judgement ---- */
 
@@ -89,17 +68,6 @@ static bool next_field(struct elements *list)
     return false;
 }
 
-static struct cw_span trimmed(struct cw_span span)
-{
-    while (span.len > 0 && (span.data[0] == ' ' || span.data[0] == '\t')) {
-        span = cw_span_of(span.data + 1, span.len - 1);
-    }
-    while (span.len > 0 && (span.data[span.len - 1] == ' ' || span.data[span.len - 1] == '\t')) {
-        span.len--;
-    }
-    return span;
-}
-
 /* The next element that is not empty. The lists that are looked at here are of tokens: no quoted commas. */
 static bool next_element(struct elements *list, struct cw_span *element)
 {
@@ -111,7 +79,7 @@ static bool next_element(struct elements *list, struct cw_span *element)
         size_t len = comma == NULL ? list->rest.len : (size_t)(comma - list->rest.data);
         size_t used = comma == NULL ? len : len + 1;
 
-        *element = trimmed(cw_span_of(list->rest.data, len));
+        *element = cw_http_trimmed(list->rest.data, list->rest.data + len);
         list->rest = cw_span_of(list->rest.data + used, list->rest.len - used);
     } while (element->len == 0);
     return true;
@@ -180,7 +148,7 @@ static int read_request_line(const struct message *message, size_t *line_end)
     if (!cw_http_ends_with_version(line, len)) {
         return refuse(message, 400, "not a request line: no version at its end");
     }
-    while (cw_http_octets[line[method]] & CW_BYTE_TOKEN) {
+    while (cw_http_byte_is(line[method], CW_BYTE_TOKEN)) {
         method++;
     }
     size_t target = method + 1;
@@ -214,8 +182,8 @@ static int read_status_line(const struct message *message, size_t *line_end)
     const uint8_t *code = line + CW_VERSION_LEN + 1;
 
     if (len < CW_VERSION_LEN + 4 || memcmp(line, "HTTP/", 5) != 0 || line[6] != '.' ||
-        !(cw_http_octets[line[5]] & cw_http_octets[line[7]] & CW_BYTE_DIGIT) || code[-1] != ' ' ||
-        !cw_http_all(code, 3, CW_BYTE_DIGIT) || (len > CW_VERSION_LEN + 4 && code[3] != ' ')) {
+        !cw_http_is_digit(line[5]) || !cw_http_is_digit(line[7]) || code[-1] != ' ' ||
+        !cw_http_all_digits(code, 3) || (len > CW_VERSION_LEN + 4 && code[3] != ' ')) {
         return refuse(message, -1, "not a status line");
     }
     message->head->status =
@@ -231,54 +199,26 @@ static int read_status_line(const struct message *message, size_t *line_end)
 
 /* ---- Host ---- */
 
-static bool is_port(const uint8_t *data, size_t len)
+/* Most hosts: letters, digits, points and hyphens alone. */
+static bool is_plain_name(struct cw_span host)
 {
-    unsigned port = 0;
+    bool plain = true;
 
-    for (size_t i = 0; i < len && port <= UINT16_MAX; i++) {
-        if (!(cw_http_octets[data[i]] & CW_BYTE_DIGIT)) {
-            return false;
-        }
-        port = port * 10 + data[i] - '0';
+    for (size_t i = 0; i < host.len; i++) {
+        uint8_t byte = host.data[i];
+
+        plain &= cw_http_is_digit(byte) || (uint8_t)((byte | 0x20) - 'a') < 26 || byte == '.' ||
+                 byte == '-';
     }
-    return port <= UINT16_MAX;
+    return plain;
 }
 
-/* The length of what stands in brackets, with them (RFC 3986 §3.2.2). 0: malformed. */
-static size_t literal_len(const uint8_t *data, size_t len)
-{
-    const uint8_t *end = memchr(data, ']', len);
-
-    if (end == NULL || end - data < 3) {
-        return 0;
-    }
-    for (const uint8_t *at = data + 1; at < end; at++) {
-        if (!(cw_http_octets[*at] & CW_BYTE_HEX) && *at != ':' && *at != '.') {
-            return 0;
-        }
-    }
-    return (size_t)(end - data) + 1;
-}
-
-/* RFC 9110 §7.2: uri-host [ ":" port ]. It may be empty. */
+/* RFC 9110 §7.2: uri-host [ ":" port ]. It may be empty: the target's authority may be. */
 static bool is_host(struct cw_span host)
 {
-    size_t len = 0;
+    struct cw_span name;
 
-    if (host.len > 0 && host.data[0] == '[') {
-        len = literal_len(host.data, host.len);
-        if (len == 0) {
-            return false;
-        }
-    } else {
-        while (len < host.len && cw_http_octets[host.data[len]] & CW_BYTE_HOST) {
-            len++;
-        }
-    }
-    if (len == host.len) {
-        return true;
-    }
-    return len > 0 && host.data[len] == ':' && is_port(host.data + len + 1, host.len - len - 1);
+    return is_plain_name(host) || cw_http_parse_authority(host, &name, NULL) == 0;
 }
 
 /* RFC 9112 §3.2. */
@@ -305,16 +245,21 @@ static int refuse_coding(const struct message *message)
 {
     struct elements list = elements_of(message, CW_KNOWN_TRANSFER_ENCODING);
     struct cw_span coding;
+    size_t count = 0;
     bool chunked = false;
 
     while (next_element(&list, &coding)) {
+        count++;
         if (chunked) {
             return refuse(message, 400, "a Transfer-Encoding that goes on behind chunked");
         }
         chunked = SPAN_IS(coding, "chunked");
-        if (!cw_http_all(coding.data, coding.len, CW_BYTE_TOKEN)) {
+        if (!cw_http_all_are(coding, CW_BYTE_TOKEN)) {
             return refuse(message, 400, "a malformed Transfer-Encoding");
         }
+    }
+    if (count == 1 && chunked) {
+        return refuse(message, 400, "a Transfer-Encoding with empty elements");
     }
     return chunked ? refuse(message, 501, "a transfer coding other than chunked")
                    : refuse(message, 400, "a Transfer-Encoding that does not end with chunked");

@@ -143,6 +143,8 @@ struct cw_http_chunks {
 
 enum {
     CW_CHUNK_LINE_MAX = 256, /* of a size with its extensions */
+    CW_CHUNK_OVERHEAD_FREE =
+        65536, /* of size lines together; what is above must not be more than 16 times the data */
 };
 
 /* Goes on with a chunked body. Strict: CRLF alone ends a line, a size has 1 to 16 hexadecimal digits, extensions are judged

@@ -142,7 +142,7 @@ static int on_name(llhttp_t *parser, const char *at, size_t len)
         return stop(reading, 400, "a field without a name, or white space before its colon");
     }
     enum cw_http_known known = known_of(name, len);
-    if (known == CW_KNOWN_COUNT && !cw_http_all(name, len, CW_BYTE_TOKEN)) {
+    if (known == CW_KNOWN_COUNT && !cw_http_all_are(cw_span_of(name, len), CW_BYTE_TOKEN)) {
         return stop(reading, 400, "a field name that is no token");
     }
     head->fields[head->field_count++] = (struct cw_http_line){
@@ -153,11 +153,6 @@ static int on_name(llhttp_t *parser, const char *at, size_t len)
     };
     note_known(reading, known);
     return 0;
-}
-
-static bool is_blank(uint8_t byte)
-{
-    return byte == ' ' || byte == '\t';
 }
 
 /* May come in pieces, one behind the other: the last one tells the end. An empty value is told from the line behind it. */
@@ -171,10 +166,10 @@ static int on_value(llhttp_t *parser, const char *at, size_t len)
     if (len == 0) {
         return 0;
     }
-    while (begin < end && is_blank(reading->data[begin])) {
+    while (begin < end && cw_http_is_blank(reading->data[begin])) {
         begin++;
     }
-    while (end > begin && is_blank(reading->data[end - 1])) {
+    while (end > begin && cw_http_is_blank(reading->data[end - 1])) {
         end--;
     }
     field->value = (uint32_t)begin;
@@ -243,7 +238,7 @@ static const char *wrong_length(const struct reading *reading)
     }
     const struct cw_http_line *field = &head->fields[head->first[CW_KNOWN_CONTENT_LENGTH] - 1];
     if (field->value_len == 0 || field->value_len > 19 ||
-        !cw_http_all(reading->data + field->value, field->value_len, CW_BYTE_DIGIT)) {
+        !cw_http_all_digits(reading->data + field->value, field->value_len)) {
         return "a Content-Length that is no number, or a list, or above 2^63";
     }
     return NULL;

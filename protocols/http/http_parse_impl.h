@@ -2,6 +2,7 @@
 #ifndef CW_HTTP_PARSE_IMPL_H
 #define CW_HTTP_PARSE_IMPL_H
 
+#include "http_bytes.h"
 #include "http_parse.h"
 
 enum {
@@ -9,19 +10,19 @@ enum {
     CW_VERSION_LEN = 8, /* HTTP/1.1 */
 };
 
-/* Which bytes may stand in a token (RFC 9110 §5.6.2), in a Host field (RFC 3986 §3.2.2, without brackets and colon). */
-enum { CW_BYTE_TOKEN = 1, CW_BYTE_HOST = 2, CW_BYTE_DIGIT = 4, CW_BYTE_HEX = 8 };
-extern const uint8_t cw_http_octets[256];
-
-/* Whether all bytes are of that kind. True for none. */
-static inline bool cw_http_all(const uint8_t *data, size_t len, uint8_t kind)
+static inline bool cw_http_is_digit(uint8_t byte)
 {
-    uint8_t all = kind;
+    return byte >= '0' && byte <= '9';
+}
+
+static inline bool cw_http_all_digits(const uint8_t *data, size_t len)
+{
+    bool all = true;
 
     for (size_t i = 0; i < len; i++) {
-        all &= cw_http_octets[data[i]];
+        all &= cw_http_is_digit(data[i]);
     }
-    return all != 0;
+    return all;
 }
 
 /* Whether bytes are a text in lower case, whatever their own case. The text has letters, digits and `-` only. */
@@ -33,10 +34,7 @@ static inline bool cw_http_is(const uint8_t *data, size_t len, const char *lower
         return false;
     }
     for (size_t i = 0; i < len; i++) {
-        uint8_t byte = data[i];
-
-        byte |= (uint8_t)((uint8_t)(byte - 'A') < 26 ? 0x20 : 0);
-        differ |= (uint8_t)(byte ^ (uint8_t)lower[i]);
+        differ |= (uint8_t)(cw_http_lower(data[i]) ^ (uint8_t)lower[i]);
     }
     return differ == 0;
 }

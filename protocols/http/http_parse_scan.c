@@ -107,8 +107,7 @@ bool cw_http_ends_with_version(const uint8_t *line, size_t len)
     const uint8_t *version = line + len - CW_VERSION_LEN;
 
     return len > CW_VERSION_LEN && version[-1] == ' ' && memcmp(version, "HTTP/", 5) == 0 &&
-           cw_http_octets[version[5]] & CW_BYTE_DIGIT && version[6] == '.' &&
-           cw_http_octets[version[7]] & CW_BYTE_DIGIT;
+           cw_http_is_digit(version[5]) && version[6] == '.' && cw_http_is_digit(version[7]);
 }
 
 /* What is there of the request line, up to `upto`. */
@@ -118,7 +117,7 @@ static ptrdiff_t judge_request_so_far(const struct search *search, size_t upto)
     size_t len = upto - search->scan->line;
     size_t method = 0;
 
-    while (method < len && cw_http_octets[line[method]] & CW_BYTE_TOKEN) {
+    while (method < len && cw_http_byte_is(line[method], CW_BYTE_TOKEN)) {
         if (++method > CW_METHOD_MAX) {
             return refuse(search, 501, "a method longer than any that is known");
         }

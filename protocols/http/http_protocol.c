@@ -62,7 +62,13 @@ static void wait_for_next(struct cw_conn *conn, struct cw_http_conn *http)
 /* What is left of its body is read for nothing, or the connection ends behind the answer. */
 static bool body_is_settled(struct cw_http_exchange *x)
 {
+    const struct cw_http_options *options = x->options;
+
     if (x->body.whole || x->answer.close || x->http->last) {
+        return true;
+    }
+    if ((x->head.expects_continue && !x->body.continued) || options->discard_max_bytes == CW_OFF) {
+        x->http->last = true;
         return true;
     }
     if (x->body.state != CW_BODY_DISCARD) {
@@ -89,6 +95,7 @@ static void end_exchange(struct cw_http_exchange *x)
     }
     cw_conn_count_message(conn);
     if (ends) {
+        cw_conn_linger(conn);
         close_in_order(conn, http);
     } else {
         wait_for_next(conn, http);

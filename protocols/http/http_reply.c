@@ -349,7 +349,8 @@ static bool keeps(const struct cw_http_exchange *x)
         options->keep_alive_ms == CW_OFF || x->number >= options->requests_max) {
         return false;
     }
-    if (x->body.whole || x->body.state == CW_BODY_STREAM) {
+    /* An answer in pieces may begin before its handler asks for the body. */
+    if (x->body.whole || x->body.state == CW_BODY_STREAM || x->answer.pushed) {
         return true;
     }
     /* The client waits for a word about its body, or may have begun to send it: nobody knows. */

@@ -159,8 +159,17 @@ static void give_up_one(struct cw_server *server, struct cw_http_middleware *one
 
 static void give_up(struct cw_server *server, const struct cw_http_route_options *options)
 {
-    for (size_t i = 0; options && options->use && options->use[i]; i++) {
-        give_up_one(server, options->use[i]);
+    for (size_t i = 0; options && i < options->use_count; i++) {
+        if (options->use[i]) {
+            give_up_one(server, options->use[i]);
+        }
+    }
+}
+
+static void drop_user(void *user, const struct cw_http_route_options *options)
+{
+    if (options && options->drop) {
+        options->drop(user);
     }
 }
 
@@ -385,23 +394,21 @@ static int route_in_tree(struct cw_server *server, struct cw_http_site *site,
     return error < 0 ? out_of_memory(server, "route") : CW_OK;
 }
 
-/* The first of `use` is NULL where its maker had no memory: without it the route would stand unguarded. */
+/* One of `use` is NULL where its maker had no memory: without it the route would stand unguarded. */
 static int take_uses(struct cw_server *server, struct cw_http_site *site, struct owned_route *owned,
                      const struct cw_http_route_options *options)
 {
     int error = CW_OK;
 
-    if (options->use && !options->use[0]) {
-        return out_of_memory(server, "route: middleware");
-    }
-    for (size_t i = 0; options->use && options->use[i] && error == CW_OK; i++) {
-        error = take(server, site, &owned->uses, options->use[i]);
+    for (size_t i = 0; i < options->use_count && error == CW_OK; i++) {
+        error = options->use[i] ? take(server, site, &owned->uses, options->use[i])
+                                : out_of_memory(server, "route: middleware");
     }
     return error;
 }
 
 static int add_route(struct cw_server *server, struct cw_http_group *group,
-                     struct owned_route *owned, const struct cw_http_route_options *options)
+                     struct owned_route *owned, struct cw_http_route_options *options)
 {
     struct cw_http_site *site = cw_server_find_part(server, &cw_http_site_part);
     struct cw_http_route *route = &owned->route;
@@ -411,6 +418,7 @@ static int add_route(struct cw_server *server, struct cw_http_group *group,
     route->options = *options;
     route->options.name = route->name;
     route->options.use = NULL;
+    route->options.use_count = 0;
     error = route_in_tree(server, site, route);
     if (error < 0) {
         cw_release(owned);
@@ -418,11 +426,12 @@ static int add_route(struct cw_server *server, struct cw_http_group *group,
     }
     *site->routes_tail = route;
     site->routes_tail = &route->next;
+    options->drop = NULL; /* the route's from here on */
     return take_uses(server, site, owned, options);
 }
 
 static int make_route(struct cw_server *server, struct cw_http_group *group, const char *pattern,
-                      const struct cw_http_route *wanted)
+                      struct cw_http_route *wanted)
 {
     struct words words;
     struct owned_route *owned;
@@ -444,7 +453,7 @@ static int make_route(struct cw_server *server, struct cw_http_group *group, con
 }
 
 static int route_for(struct cw_server *server, struct cw_http_group *group, const char *pattern,
-                     const struct cw_http_route *wanted)
+                     struct cw_http_route *wanted)
 {
     int error;
 
@@ -453,6 +462,7 @@ static int route_for(struct cw_server *server, struct cw_http_group *group, cons
     }
     if (error < 0) {
         give_up(server, &wanted->options);
+        drop_user(wanted->user, &wanted->options);
     }
     return error;
 }
@@ -488,6 +498,7 @@ int cw_http_group_route(struct cw_http_group *group, const char *pattern, cw_htt
 
     if (!group) {
         give_up(NULL, options);
+        drop_user(user, options);
         return CW_EINVAL;
     }
     return route_for(group->server, group, pattern, &wanted);
@@ -689,6 +700,7 @@ static void release(void *memory)
 
         site->routes = site->routes->next;
         release_chain(&owned->route.chain, &owned->uses);
+        drop_user(owned->route.user, &owned->route.options);
         cw_release(owned);
     }
     while (site->groups) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the corpus of the fuzz targets of framed, line and TLS: inputs that are good, cut short, or just wrong."""
+"""Writes the corpus of the fuzz targets: inputs that are good, cut short, or just wrong."""
 import struct
 from pathlib import Path
 
@@ -156,8 +156,127 @@ def tls_stream():
                 put(f"gone-{place}-{name}", [6 | role, 0, place >> 8, place & 255, version, 5], b"\1\1")
 
 
+def http_parse():
+    def put(name, kind, text, step=0):
+        write("http_parse", name, bytes([kind, step]) + text)
+
+    heads = {
+        "get": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "old": b"GET /a?b#c HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        "next": b"\r\nPUT * HTTP/1.1\r\nHost: [::1]:8080\r\nX:\t y \t\r\nEmpty:\r\n\r\nGET / HTTP/1.1\r\n",
+        "length": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0012\r\nExpect: 100-continue\r\n\r\n",
+        "lengths": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\ncontent-length: 5\r\n\r\n",
+        "too-long": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616\r\n\r\n",
+        "chunked": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "codings": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: ,chunked\r\n\r\n",
+        "both": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "upgrade": b"GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\r\n",
+        "folded": b"GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n",
+        "spaced": b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        "bare": b"GET / HTTP/1.1\nHost: a\r\n\r\n",
+        "method": b"M-SEARCH * HTTP/1.1\r\nHost: a\r\n\r\n",
+        "preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "many": b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a: b\r\n" * 13 + b"\r\n",
+        "target": b"GET /" + b"a" * 200,
+        "large": b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 700,
+        "zero": b"GET / HTTP/1.1\r\nHost: a\0\r\n\r\n",
+        "tls": record(22, client_hello(), 1),
+    }
+    for name, text in heads.items():
+        put(name, 0, text)
+        put(name + "-cut", 0, text, 6)
+    fields = b"Content-Length: 5\r\nConnection: close\r\n\r\n"
+    for name, line in {"200": b"HTTP/1.1 200 OK", "304": b"HTTP/1.1 304 ", "bare": b"HTTP/1.0 200", "ice": b"ICY 200 OK"}.items():
+        for kind in (1, 0x41, 0x81):
+            put(f"answer-{name}-{kind}", kind, line + b"\r\n" + fields)
+    put("answer-until-end", 1, b"HTTP/1.1 200 OK\r\n\r\nhello")
+    bodies = {
+        "plain": b"5\r\nhello\r\n0\r\n\r\n",
+        "trailers": b"A\r\n0123456789\r\n1\r\n!\r\n000\r\nX-Sum: 1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n",
+        "extensions": b"1;a=b;c=\"d\\\"e\" ; f\r\n!\r\n0;g\r\n\r\n",
+        "digits": b"00000000000000001\r\n!\r\n0\r\n\r\n",
+        "huge": b"ffffffffffffffff\r\n",
+        "limit": b"bb8\r\n" + b"x" * 3000 + b"\r\n1\r\n",
+        "bare": b"1\n!\r\n0\r\n\r\n",
+        "unended": b"1\r\n!!\r\n0\r\n\r\n",
+    }
+    for name, text in bodies.items():
+        put("chunks-" + name, 2, text)
+        put(f"chunks-{name}-cut", 2, text, 2)
+    put("trailers", 3, b"X-Sum: 1\r\nContent-Length: 5\r\nSet-Cookie: a\r\n\r\n")
+    put("trailers-none", 3, b"\r\n")
+    put("trailers-wrong", 3, b"X-Sum 1\r\n\r\n")
+def texts(target, items, head=b""):
+    for number, item in enumerate(items):
+        write(target, f"{number:02}", head + (item if isinstance(item, bytes) else item.encode()))
+
+
+def http_target():
+    texts("http_target", [
+        "/", "/users/1?a=b", "/a/b.c/d..e/", "/a%20b%2fc/d", "/%2e%2e/x", "/a/%2E./b", "/a/b/../../c", "/a/./b/.",
+        "//evil.example//x/", "/%252e%252e/", "/..;/a", "/a%00", "/%5c..%5c", "/a%2", "/%zz", "/a\\b", "/a#b", "/a b",
+        "/x%2fy/../%2F/..", "/..%2f..%2fetc", "/?q=100%&<", "/?" + "a=b&" * 20, "/" + "a/" * 40 + "../" * 41,
+        "http://h", "http://h:80/a/../b?c", "HTTPS://[::1]:8443?x", "http://u@h/", "http:///x", "ftp://h/", "h:80", "*", "",
+        b"/\xc3\xa4/\xff"], b"\1")
+    for name, target in {"whole": "*", "whole-url": "http://h:80", "root-url": "http://h/", "stars": "**"}.items():
+        write("http_target", name, b"\x06" + target.encode())
+    for name, target in {"connect": "h:443", "connect-ipv6": "[::1]:443", "connect-path": "/", "connect-port": "h:65536",
+                         "connect-zone": "[fe80::1%1]:1", "connect-name": "h%41:1"}.items():
+        write("http_target", name, b"\x07" + target.encode())
+
+
+def http_ranges():
+    def put(name, size, text, most=4):
+        write("http_ranges", name, size.to_bytes(8, "big") + bytes([most]) + text.encode())
+
+    for number, text in enumerate([
+            "bytes=0-499", "bytes=500-", "bytes=-500", "bytes=0-0,-1", "bytes=0-9,5-19", "bytes=0-1,3-4,6-7,9-10,12-13",
+            "bytes=10000-", "bytes=-0", "bytes=2-1", "bytes=99999999999999999999-", "bytes=1-18446744073709551615",
+            "BYTES= 1-2 ,, 4-5", "items=0-1", "bytes=", "bytes=a-b", "bytes=0-1\n\"v1\"", "bytes=0-1\nW/\"v1\"",
+            "bytes=0-1\nSun, 06 Nov 1994 08:49:37 GMT", "bytes=0-1\nSunday, 06-Nov-94 08:49:37 GMT"]):
+        put(f"{number:02}", 10000, text)
+        put(f"{number:02}-empty", 0, text)
+    put("largest", 2**64 - 1, "bytes=0-18446744073709551615")
+    put("largest-end", 2**64 - 1, "bytes=-1, 0-0, 18446744073709551613-18446744073709551613")
+    put("none-allowed", 100, "bytes=0-1", 0)
+
+
+def http_cookie():
+    texts("http_cookie", [
+        "a=1; b=2", "a=\"x y\"; b=\"; c=\"\"", "rubbish; =x; ; a = b ;", "a=b=c;b=", ";;=;", "a=1&b=2&&c&=d",
+        "a%3Db=%26+%2B", "100%", "%4", "%zz%", "a=%00%ff", b"a=\xff\0; \t b=\x7f", "__Host-id=abc; Path=/",
+        "a=" + "x" * 300])
+
+
+def http_forwarded():
+    texts("http_forwarded", [
+        "Ffor=192.0.2.43", "FFor=\"[2001:db8:cafe::17]:4711\"", "Ffor=192.0.2.60;proto=http;by=203.0.113.43;host=h",
+        "Ffor=1.1.1.1, for=10.1.1.1\nFfor=10.2.2.2", "Ffor=unknown, for=10.1.1.1", "Ffor=_hidden;proto=https;host=\"h:1\"",
+        "Ffor=\"1.1.1.1", "Ffor=1.1.1.1;x=\"\\\"", "Fx=\"a\\\\", "Ffor=1.1.1.1;for=2.2.2.2", "F,, ,", "Ffor=\"10.1.1.1:_p\"",
+        "Ffor=\"[fe80::1%1]\"", "Ffor=1.1.1.1:80", "Ffor=\"::1\"", "X1.1.1.1, 192.0.2.60 ,10.2.2.2\nPhttp, https, http\nHa, b, c",
+        "X::ffff:10.1.1.1, [::1]:80\nX10.1.1.1\nPhttps\nHu@h", "Xunknown\nPhttps", "X" + "10.0.0.1," * 60, "Phttp\nHh",
+        "Ffor=10.1.1.1\nX1.1.1.1"])
+
+
+def http_fields():
+    texts("http_fields", [
+        "text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8", "text/*;q=0.3, text/html;a=b;q=1.000, */*;q=0",
+        "gzip;q=1.0, identity; q=0.5, *;q=0", "br, gzip, deflate", "x-gzip;q=0.001, *;q=0.0000", "da, en-gb;q=0.8, en;q=0.7, *;q=0",
+        "utf-8, *;q=0.3", "a/b;q=2, a/b;q=.5, a/b;q=1.001", "*", ", ,", "text/html; charset=\"utf-8\"; a=b",
+        "form-data; filename=\"a; \\\"b\\\\\"; a=\"", "a; b", "a;a=0123456789abcdef", "\"v1\"", "W/\"v1\", \"a,b\", \"c\\\", *",
+        "\"v0\" x, \"v1\"", "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
+        "Fri, 31 Dec 9999 23:59:60 GMT", "Mon, 29 Feb 2015 00:00:00 GMT", "Tuesday, 29-Feb-00 00:00:00 GMT",
+        "Sat, 01 Jan 0001 00:00:00 GMT", b"a\xff\x7f\0,b"])
+
+
 if __name__ == "__main__":
     framed()
     line()
     tls_hello()
     tls_stream()
+    http_parse()
+    http_target()
+    http_ranges()
+    http_cookie()
+    http_forwarded()
+    http_fields()

@@ -29,10 +29,10 @@ static void expect_documented(const char *key, const struct cw_config_key *entry
 Test(config_keys, every_key_is_documented)
 {
     char *text = rig_config_read_file(CW_SOURCE_DIR "/docs/options.md");
-    const struct cw_protocol *const protocols[] = {&cw_framed, &cw_line};
+    const struct cw_protocol *const protocols[] = {&cw_framed, &cw_line, &cw_http};
 
     cw_config_each_key(expect_documented, text);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         for (const struct cw_setting *setting = protocols[i]->settings; setting->key; setting++) {
             struct cw_config_key key = cw_config_key_of(setting);
             char name[160];
@@ -58,9 +58,9 @@ static void look_for(const char *key, const struct cw_config_key *entry, void *u
 
 static bool is_setting(const char *name)
 {
-    const struct cw_protocol *const protocols[] = {&cw_framed, &cw_line};
+    const struct cw_protocol *const protocols[] = {&cw_framed, &cw_line, &cw_http};
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         for (const struct cw_setting *setting = protocols[i]->settings; setting->key; setting++) {
             char whole[160];
 
@@ -121,9 +121,10 @@ static void expect_in_example(const char *key, const struct cw_config_key *entry
 
 Test(config_keys, the_example_shows_every_key_and_every_line_of_it_is_right)
 {
-    const struct cw_service line = cw_service(&cw_line, NULL, NULL);
+    const struct cw_service services[] = {cw_service(&cw_line, NULL, NULL),
+                                          cw_service(&cw_http, NULL, NULL)};
     const struct cw_config_options options = {
-        .services = &line, .service_count = 1, .ignored = "http, websocket"};
+        .services = services, .service_count = 2, .ignored = "websocket"};
     char *text = rig_config_read_file(CW_SOURCE_DIR "/examples/causeway.yaml");
 
     cw_log_set_level(CW_LOG_ERROR);
@@ -134,6 +135,10 @@ Test(config_keys, the_example_shows_every_key_and_every_line_of_it_is_right)
     for (const struct cw_setting *setting = cw_framed.settings; setting->key; setting++) {
         struct cw_config_key key = cw_config_key_of(setting);
         expect_in_example("framed", &key, text);
+    }
+    for (const struct cw_setting *setting = cw_http.settings; setting->key; setting++) {
+        struct cw_config_key key = cw_config_key_of(setting);
+        expect_in_example("http", &key, text);
     }
     setenv("KEY_PASSPHRASE", "a", 1);
     setenv("ALT_PASSPHRASE", "b", 1);
@@ -148,11 +153,8 @@ Test(config_keys, the_example_shows_every_key_and_every_line_of_it_is_right)
 /* Sections of programs to come have no table yet. */
 Test(config_keys, the_example_shows_the_sections_of_other_programs)
 {
-    static const char *const names[] = {"websocket",      "ping_interval",   "pong_timeout",
-                                        "compression",    "max_frame_size",  "buffer_size",
-                                        "http",           "max_header_size", "max_body_size",
-                                        "header_timeout", "body_timeout",    "keep_alive_timeout",
-                                        "cors_origin"};
+    static const char *const names[] = {"websocket",   "ping_interval",  "pong_timeout",
+                                        "compression", "max_frame_size", "buffer_size"};
     char *text = rig_config_read_file(CW_SOURCE_DIR "/examples/causeway.yaml");
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -161,20 +163,43 @@ Test(config_keys, the_example_shows_the_sections_of_other_programs)
     free(text);
 }
 
+/* Members that the file says nothing of have another test. */
+static void expect_http_defaults(const struct cw_http_options *said)
+{
+    struct cw_http_options defaults = {0};
+    struct cw_complaint complaint;
+
+    cr_assert_not_null(said);
+    cr_assert_eq(cw_http.configure(&defaults, &complaint), CW_OK);
+    cr_expect_eq(said->head_max_bytes, defaults.head_max_bytes);
+    cr_expect_eq(said->fields_max, defaults.fields_max);
+    cr_expect_eq(said->target_max_bytes, defaults.target_max_bytes);
+    cr_expect_eq(said->body_max_bytes, defaults.body_max_bytes);
+    cr_expect_eq(said->bodies_max_bytes, defaults.bodies_max_bytes);
+    cr_expect_eq(said->discard_max_bytes, defaults.discard_max_bytes);
+    cr_expect_eq(said->requests_max, defaults.requests_max);
+    cr_expect_eq(said->body_rate_min, defaults.body_rate_min);
+    cr_expect_eq(said->head_ms, defaults.head_ms);
+    cr_expect_eq(said->body_ms, defaults.body_ms);
+    cr_expect_eq(said->response_ms, defaults.response_ms);
+    cr_expect_eq(said->keep_alive_ms, defaults.keep_alive_ms);
+    cr_expect_eq(said->forwarded, defaults.forwarded);
+}
+
 Test(config_keys, the_example_says_the_defaults)
 {
     const struct cw_server_options none = {0};
     struct cw_server_options defaults = none;
     struct cw_complaint complaint;
     char *text = rig_config_read_file(CW_SOURCE_DIR "/examples/causeway.yaml");
-    const struct cw_service line = cw_service(&cw_line, NULL, NULL);
+    const struct cw_service services[] = {cw_service(&cw_line, NULL, NULL),
+                                          cw_service(&cw_http, NULL, NULL)};
 
     cw_log_set_level(CW_LOG_ERROR);
-    cr_assert_eq(
-        rig_config_load_with(text, &(struct cw_config_options){.services = &line,
-                                                               .service_count = 1,
-                                                               .ignored = "http, websocket"}),
-        CW_OK, "%s", cw_server_error(rig_config_server));
+    cr_assert_eq(rig_config_load_with(text, &(struct cw_config_options){.services = services,
+                                                                        .service_count = 2,
+                                                                        .ignored = "websocket"}),
+                 CW_OK, "%s", cw_server_error(rig_config_server));
     cw_options_fill(&defaults, &complaint);
     const struct cw_server_options *said = &rig_config_server->options;
     cr_expect_eq(said->conns_per_ip_max, defaults.conns_per_ip_max);
@@ -202,6 +227,7 @@ Test(config_keys, the_example_says_the_defaults)
     cr_expect_eq(said->rooms_per_conn_max, defaults.rooms_per_conn_max);
     cr_expect_eq(said->room_name_max_bytes, defaults.room_name_max_bytes);
     cr_expect_eq(said->room_presence_max_bytes, defaults.room_presence_max_bytes);
+    expect_http_defaults(cw_config_protocol_options(rig_config_server->config, &cw_http));
     free(text);
     rig_config_end();
 }

@@ -217,6 +217,20 @@ Test(http_chunks, bytes_of_size_lines_are_counted)
     cr_expect_eq(chunks.total, 3);
 }
 
+Test(http_chunks, size_lines_that_outweigh_their_data_are_refused)
+{
+    struct cw_http_chunks few = {.total = 100, .overhead = CW_CHUNK_OVERHEAD_FREE + 1600};
+    struct cw_http_chunks many = few;
+    struct outcome fine = {0};
+    struct outcome refused = {0};
+
+    many.overhead += 40;
+    feed(&few, &fine, "1;a=b\r\nx\r\n", 10);
+    feed(&many, &refused, "1;a=b\r\nx\r\n", 10);
+    cr_expect_eq(fine.status, 0);
+    cr_expect_eq(refused.status, -400);
+}
+
 Test(http_chunks, nothing_behind_the_last_chunk_is_touched)
 {
     static const char text[] = "0\r\n5\r\nhello\r\n";

@@ -39,6 +39,8 @@ Test(http_settings, zeros_become_the_defaults)
     cr_expect_eq(options.requests_max, 100000);
     cr_expect_eq(options.response_ms, 60000);
     cr_expect_eq(options.discard_max_bytes, 65536);
+    cr_expect_eq(options.bodies_max_bytes, 268435456);
+    cr_expect_eq(options.forwarded, CW_HTTP_X_FORWARDED);
     cr_expect_null(options.site);
     cr_expect_null(options.cors_origin);
     cr_expect_null(options.server_name);
@@ -82,6 +84,8 @@ Test(http_settings, numbers_out_of_range_are_refused_by_name)
                    "body_max_bytes: at most 9223372036854775807, or CW_NO_LIMIT, is allowed");
     expect_refused((struct cw_http_options){.head_ms = 31536000001},
                    "head_ms: at most 31536000000, or CW_OFF, is allowed");
+    expect_refused((struct cw_http_options){.forwarded = (enum cw_http_forwarded)4},
+                   "forwarded: is none of enum cw_http_forwarded");
     expect_refused((struct cw_http_options){.keep_alive_ms = CW_NO_LIMIT},
                    "keep_alive_ms: at most 31536000000, or CW_OFF, is allowed");
     expect_refused((struct cw_http_options){.discard_max_bytes = CW_NO_LIMIT},

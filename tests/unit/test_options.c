@@ -1,5 +1,6 @@
 /* docs/options.md says what the code does: defaults and ranges of servers, clients and pools, defaults of TCP and of
  * protocols, the command line of the examples. */
+#include "http/http_settings.h"
 #include "options.h"
 #include "server_impl.h"
 #include "support/child.h"
@@ -124,6 +125,10 @@ struct kind {
     {                                                                                              \
 #name, offsetof(struct cw_connect_options, name)                                           \
     }
+#define HTTP(name)                                                                                 \
+    {                                                                                              \
+#name, offsetof(struct cw_http_options, name)                                              \
+    }
 #define POOL(name)                                                                                 \
     {                                                                                              \
 #name, offsetof(struct cw_pool_options, name)                                              \
@@ -170,6 +175,12 @@ static const struct member pool_members[] = {
     POOL(conns_max), POOL(waiting_max), POOL(waiting_ms), POOL(idle_ms), POOL(use_max),
 };
 
+static const struct member http_members[] = {
+    HTTP(head_max_bytes), HTTP(fields_max),  HTTP(target_max_bytes),  HTTP(body_max_bytes),
+    HTTP(head_ms),        HTTP(body_ms),     HTTP(body_rate_min),     HTTP(keep_alive_ms),
+    HTTP(requests_max),   HTTP(response_ms), HTTP(discard_max_bytes), HTTP(bodies_max_bytes),
+};
+
 static int fill_server(void *options, struct cw_complaint *complaint)
 {
     return cw_options_fill(options, complaint);
@@ -187,6 +198,11 @@ static int fill_pool(void *options, struct cw_complaint *complaint)
     return cw_pool_options_fill(options, complaint);
 }
 
+static int fill_http(void *options, struct cw_complaint *complaint)
+{
+    return cw_http_check_options(options, complaint);
+}
+
 #define COUNT(members) (sizeof(members) / sizeof((members)[0]))
 
 static const struct kind kinds[] = {
@@ -196,6 +212,8 @@ static const struct kind kinds[] = {
      sizeof(struct cw_connect_options), fill_connect},
     {"struct cw_pool_options", pool_members, COUNT(pool_members), sizeof(struct cw_pool_options),
      fill_pool},
+    {"struct cw_http_options", http_members, COUNT(http_members), sizeof(struct cw_http_options),
+     fill_http},
 };
 
 /* One member of one kind, and its row. */

@@ -73,3 +73,21 @@ Test(span, a_copy_as_text_fits_whole_or_is_empty)
     cr_expect_str_eq(buffer, "");
     cr_expect_eq(cw_span_to_text(cw_span_text(""), buffer, 0), CW_ETOOBIG);
 }
+
+Test(span, utf_8_is_told_from_what_only_looks_like_it)
+{
+    static const char *const right[] = {
+        "", "a", "\xc3\xa4", "\xe2\x82\xac", "\xf4\x8f\xbf\xbf", "a\xc2\x80z"};
+    static const char *const wrong[] = {
+        "\x80",         "\xc3",         "\xc0\x80",         "\xe2\x82",
+        "\xed\xa0\x80", "\xe0\x9f\xbf", "\xf4\x90\x80\x80", "a\xff"};
+
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        cr_expect(cw_span_is_utf8(cw_span_text(right[i])), "%zu", i);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        cr_expect_not(cw_span_is_utf8(cw_span_text(wrong[i])), "%zu", i);
+    }
+    cr_expect(cw_span_is_utf8(cw_span_of("a\0b", 3)));
+    cr_expect(cw_span_is_utf8((struct cw_span){NULL, 0}));
+}

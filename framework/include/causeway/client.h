@@ -79,6 +79,7 @@ struct cw_pool_options {
     uint64_t waiting_ms;  /* longest wait. 0: 5000 */
     uint64_t idle_ms;     /* an unused connection is closed after this. 0: 60000; CW_OFF */
     uint64_t use_max;     /* uses before a connection is replaced. 0: no end */
+    bool no_pause;        /* an attempt that fails is told to one caller at once, without pauses */
     struct cw_connect_options
         connect; /* reconnect and attempts_max are not looked at: the pool does that */
 };
@@ -99,7 +100,8 @@ struct cw_pool_stats {
 typedef void (*cw_pool_fn)(struct cw_loop *loop, struct cw_conn *conn, int code, void *user);
 
 /* Makes a pool on a loop. Connections are made when they are wanted; after failures with the pauses of
- * the connect options, and one at a time. Of the unused ones the last one given back is handed out first, so that
+ * the connect options, and one at a time; with no_pause each failure is told to whoever has waited longest, and the
+ * others get attempts of their own. Of the unused ones the last one given back is handed out first, so that
  * those that are not needed stay unused and are closed. One that the peer has ended, or on which something has come
  * that nobody asked for, is not handed out. The service's hooks hear of every connection as usual.
  *

@@ -231,6 +231,12 @@ void cw_conn_break(struct cw_conn *conn, int code);
  * thread   loop thread */
 void cw_conn_finish(struct cw_conn *conn, uint32_t peer_code, struct cw_span text);
 
+/* Says that the peer may be in the middle of sending when the connection ends: what comes from it is then read and dropped until
+ * its own end, within drain_ms, because a reset would destroy what was sent to it last (RFC 9112 §9.6).
+ *
+ * thread   loop thread */
+void cw_conn_linger(struct cw_conn *conn);
+
 /* Puts another service in charge, from the next byte on. The old one gets its on_close(CW_SWITCHED) if its
  * on_connection had run; the connection keeps its id, address, user pointer and figures. Takes effect when the
  * running callback has returned; deadline, want and hold are cleared.

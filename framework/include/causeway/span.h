@@ -32,6 +32,9 @@ int cw_span_to_u64(struct cw_span span, uint64_t max, uint64_t *number);
  * returns  0; CW_ETOOBIG: it does not fit; CW_EINVAL: it holds a zero byte. The buffer then holds "" */
 int cw_span_to_text(struct cw_span span, char *buffer, size_t cap);
 
+/* Whether the bytes are UTF-8 (RFC 3629: no surrogates, no longer forms than needed). Zero bytes are; none at all is. */
+bool cw_span_is_utf8(struct cw_span span);
+
 #ifdef __cplusplus
 }
 #endif
