@@ -51,6 +51,12 @@ static bool find_route(struct cw_http_exchange *x)
     static const struct cw_http_chain no_chain = {NULL, 0, 0};
     const struct cw_http_site *site = x->http->shared->site;
 
+    if (x->matched) {
+        if (x->match.route) {
+            use_options(x);
+        }
+        return true;
+    }
     if (!site) {
         x->match.route = NULL;
         x->match.status = 404;
@@ -171,6 +177,9 @@ void cw_http_begin_chain(struct cw_http_exchange *x)
         cw_conn_abort(x->conn);
         return;
     }
+    if (!x->matched) {
+        cw_http_memo_remember(x);
+    }
     if (x->match.chain->slots_size > 0) {
         x->slots = cw_http_take(x, x->match.chain->slots_size);
         if (!x->slots) {
@@ -181,6 +190,9 @@ void cw_http_begin_chain(struct cw_http_exchange *x)
     }
     if (x->match.chain->count > 0) {
         x->began_ns = clock_ns();
+    }
+    if (x->head.chunked) {
+        x->chunked = (struct cw_http_chunked){0};
     }
     x->body.state = cw_http_has_body(x) ? CW_BODY_UNREAD : CW_BODY_NONE;
     x->body.whole = !cw_http_has_body(x);

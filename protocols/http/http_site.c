@@ -434,7 +434,7 @@ static struct owned_route *make_route(struct cw_server *server, struct cw_http_g
                                       const char *pattern, const struct cw_http_route *wanted,
                                       int *error)
 {
-    struct words words = {0};
+    struct words words = {.prefix = ""};
     struct owned_route *owned;
 
     *error = read_words(server, group, pattern, &words);

@@ -447,7 +447,8 @@ struct cw_http_event {
     const char *id;    /* comes back as cw_http_last_event_id; no line ends */
 };
 
-/* Answers with a stream of events, that lasts until cw_http_end or until the peer is gone (cw_http_on_done).
+/* Answers with a stream of events, that lasts until cw_http_end or until the peer is gone (cw_http_on_done); a peer that has
+ * gone without a word is found by the heartbeat. Sets Cache-Control, unless it is set. A HEAD is answered whole, and done.
  *
  * options  NULL: the defaults
  * returns  as cw_http_begin
@@ -488,9 +489,11 @@ typedef void (*cw_http_post_fn)(struct cw_http_exchange *http, void *arg);
  * thread   any */
 int cw_http_post(struct cw_server *server, struct cw_http_id id, cw_http_post_fn fn, void *arg);
 
-/* Answers, or sends an event, from any thread. Copies what it is given.
+/* Answers, or sends an event, from any thread. Copies what it is given. An event that finds no room in its stream's queue ends
+ * the stream: the browser comes again and tells what it has seen, and nothing is lost in silence.
  *
- * returns  0: on its way; CW_EINVAL: not a status or type; CW_EFULL, CW_ENOTFOUND, CW_ENOMEM, CW_ESTOPPED: it is not
+ * returns  0: on its way; CW_EINVAL: not a status or type, a line end in `event` or `id`; CW_EFULL, CW_ENOTFOUND, CW_ENOMEM,
+ *          CW_ESTOPPED: it is not
  * thread   any */
 int cw_http_reply_to(struct cw_server *server, struct cw_http_id id, int status, const char *type,
                      struct cw_span body);
