@@ -165,6 +165,21 @@ Test(http_client, requests_that_would_break_the_rules_are_refused)
     expect_refused((struct cw_http_request){0}, "http://u:p@a/");
 }
 
+static void note_code(int code, void *user)
+{
+    int *noted = user;
+
+    *noted = code;
+}
+
+Test(http_client, a_source_is_told_that_its_request_was_refused)
+{
+    int code = 0;
+
+    REFUSED(.method = "CONNECT", .pull = pull_nothing, .pulled = note_code, .pull_user = &code);
+    cr_expect_eq(code, CW_EINVAL);
+}
+
 /* ---- answers ---- */
 
 Test(http_client, answers_without_a_body_end_with_their_head)

@@ -100,7 +100,6 @@ static void ask(struct round *round, const char *path, struct cw_http_request re
     id = cw_http_request(round->loop, &request, on_answer, round);
     rig_check(id > 0 || id == CW_ENOMEM || id == CW_EINVAL);
     round->asked += id > 0;
-    round->pulled += id < 0 && request.pull;
 }
 
 /* cw_loop_stop needs memory too: it is asked again. */
