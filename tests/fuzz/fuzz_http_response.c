@@ -44,8 +44,8 @@ static void begin(struct scene *scene, uint8_t choice)
     const char *why;
 
     *scene = (struct scene){.client = {.stopped = true}}; /* nobody is woken */
-    scene->rig = rig_new(
-        &(struct rig_setup){.protocol = &cw_http_client_protocol, .role = CW_CLIENT});
+    scene->rig =
+        rig_new(&(struct rig_setup){.protocol = &cw_http_client_protocol, .role = CW_CLIENT});
     check(scene->rig != NULL);
     scene->client.loop = cw_conn_loop(scene->rig->conn);
     cw_http_ring_init(&scene->client.calls);

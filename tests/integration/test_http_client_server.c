@@ -113,8 +113,9 @@ static struct rig_host *start(void)
     cw_http_use(server, cw_http_compress(&(struct cw_http_compress_options){0}));
     cw_http_route(server, "GET /hello", hello, NULL);
     cw_http_route(server, "POST /echo", echo, NULL);
-    cw_http_route_with(server, "POST /stream", echo_stream, NULL,
-                       &(struct cw_http_route_options){.stream = true, .body_max_bytes = CW_NO_LIMIT});
+    cw_http_route_with(
+        server, "POST /stream", echo_stream, NULL,
+        &(struct cw_http_route_options){.stream = true, .body_max_bytes = CW_NO_LIMIT});
     cw_http_route(server, "GET /large", large, NULL);
     cw_http_route(server, "GET /via", via, (void *)(uintptr_t) "/hello");
     cw_http_route(server, "GET /via/never", via, (void *)(uintptr_t) "/never");
