@@ -64,8 +64,14 @@ static bool find_route(struct cw_http_exchange *x)
         x->match.param_count = 0;
         return true;
     }
-    cw_http_site_match(site, x->options->site, x->head.known_method, cw_http_method(x), x->host,
-                       x->target.path, &x->match);
+    const struct cw_http_ask ask = {
+        .site = x->options->site,
+        .known = (enum cw_http_method_known)x->head.known_method,
+        .method = cw_http_method(x),
+        .host = x->host,
+        .path = x->target.path,
+    };
+    cw_http_site_match(site, &ask, &x->match);
     if (x->match.route) {
         use_options(x);
     }

@@ -48,6 +48,7 @@ enum cw_http_wait {
     CW_WAIT_BODY,
     CW_WAIT_ANSWER,
     CW_WAIT_NEXT, /* between requests */
+    CW_WAIT_EVENT,
 };
 
 struct cw_http_conn {
@@ -64,7 +65,6 @@ struct cw_http_conn {
     bool switched;   /* another protocol takes over */
     bool stopping;   /* the server is: the next answer is the last one */
     bool trusted;    /* what the peer says of others is believed */
-    bool heartbeat;  /* a timer for streams of events runs */
 };
 
 /* ---- of an exchange ---- */
@@ -190,6 +190,7 @@ struct cw_http_answer {
     cw_http_fn on_drain;
     void *drain_user;
     bool source_over;
+    uint64_t heartbeat_ms; /* of a stream of events */
 };
 
 struct cw_http_exchange {
@@ -291,6 +292,10 @@ int cw_http_check_field(const char *name, const char *value);
 void cw_http_reply_is_over(struct cw_http_exchange *x);
 bool cw_http_runs_filters(struct cw_http_exchange *x, struct cw_span in, bool last,
                           struct cw_span *out, int *error);
+
+/* http_events.c: the deadline of a stream, from now; and what is sent when it has passed. */
+void cw_http_events_wait(struct cw_http_exchange *x);
+void cw_http_events_heartbeat(struct cw_http_exchange *x);
 
 /* http_send.c */
 int cw_http_emit(struct cw_http_exchange *x, const struct cw_span *parts, size_t count);

@@ -123,6 +123,10 @@ static void wait_for_answer(struct cw_http_exchange *x)
 
     if (owed && x->http->waits != CW_WAIT_ANSWER) {
         cw_http_wait_for(x->conn, x->http, CW_WAIT_ANSWER, x->response_ms);
+    } else if (!reads && x->answer.is_events && x->answer.state == CW_REPLY_OPEN) {
+        if (x->http->waits != CW_WAIT_EVENT) {
+            cw_http_events_wait(x);
+        }
     } else if (!owed && !reads) {
         cw_http_wait_for(x->conn, x->http, CW_WAIT_NOTHING, 0);
     }
@@ -181,10 +185,26 @@ static size_t collect_values(const struct cw_http_exchange *x, const char *name,
     size_t count = 0;
     size_t at = 0;
 
-    while (count < HOPS_MAX && (list[count] = cw_http_field_next(x, name, &at)).data) {
-        count++;
+    /* The last ones: a client that sends many must not crowd out what its proxy added behind them. */
+    while ((list[count] = cw_http_field_next(x, name, &at)).data) {
+        if (++count > HOPS_MAX) {
+            memmove(list, list + 1, HOPS_MAX * sizeof *list);
+            count = HOPS_MAX;
+        }
     }
     return count;
+}
+
+static struct cw_span last_value(const struct cw_http_exchange *x, const char *name)
+{
+    struct cw_span last = cw_http_nothing();
+    struct cw_span value;
+    size_t at = 0;
+
+    while ((value = cw_http_field_next(x, name, &at)).data) {
+        last = value;
+    }
+    return last;
 }
 
 static bool is_trusted(const struct cw_address *address, void *user)
@@ -211,9 +231,9 @@ static bool find_origin(struct cw_http_exchange *x)
     } else {
         fields.for_list = list;
         fields.for_count = collect_values(x, "x-forwarded-for", list);
-        fields.proto = cw_http_field(x, "x-forwarded-proto");
+        fields.proto = last_value(x, "x-forwarded-proto");
         if (which == CW_HTTP_X_FORWARDED_HOST) {
-            fields.host = cw_http_field(x, "x-forwarded-host");
+            fields.host = last_value(x, "x-forwarded-host");
         }
     }
     cw_http_find_origin(&fields, cw_conn_peer(x->conn), is_trusted, cw_conn_server(x->conn),
@@ -440,6 +460,11 @@ static int on_deadline(struct cw_conn *conn, void *state)
         return x ? cw_http_body_late(x) : CW_OK;
     case CW_WAIT_ANSWER:
         return x ? no_answer(x) : CW_OK;
+    case CW_WAIT_EVENT:
+        if (x) {
+            cw_http_events_heartbeat(x);
+        }
+        return CW_OK;
     default:
         return CW_OK;
     }
