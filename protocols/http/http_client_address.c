@@ -273,21 +273,34 @@ void cw_http_address_leave(struct cw_http_call *call)
 void cw_http_address_give_back(struct cw_http_call *call, struct cw_conn *conn,
                                enum cw_http_parting parting)
 {
+    struct cw_http_answer *answer = cw_conn_state(conn);
     struct cw_http_address *address = call->address;
-    bool kept = parting == CW_PART_KEEP && !call->request.no_reuse &&
-                call->client->options.idle_ms != CW_OFF;
 
     call->conn = NULL;
-    address->running--;
     address->used_ms = cw_loop_now_ms(address->client->loop);
     cw_conn_unhold(conn);
-    if (kept) {
+    if (parting == CW_PART_KEEP && !call->request.no_reuse &&
+        call->client->options.idle_ms != CW_OFF) {
         cw_conn_set_idle(conn, CW_OFF); /* the pool looks after it now */
-    } else if (parting == CW_PART_ABORT) {
+        answer->returns = address;      /* inside on_bytes its input still seems unused */
+        cw_conn_soon(conn);
+        return;
+    }
+    if (parting == CW_PART_ABORT) {
         cw_conn_abort(conn);
     } else {
         cw_conn_close(conn);
     }
+    address->running--;
+    cw_pool_release(address->pool, cw_conn_id(conn));
+}
+
+void cw_http_address_return(struct cw_http_answer *answer, struct cw_conn *conn)
+{
+    struct cw_http_address *address = answer->returns;
+
+    answer->returns = NULL;
+    address->running--;
     cw_pool_release(address->pool, cw_conn_id(conn));
 }
 

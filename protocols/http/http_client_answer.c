@@ -138,6 +138,22 @@ static ptrdiff_t refuse_scan(struct cw_http_answer *answer, size_t len, ptrdiff_
     return give_up(answer, len, CW_ETOOBIG, "the answer's head is longer than head_max_bytes");
 }
 
+static int judge_trailers(const struct cw_http_answer *answer, const uint8_t *data, size_t len,
+                          const char **why)
+{
+    struct cw_http_head head = {.fields_cap = answer->scan.lines + 1};
+    int status;
+
+    head.fields = cw_alloc(head.fields_cap * sizeof *head.fields);
+    if (!head.fields) {
+        *why = "out of memory for trailers";
+        return CW_ENOMEM;
+    }
+    status = cw_http_parse_trailers(data, len, &head, why);
+    cw_release(head.fields);
+    return status == 0 ? CW_OK : CW_EPROTO;
+}
+
 /* Trailers are judged, and left aside (RFC 9110 §6.5.1). */
 static ptrdiff_t take_trailers(struct cw_conn *conn, struct cw_http_answer *answer,
                                const uint8_t *data, size_t len)
@@ -145,12 +161,17 @@ static ptrdiff_t take_trailers(struct cw_conn *conn, struct cw_http_answer *answ
     struct cw_http_head_limits limits = limits_of(answer);
     const char *why = "";
     ptrdiff_t used = cw_http_scan_trailers(data, len, &limits, &answer->scan, &why);
+    int error;
 
     if (used < 0) {
         return refuse_scan(answer, len, used, why);
     }
     if (used == 0) {
         return need_more(conn, len);
+    }
+    error = answer->scan.lines > 0 ? judge_trailers(answer, data, (size_t)used, &why) : CW_OK;
+    if (error < 0) {
+        return give_up(answer, len, error, why);
     }
     answer->step = CW_ANSWER_WHOLE;
     finish(conn, answer);
@@ -318,7 +339,7 @@ static ptrdiff_t take_head(struct cw_conn *conn, struct cw_http_answer *answer, 
     if (limits.head_max == 0) {
         return refuse_scan(answer, len, -431, why);
     }
-    used = cw_http_scan_head(data, len, &limits, &answer->scan, &why);
+    used = cw_http_scan_response(data, len, &limits, &answer->scan, &why);
     if (used < 0) {
         return refuse_scan(answer, len, used, why);
     }
@@ -375,7 +396,7 @@ static int on_end(struct cw_conn *conn, void *state, uint8_t *data, size_t len)
                         answer->heard ? "in the middle of the answer" : "before an answer came");
 }
 
-/* The application goes on with a body that it let rest. */
+/* The connection goes back to its pool; or the application goes on with a body that it let rest. */
 static int on_soon(struct cw_conn *conn, void *state)
 {
     struct cw_http_answer *answer = state;
@@ -383,6 +404,10 @@ static int on_soon(struct cw_conn *conn, void *state)
     const char *why = "";
     int step;
 
+    if (answer->returns) {
+        cw_http_address_return(answer, conn);
+        return CW_OK;
+    }
     if (!call || !call->rests) {
         return CW_OK;
     }
@@ -425,8 +450,11 @@ static void on_close(struct cw_conn *conn, const struct cw_close_reason *reason,
 {
     struct cw_http_answer *answer = cw_conn_state(conn);
     struct cw_http_call *call = answer->call;
+    const struct cw_http_client *client = user;
 
-    (void)user;
+    if (answer->returns && !client->stopped) {
+        answer->returns->running--;
+    }
     if (call) {
         answer->call = NULL;
         call->conn = NULL;

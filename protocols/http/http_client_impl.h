@@ -93,7 +93,7 @@ struct cw_http_address {
     struct cw_pool *pool;
     struct cw_http_ring waiting; /* calls without a connection */
     size_t asked;                /* connections that the pool owes us */
-    size_t running;              /* calls that have one */
+    size_t running;              /* connections that calls have, or have just had */
     uint64_t used_ms;
     uint8_t *key;
     size_t key_len;
@@ -103,6 +103,7 @@ struct cw_http_address {
 };
 
 struct cw_http_call;
+struct cw_http_answer;
 
 /* Has a call wait for a connection to where its URL leads. 0, or an enum cw_error with the words in *why. */
 int cw_http_address_join(struct cw_http_call *call, const char **why);
@@ -115,6 +116,9 @@ enum cw_http_parting { CW_PART_KEEP, CW_PART_CLOSE, CW_PART_ABORT };
 
 void cw_http_address_give_back(struct cw_http_call *call, struct cw_conn *conn,
                                enum cw_http_parting parting);
+
+/* The turn ends: the pool has the connection again. */
+void cw_http_address_return(struct cw_http_answer *answer, struct cw_conn *conn);
 
 /* Closes what is kept above addresses_max. */
 void cw_http_addresses_trim(struct cw_http_client *client);
@@ -230,7 +234,8 @@ enum cw_http_answer_step {
 
 /* The state of a connection. */
 struct cw_http_answer {
-    struct cw_http_call *call; /* NULL: the connection is kept, or closing */
+    struct cw_http_call *call;       /* NULL: the connection is kept, or closing */
+    struct cw_http_address *returns; /* not NULL: goes back to its pool at the end of the turn */
     uint64_t answers;          /* on this connection so far */
     enum cw_http_answer_step step;
     bool heard; /* a byte of this answer has come */

@@ -394,7 +394,9 @@ int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type
     answer->state = CW_REPLY_HEAD;
     answer->status = (uint16_t)status;
     if (type) {
-        remove_field(x, cw_span_text("Content-Type"));
+        if (answer->fields) {
+            remove_field(x, cw_span_text("Content-Type"));
+        }
         answer->type = type;
     }
     answer->length = length;

@@ -151,7 +151,7 @@ static bool is_origin(struct cw_span word)
         bool in_mark = i >= before && i < before + 3;
 
         if (word.data[i] <= ' ' || word.data[i] >= 0x7f ||
-            (!in_mark && memchr("/?#@\\\"", word.data[i], 6))) {
+            (!in_mark && strchr("/?#@\\\"", word.data[i]))) {
             return false;
         }
     }

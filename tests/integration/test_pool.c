@@ -761,3 +761,32 @@ Test(pool, when_any_allocation_fails_there_is_an_answer_and_no_leak)
     cr_expect_gt(n, 10);
     rig_silent_close(&listener);
 }
+
+/* ---- without pauses ---- */
+
+static void stop_at_three(struct story *story)
+{
+    if (story->answered == 3) {
+        stop(story);
+    }
+}
+
+Test(pool, without_pauses_each_caller_is_told_of_an_attempt_of_his_own)
+{
+    struct story story;
+
+    begin(&story, rig_free_port(),
+          &(struct cw_pool_options){
+              .conns_max = 1, .no_pause = true, .connect = {.reconnect_min_ms = 60000}});
+    story.then = stop_at_three;
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(ask(&story), CW_OK);
+    }
+    finish(&story);
+    cr_expect_eq(story.answered, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_expect_eq(story.answers[i].code, CW_EREFUSED);
+        cr_expect_eq(story.answers[i].caller, i);
+    }
+    cr_expect_eq(story.failed, 3);
+}
