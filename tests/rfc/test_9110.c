@@ -51,6 +51,12 @@ static void go_there(struct cw_http_exchange *http, void *user)
     cw_http_redirect(http, 302, "/");
 }
 
+static void want_upgrade(struct cw_http_exchange *http, void *user)
+{
+    cw_http_set_field(http, "Upgrade", "lines");
+    cw_http_reply_error(http, 426, "only in lines");
+}
+
 static void change(struct cw_http_exchange *http, void *user)
 {
     int result = cw_http_switch(http, "lines", house.lines, NULL, NULL);
@@ -79,6 +85,7 @@ static void begin(void)
     cw_http_route(server, "GET /status/:status", say_status, NULL);
     cw_http_route(server, "GET /pieces/:status", begin_status, NULL);
     cw_http_route(server, "GET /there", go_there, NULL);
+    cw_http_route(server, "GET /426", want_upgrade, NULL);
     cw_http_route(server, "GET|POST /lines", change, NULL);
     house.host = rig_host_start(server, NULL, NULL);
 }
@@ -268,7 +275,36 @@ Test(rfc_9110, nothing_is_handled_behind_an_answer_that_closes)
     end();
 }
 
+Test(rfc_9110, an_https_target_is_refused_on_a_connection_without_tls)
+{
+    struct http_peer peer;
+    struct http_reply reply = {0};
+
+    begin();
+    peer = peer_new();
+    http_peer_ask(&peer, "GET https://a/ HTTP/1.1\r\nHost: a\r\n\r\n", &reply);
+    cr_expect_eq(reply.status, 421);
+    http_peer_expect_end(&peer);
+    cr_expect_eq(atomic_load(&house.handled), 0);
+    http_reply_release(&reply);
+    http_peer_close(&peer);
+    end();
+}
+
 /* ---- upgrade ---- */
+
+Test(rfc_9110, an_answer_that_wants_an_upgrade_names_the_protocol)
+{
+    struct http_reply reply = {0};
+
+    begin();
+    ask("GET /426 HTTP/1.1\r\nHost: a\r\n\r\n", &reply);
+    cr_expect_eq(reply.status, 426);
+    cr_expect_str_eq(http_reply_field(&reply, "Upgrade"), "lines");
+    cr_expect_str_eq(http_reply_field(&reply, "Connection"), "upgrade");
+    http_reply_release(&reply);
+    end();
+}
 
 Test(rfc_9110, a_switch_names_its_protocol_and_what_follows_is_that)
 {
