@@ -384,7 +384,8 @@ static bool has_no_body(const struct cw_http_exchange *x)
 {
     int status = x->answer.status;
 
-    return x->head.known_method == CW_METHOD_HEAD || status == 204 || status == 304 || status < 200;
+    return x->head.known_method == CW_METHOD_HEAD || status == 204 || status == 205 ||
+           status == 304 || status < 200;
 }
 
 int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type, uint64_t length)
@@ -411,6 +412,9 @@ int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type
     run_on_reply(x);
     answer->no_body = has_no_body(x);
     answer->close = !keeps(x);
+    if (answer->status == 205) {
+        answer->length = 0; /* RFC 9110 §15.3.6: told, for otherwise its end would be looked for */
+    }
     if (answer->filtered && answer->no_body) {
         answer->length = CW_NO_LIMIT;
     }
