@@ -132,13 +132,13 @@ static void release_list(struct cw_http_middleware **list)
     }
 }
 
-/* At the end, with what hangs from it. */
-static void append(struct cw_http_middleware **list, struct cw_http_middleware *more)
+static void append(struct cw_http_middleware **list, struct cw_http_middleware *one)
 {
     while (*list) {
         list = &(*list)->next;
     }
-    *list = more;
+    one->next = NULL;
+    *list = one;
 }
 
 /* Nothing will come of the call it was given to. What a site owns already stays where it is. */
@@ -151,7 +151,6 @@ static void give_up_one(struct cw_server *server, struct cw_http_middleware *one
     }
     /* Kept as long as others may be given the same one again; only a server that runs has no place for it. */
     if (site && cw_server_check_set_up(server, "middleware") == CW_OK) {
-        one->next = NULL;
         append(&site->refused, one);
     } else {
         release_one(one);
@@ -175,7 +174,6 @@ static int take(struct cw_server *server, struct cw_http_site *site,
                                   "middleware %s: added before; each place needs one of its own",
                                   one->name ? one->name : "without a name");
     }
-    one->next = NULL;
     append(list, one);
     return CW_OK;
 }
@@ -422,8 +420,7 @@ static int add_route(struct cw_server *server, struct cw_http_site *site, struct
     }
     error = error < 0 ? error : route_in_tree(server, site, &owned->route);
     if (error < 0) {
-        append(&site->refused, owned->uses);
-        return error;
+        return error; /* its middleware is the caller's to give up */
     }
     *site->routes_tail = &owned->route;
     site->routes_tail = &owned->route.next;

@@ -421,6 +421,19 @@ Test(http_site, the_same_middleware_in_two_places_is_refused_and_freed_once)
     cr_expect_str_eq(story, "- twice;");
 }
 
+Test(http_site, the_same_middleware_twice_for_one_route_is_refused_and_freed_once)
+{
+    struct cw_http_middleware *twice = probe("twice", 0);
+    struct cw_http_middleware *const use[] = {twice, twice};
+
+    cr_expect_eq(cw_http_route_with(server, "GET /", answer, NULL,
+                                    &(struct cw_http_route_options){.use = use, .use_count = 2}),
+                 CW_EINVAL);
+    cw_server_free(server);
+    server = NULL;
+    cr_expect_str_eq(story, "- twice;");
+}
+
 Test(http_site, a_refused_route_keeps_its_middleware_from_being_used_again)
 {
     struct cw_http_middleware *lost = probe("lost", 0);
