@@ -470,11 +470,22 @@ Test(http_site, middleware_without_its_number_is_refused)
     cr_expect_eq(cw_http_route_with(server, "GET /", answer, NULL,
                                     &(struct cw_http_route_options){.use = &one}),
                  CW_EINVAL);
-    cr_expect_str_eq(cw_server_error(server), "route: use and use_count go together");
+    cr_expect_str_eq(cw_server_error(server), "route GET /: use and use_count go together");
     cr_expect_eq(cw_http_route_with(server, "GET /", answer, NULL,
                                     &(struct cw_http_route_options){.use_count = 1}),
                  CW_EINVAL);
     probe_release(one);
+}
+
+Test(http_site, a_body_without_a_limit_is_for_routes_that_stream)
+{
+    struct cw_http_route_options options = {.stream = true, .body_max_bytes = CW_NO_LIMIT};
+
+    cr_expect_eq(cw_http_route_with(server, "PUT /a", answer, NULL, &options), CW_OK);
+    options.stream = false;
+    cr_expect_eq(cw_http_route_with(server, "PUT /b", answer, NULL, &options), CW_EINVAL);
+    cr_expect_str_eq(cw_server_error(server),
+                     "route PUT /b: body_max_bytes: without a limit only with stream");
 }
 
 static void drop(void *user)
