@@ -20,7 +20,8 @@ enum { SPARE_FDS = 32, SIZE_MAX_BYTES = 64 << 20, SECONDS_MAX = 600, OVERTIME_SE
 
 static const char usage[] =
     "usage: load --port N [options]\n"
-    "  --mode M         framed (default), raw, rooms, accepts, idle, handshakes, busy\n"
+    "  --mode M         framed (default), raw, rooms, accepts, idle, handshakes, busy,\n"
+    "                   http\n"
     "  --host ADDRESS   IPv4 address of the server (127.0.0.1)\n"
     "  --connections N  connections, for accepts those in flight (64)\n"
     "  --depth N        messages in flight on each connection (1)\n"
@@ -29,6 +30,7 @@ static const char usage[] =
     "  --warmup T       time before it that is not measured (0.5)\n"
     "  --rate N         accepts: connections begun per second (4000)\n"
     "  --wait SECONDS   idle: longest wait for a line on standard input (60)\n"
+    "  --request NAME   http, idle, accepts: a GET, small or browser (http: small)\n"
     "  --unframed       accepts, idle: no length before the message\n"
     "  --tls            over TLS; certificates are not verified\n"
     "  --tls-max V      highest TLS version, 1.2 or 1.3 (1.3)\n"
@@ -55,7 +57,7 @@ void load_window_end(struct load *load)
 static bool parse_mode(const char *name, struct load_options *options)
 {
     static const char *const names[] = {"framed", "raw",        "rooms", "accepts",
-                                        "idle",   "handshakes", "busy"};
+                                        "idle",   "handshakes", "busy",  "http"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(name, names[i]) != 0)
@@ -127,6 +129,9 @@ static bool parse_option(int letter, const char *text, struct load_options *opti
         return parse_mode(text, options);
     case 'h':
         return inet_pton(AF_INET, text, &options->address.sin_addr) == 1;
+    case 'q':
+        options->http = http_request(text);
+        return options->http != NULL;
     case 'u':
         return options->unframed = true;
     case 'S':
@@ -144,7 +149,7 @@ static bool parse_option(int letter, const char *text, struct load_options *opti
 static bool fits(const struct load_options *options)
 {
     if (options->mode == LOAD_ROOMS)
-        return options->size >= 8 && options->connections >= 2;
+        return options->size >= 8 && options->connections >= 2 && options->http == NULL;
     return options->tls || (options->mode != LOAD_HANDSHAKES && options->mode != LOAD_BUSY);
 }
 
@@ -160,6 +165,7 @@ static bool parse(int argc, char **argv, struct load_options *options)
                                           {"warmup", required_argument, NULL, 'w'},
                                           {"rate", required_argument, NULL, 'r'},
                                           {"wait", required_argument, NULL, 'i'},
+                                          {"request", required_argument, NULL, 'q'},
                                           {"unframed", no_argument, NULL, 'u'},
                                           {"tls", no_argument, NULL, 'S'},
                                           {"tls-max", required_argument, NULL, 'V'},
@@ -173,6 +179,8 @@ static bool parse(int argc, char **argv, struct load_options *options)
         if (!parse_option(letter, optarg, options))
             return false;
     }
+    if (options->mode == LOAD_HTTP && options->http == NULL)
+        options->http = http_request("small");
     return optind == argc && options->address.sin_port != 0 && fits(options);
 }
 
@@ -270,7 +278,8 @@ int main(int argc, char **argv)
     /* Every wait below has its own limit; this one ends the process should one of them be wrong. */
     alarm(2 * (unsigned)(options->seconds + options->warmup_seconds) + 2 * options->wait_seconds +
           OVERTIME_SECONDS);
-    load.shape.length_len = options->mode == LOAD_RAW || options->unframed ? 0 : 4;
+    bool framed = options->mode != LOAD_RAW && !options->unframed && options->http == NULL;
+    load.shape.length_len = framed ? 4 : 0;
     load.epoll = epoll_create1(EPOLL_CLOEXEC);
     bool whole =
         load.epoll >= 0 && (!options->tls || tls_init(options)) && load_init(&load) && run(&load);

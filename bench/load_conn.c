@@ -50,6 +50,18 @@ void load_fill_head(const struct load *load, uint8_t *head, uint32_t index, uint
     memcpy(head, full, load->shape.head_len);
 }
 
+static void fill_pattern(const struct load *load)
+{
+    const struct shape *shape = &load->shape;
+
+    for (size_t i = 0; i < shape->wire_len; i++)
+        shape->pattern[i] = (uint8_t)(i * 31 + i / 256 + 7);
+    if (load->options.http != NULL)
+        memcpy(shape->pattern, load->options.http, shape->wire_len);
+    for (size_t i = 0; i < shape->out_messages; i++)
+        memcpy(shape->out + i * shape->wire_len, shape->pattern, shape->wire_len);
+}
+
 bool load_init(struct load *load)
 {
     struct shape *shape = &load->shape;
@@ -57,8 +69,12 @@ bool load_init(struct load *load)
 
     assert(load->options.connections > 0);
     assert(load->options.depth > 0);
-    shape->wire_len = shape->length_len + load->options.size;
-    shape->head_len = shape->wire_len < whole_head ? shape->wire_len : whole_head;
+    if (load->options.http != NULL) {
+        shape->wire_len = load->options.size = (uint32_t)strlen(load->options.http);
+    } else {
+        shape->wire_len = shape->length_len + load->options.size;
+        shape->head_len = shape->wire_len < whole_head ? shape->wire_len : whole_head;
+    }
     shape->out_messages = (uint32_t)(OUT_BYTES / shape->wire_len);
     if (shape->out_messages > load->options.depth)
         shape->out_messages = load->options.depth;
@@ -70,10 +86,7 @@ bool load_init(struct load *load)
     load->conns = calloc(load->options.connections, sizeof *load->conns);
     if (shape->pattern == NULL || shape->out == NULL || load->in == NULL || load->conns == NULL)
         return false;
-    for (size_t i = 0; i < shape->wire_len; i++)
-        shape->pattern[i] = (uint8_t)(i * 31 + i / 256 + 7);
-    for (size_t i = 0; i < shape->out_messages; i++)
-        memcpy(shape->out + i * shape->wire_len, shape->pattern, shape->wire_len);
+    fill_pattern(load);
     for (uint32_t i = 0; i < load->options.connections; i++) {
         struct conn *conn = &load->conns[i];
         conn->index = i;
@@ -87,8 +100,10 @@ bool load_init(struct load *load)
 
 void load_release(struct load *load)
 {
-    for (uint32_t i = 0; load->conns != NULL && i < load->options.connections; i++)
+    for (uint32_t i = 0; load->conns != NULL && i < load->options.connections; i++) {
         free(load->conns[i].asked_ns);
+        free(load->conns[i].kept);
+    }
     free(load->conns);
     free(load->in);
     free(load->shape.out);
@@ -185,7 +200,7 @@ void conn_begin(struct load *load, struct conn *conn)
     int on = 1;
 
     conn->asked = conn->out_seq = conn->in_seq = 0;
-    conn->out_at = conn->in_at = 0;
+    conn->out_at = conn->in_at = conn->kept_len = 0;
     conn->began_ns = clock_ns();
     conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (conn->fd < 0) {
@@ -211,7 +226,7 @@ static uint32_t lay_out(const struct load *load, const struct conn *conn)
 
     if (count > shape->out_messages)
         count = shape->out_messages;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count && shape->head_len > 0; i++)
         load_fill_head(load, shape->out + i * shape->wire_len, conn->index, conn->out_seq + i);
     return count;
 }
@@ -300,16 +315,21 @@ static uint32_t conn_receive(struct load *load, struct conn *conn)
     ssize_t got;
 
     do {
-        got = wire_recv(conn, load->in, IN_BYTES);
+        size_t kept = conn->kept_len;
+        if (kept > 0)
+            memcpy(load->in, conn->kept, kept);
+        got = wire_recv(conn, load->in + kept, IN_BYTES - kept);
         if (got < 0 && errno == EAGAIN)
             break;
         if (got <= 0) {
             conn_fail(load, conn, got == 0 ? "closed by the peer" : strerror(errno));
             return 0;
         }
-        int64_t completed = take_all(load, conn, load->in, (size_t)got);
+        int64_t completed = load->options.http != NULL
+                                ? http_take_all(load, conn, load->in, kept + (size_t)got)
+                                : take_all(load, conn, load->in, (size_t)got);
         if (completed < 0) {
-            conn_fail(load, conn, "reply differs from what was sent");
+            conn_fail(load, conn, "reply differs from what was expected");
             return 0;
         }
         total += completed;

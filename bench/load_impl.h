@@ -17,7 +17,8 @@ enum load_mode {
     LOAD_ACCEPTS,
     LOAD_IDLE,
     LOAD_HANDSHAKES,
-    LOAD_BUSY
+    LOAD_BUSY,
+    LOAD_HTTP
 };
 
 enum { HEAD_MAX = 12 };
@@ -36,13 +37,15 @@ struct load_options {
     double warmup_seconds;
     pid_t server_pid; /* 0: its processor time is not asked for */
     bool unframed;    /* accepts, idle: no length before the message */
+    const char *http; /* the request of HTTP; NULL: echoes */
     bool tls;
     bool resume; /* handshakes: resume a session */
     int tls_max; /* 2: TLS 1.2 at most; 3: 1.3 */
 };
 
 /* Everything that is sent is one message over and over: a head (the frame's length if framed, who
- * sends it, its number) in a pattern that every reply is compared with, byte by byte. */
+ * sends it, its number) in a pattern that every reply is compared with, byte by byte. Of HTTP it is
+ * the request, without a head of that kind; replies are judged by load_http.c. */
 struct shape {
     size_t length_len; /* 4 framed, 0 raw */
     size_t head_len;
@@ -69,6 +72,16 @@ struct conn {
     uint64_t began_ns;  /* connect() */
     uint64_t *asked_ns; /* of the last `depth` messages */
     uint64_t checksum;  /* rooms: of what this round brought */
+    uint8_t *kept;      /* HTTP: the beginning of an answer whose rest has not come; NULL: none */
+    size_t kept_len;
+};
+
+/* HTTP: the answer seen last. One that looks the same is not parsed again. */
+struct http_answer {
+    uint8_t head[2048];
+    size_t head_len;
+    size_t wire_len; /* with its body; 0: none has been seen */
+    size_t date_at;  /* offset of Date's value, that may differ; 0: it has none */
 };
 
 struct load {
@@ -88,6 +101,7 @@ struct load {
      * Returns false when it is not the one expected. */
     bool (*on_message)(struct load *load, struct conn *conn);
 
+    struct http_answer answer;
     uint64_t messages;
     uint64_t deliveries;
     uint64_t errors;
@@ -127,6 +141,15 @@ void conn_fail(struct load *load, struct conn *conn, const char *why);
 
 /* Asks for `count` more messages and sends what the socket takes. */
 void conn_send(struct load *load, struct conn *conn, uint32_t count);
+
+/* The request by its name ("small", "browser"); NULL: there is none. */
+const char *http_request(const char *name);
+
+/* Takes whole answers of HTTP, each with status 200 and the body "Hello, world!", and keeps the beginning
+ * of one that is not whole.
+ *
+ * returns  how many; -1: one is wrong, or too long */
+int64_t http_take_all(struct load *load, struct conn *conn, const uint8_t *data, size_t len);
 
 /* Does what epoll says is possible.
  *

@@ -12,7 +12,9 @@ import time
 
 SCALE_TARGET = "≤1.15"
 COLOURS = {"causeway": "#2f6fd0", "libuv": "#2a9d8f", "bufferevent": "#d98a1f", "node": "#9b6bc3",
-           "floor again": "#8a8f98", "openssl": "#b5533c"}
+           "floor again": "#8a8f98", "openssl": "#b5533c", "log + metrics": "#7ba7e6",
+           "nginx": "#2a9d8f", "h2o": "#d98a1f", "evhttp": "#c9a227", "microhttpd": "#6b8e4e",
+           "bun": "#d0679d"}
 
 
 def value_of(case, result):
@@ -27,7 +29,7 @@ def value_of(case, result):
 
 
 def unit_of(case):
-    units = {"idle": "B/conn", "rooms": "ns/delivery", "accepts": "ns/conn",
+    units = {"http": "ns/request", "idle": "B/conn", "rooms": "ns/delivery", "accepts": "ns/conn",
              "handshakes": "ns/handshake", "busy": "of its rate"}
     return units.get(case.mode, "ns/msg")
 
@@ -72,13 +74,26 @@ def summarise(case, name, results, floor):
     if case.mode not in ("idle", "busy"):
         row["ratio"] = paired_ratio(results, floor)
         row["ratio_min"] = ratio_of_minima(values, floor)
+    if case.mode == "http":
+        row["kept"] = inverse(row["ratio"])
+        row["kept_min"] = inverse(row["ratio_min"])
+        row["server_share"] = server_share(good)
     if case.tls:
         row["tls"] = good[0]["tls"]
         row["rate_ratio"] = paired_ratio(results, floor, "messages_per_second")
-        row["server_share"] = statistics.median(
-            result["server_cpu_ns_per_message"] * result["messages_per_second"] / 1e9
-            for result in good)
+        row["server_share"] = server_share(good)
     return row
+
+
+def inverse(ratio):
+    return 1 / ratio if ratio else None
+
+
+def server_share(results):
+    """How much of its processor the server used."""
+    return statistics.median(
+        result["server_cpu_ns_per_message"] * result["messages_per_second"] / 1e9
+        for result in results)
 
 
 def step_row(name, small, large, floor_small, floor_large):
@@ -114,7 +129,12 @@ def add_steps(rows):
 
 def add_rows(rows, case, rounds):
     floor = rounds.get("floor", [])
-    rows += [summarise(case, name, results, floor) for name, results in rounds.items() if results]
+    added = [summarise(case, name, results, floor) for name, results in rounds.items() if results]
+    if case.mode == "http":
+        for row in added:
+            own = rounds.get("causeway", [])
+            row["of_ours"] = inverse(paired_ratio(row["rounds"], own))
+    rows += added
     if case.scenario == "scale" and case.connections == 10000:
         add_steps(rows)
 
@@ -228,6 +248,23 @@ def tls_table(rows):
                      number(row, "ratio_min", 2), number(row, "rate_ratio", 2), row["target"],
                      per_second(row), share(row, "server_share"), number(row, "p50_us"),
                      number(row, "p99_us"), number(row, "errors"), row["tls"]])
+    return aligned(head, body)
+
+
+def http_table(rows):
+    """`kept` and `of minima` are the floor's processor time over the server's own; `of ours`: ours over it."""
+    head = ["scenario", "case", "server", "CPU", "unit", "min", "spread", "kept", "of minima",
+            "target", "of ours", "per s", "busy", "p50 µs", "p99 µs", "errors"]
+    body = []
+    for row in rows:
+        if "value" not in row:
+            body.append([row["scenario"], row["case"], row["server"], "failed"] + [""] * 12)
+            continue
+        body.append([row["scenario"], row["case"], row["server"], number(row, "value"), row["unit"],
+                     number(row, "min"), share(row, "spread"), number(row, "kept", 2),
+                     number(row, "kept_min", 2), row["target"], number(row, "of_ours", 2),
+                     per_second(row), share(row, "server_share"), number(row, "p50_us"),
+                     number(row, "p99_us"), number(row, "errors")])
     return aligned(head, body)
 
 
@@ -354,13 +391,13 @@ def write(rows, found, notes, options):
 
 
 def table_of(row):
-    by_mode = {"idle": idle_table, "busy": busy_table}
+    by_mode = {"http": http_table, "idle": idle_table, "busy": busy_table}
     return by_mode.get(row["mode"], tls_table if row["tls_max"] else load_table)
 
 
 def finish(rows, found, notes, options):
     """Prints the tables and what the figures depend on; writes the files."""
-    tables = {table: [] for table in (load_table, tls_table, busy_table, idle_table)}
+    tables = {table: [] for table in (load_table, tls_table, http_table, busy_table, idle_table)}
     for row in rows:
         tables[table_of(row)].append(row)
     print()

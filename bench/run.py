@@ -16,6 +16,7 @@ import pathlib
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,7 @@ class Case:
     peers: bool = True
     tls: str = ""  # highest version that the load offers
     resume: bool = False
+    request: str = ""  # of HTTP: which one the load sends; others echo
 
     @property
     def protocol(self):
@@ -89,6 +91,20 @@ def idle_over_tls(version, target):
     ]
 
 
+def over_http():
+    """The targets are the floor's processor time per request over ours."""
+    def case(label, target, depth, request):
+        return Case("http", f"{label}, depth {depth}, 64 conns", "http", 64, depth, 0, target,
+                    request=request)
+
+    return [
+        case("small GET", "≥0.93", 1, "small"),
+        case("small GET", "≥0.72", 16, "small"),
+        case("browser's GET", "", 1, "browser"),
+        case("browser's GET", "", 16, "browser"),
+    ]
+
+
 SCENARIOS = {
     "framed": sized("framed", "framed", ("≤1.08", "≤1.20", "≤1.15")),
     "raw": sized("raw", "raw", ("", "", "")),
@@ -103,6 +119,8 @@ SCENARIOS = {
     ],
     "idle": [Case("idle", "10000 conns", "idle", 10000, target="≤400 B")],
     "accepts": [Case("accepts", "connect, one echo, close", "accepts", 64)],
+    "http": over_http(),
+    "http_idle": [Case("http_idle", "10000 keep-alive conns", "idle", 10000, request="small")],
     "tls": over_tls("tls", "1.2"),
     "tls13": over_tls("tls13", "1.3"),
     "tls_idle": idle_over_tls("1.2", "≤20 KB") + idle_over_tls("1.3", ""),
@@ -148,19 +166,46 @@ class Children:
             self.stop(child)
 
 
+@dataclasses.dataclass(frozen=True)
+class Configured:
+    """A server that takes a file with its port in it, and does not say when it listens."""
+
+    program: str
+    option: str
+    template: pathlib.Path
+
+    def prepare(self, folder):
+        """Writes the file. Returns the command and a port that was free just now."""
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        text = self.template.read_text().replace("@port@", str(port)).replace("@folder@", folder)
+        path = pathlib.Path(folder) / self.template.stem
+        path.write_text(text)
+        (pathlib.Path(folder) / "hello.txt").write_text("Hello, world!")
+        os.chmod(folder, 0o755)  # started by root, some servers become another user
+        return [self.program, self.option, path], port
+
+
 class Server:
-    """One server process, from its `listening on` line to its end."""
+    """One server process, from the moment it listens to its end."""
 
     def __init__(self, bench, argv):
         self.bench = bench
         self.out = tempfile.TemporaryFile()
         self.err = tempfile.TemporaryFile()
+        self.folder = tempfile.TemporaryDirectory()
+        self.port = None
+        if isinstance(argv, Configured):
+            argv, self.port = argv.prepare(self.folder.name)
         self.child = bench.children.start(argv, bench.server_cpu, stdin=subprocess.DEVNULL,
                                           stdout=self.out, stderr=self.err)
 
     def __enter__(self):
         try:
-            self.port = self.wait_for_port()
+            if self.port is None:
+                self.port = self.wait_for_port()
+            else:
+                self.wait_for_accept()
         except BaseException:
             self.__exit__()
             raise
@@ -170,6 +215,7 @@ class Server:
         self.bench.children.stop(self.child)
         self.out.close()
         self.err.close()
+        self.folder.cleanup()
 
     @staticmethod
     def text(stream):
@@ -185,6 +231,18 @@ class Server:
                 raise Failure(f"server ended with status {self.child.returncode}{self.complaint()}")
             time.sleep(0.01)
         raise Failure(f"server does not say where it listens{self.complaint()}")
+
+    def wait_for_accept(self):
+        deadline = time.monotonic() + SERVER_START_SECONDS
+        while time.monotonic() < deadline:
+            if self.child.poll() is not None:
+                raise Failure(f"server ended with status {self.child.returncode}{self.complaint()}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.01)
+        raise Failure(f"server does not listen{self.complaint()}")
 
     def complaint(self):
         lines = self.text(self.err).strip().splitlines()
@@ -239,6 +297,8 @@ class Bench:
         """Name → command, for the servers that are there and take part in this case."""
         if case.tls:
             return self.tls_servers(case)
+        if case.request:
+            return self.http_servers(case)
         if case.mode == "rooms":
             found = {"causeway": [self.program("room_server")],
                      "floor": [self.program("floor_room"), "--port", 0]}
@@ -268,6 +328,45 @@ class Bench:
             found["node"] = [shutil.which("node") or "node", HERE / "peers/node_tls_echo.js"] + own
         return self.those_there(found)
 
+    def http_servers(self, case):
+        """Servers that all answer `Hello, world!`; the floor with the very bytes of ours."""
+        own = [self.program("http_server")]
+        found = {"causeway": own}
+        if case.mode == "http":
+            found["log + metrics"] = own + ["--log", "--metrics"]
+        found["floor"] = [self.program("floor_http"), "--port", 0, *self.answer_of(own)]
+        if self.options.control:
+            found["floor again"] = found["floor"]
+        if self.options.peers and case.peers:
+            found["nginx"] = Configured(self.tool("nginx"), "-c", HERE / "peers/nginx.conf.in")
+            found["h2o"] = Configured(self.tool("h2o"), "-c", HERE / "peers/h2o.conf.in")
+            found["evhttp"] = [self.program("evhttp_hello"), "--port", 0]
+            found["microhttpd"] = [self.program("microhttpd_hello"), "--port", 0]
+            found["node"] = [self.tool("node"), HERE / "peers/node_hello.js", "--port", 0]
+            found["bun"] = [self.tool("bun"), HERE / "peers/bun_hello.js", "--port", 0]
+        return self.those_there(found)
+
+    @staticmethod
+    def tool(name):
+        """Servers of the system may be where only root's PATH looks."""
+        return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or name
+
+    def answer_of(self, argv):
+        """The option by which the floor answers as ours does."""
+        path = pathlib.Path(self.keys.name) / "answer"
+        if not path.exists() and shutil.which(str(argv[0])):
+            with Server(self, argv) as server, \
+                    socket.create_connection(("127.0.0.1", server.port), 10) as peer:
+                peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                answer = b""
+                while not answer.endswith(b"Hello, world!"):
+                    piece = peer.recv(4096)
+                    if not piece:
+                        raise Failure(f"ours answered {answer!r}")
+                    answer += piece
+                path.write_bytes(answer)
+        return ["--answer", path] if path.exists() else []
+
     def echo_argv(self, case):
         limit = max(10000, case.connections + 100)
         return [self.build / "examples/echo/echo", "--protocol", case.protocol,
@@ -275,7 +374,10 @@ class Bench:
                 "--max-connections-per-ip", limit, "--max-frame-size", KIB64]
 
     def those_there(self, found):
-        return {name: argv for name, argv in found.items() if self.is_there(name, argv[0])}
+        def program(argv):
+            return argv.program if isinstance(argv, Configured) else argv[0]
+
+        return {name: argv for name, argv in found.items() if self.is_there(name, program(argv))}
 
     @functools.lru_cache(maxsize=None)
     def tls_library(self):
@@ -315,7 +417,8 @@ class Bench:
 
     def load_argv(self, case, server):
         argv = [self.program("load"), "--mode", case.mode, "--port", server.port]
-        argv += ["--connections", case.connections, "--depth", case.depth, "--size", case.size]
+        argv += ["--connections", case.connections, "--depth", case.depth]
+        argv += ["--request", case.request] if case.request else ["--size", case.size]
         argv += ["--seconds", self.options.seconds, "--warmup", self.options.warmup]
         if case.tls:
             argv += ["--tls", "--tls-max", case.tls]
@@ -434,7 +537,7 @@ def parse():
     parser.add_argument("--warmup", type=float, help="time before it (0.5; quick: 0.3)")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True,
-                        help="measure libuv, bufferevents and Node too")
+                        help="measure libuv, bufferevents, Node, nginx and others too")
     parser.add_argument("--control", action="store_true",
                         help="measure the floor twice: its ratio to itself is the noise")
     parser.add_argument("--out", help="folder for results (BUILD/bench/results)")
@@ -463,7 +566,7 @@ def main():
     options = parse()
     signal.signal(signal.SIGTERM, interrupt)
     bench = Bench(options)
-    for name in ("load", "floor", "floor_room", "floor_tls"):
+    for name in ("load", "floor", "floor_room", "floor_tls", "floor_http"):
         if not bench.program(name).exists():
             sys.exit(f"run.py: {bench.program(name)} is not there; build the target `bench`")
     if bench.server_cpu is None:

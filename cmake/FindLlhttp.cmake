@@ -33,9 +33,10 @@ if(llhttp_version VERSION_LESS 8.1 OR llhttp_version VERSION_GREATER_EQUAL 10)
 endif()
 message(STATUS "Causeway: llhttp ${llhttp_version}, built from ${llhttp_sources}")
 
-# A target of its own, for it would not pass our warnings. Optimised in every build: it is not ours to step through.
+# A target of its own, for it would not pass our warnings. Optimised in every build: it is not ours to step through. Hidden: a
+# program may load the library of another version through somebody else (libgit2), which must not get these functions.
 add_library(cw_llhttp OBJECT
     ${llhttp_sources}/llhttp.c ${llhttp_sources}/api.c ${llhttp_sources}/http.c)
 target_include_directories(cw_llhttp SYSTEM PUBLIC ${llhttp_header})
-target_compile_options(cw_llhttp PRIVATE -w -O3)
+target_compile_options(cw_llhttp PRIVATE -w -O3 -fvisibility=hidden)
 set_property(GLOBAL APPEND PROPERTY CW_OBJECTS $<TARGET_OBJECTS:cw_llhttp>)

@@ -144,6 +144,7 @@ void cw_loop_end_turn(struct cw_loop *loop)
         end_turn_of(conn);
         conn = next;
     }
+    atomic_store_explicit(&loop->counters.queued_bytes, loop->out_pool.bytes, memory_order_relaxed);
 }
 
 static void each_slot(struct cw_loop *loop, void (*fn)(struct cw_conn *conn))

@@ -56,6 +56,7 @@ struct cw_loop_counters {
     atomic_uint_least64_t messages_in;
     atomic_uint_least64_t messages_out;
     atomic_uint_least64_t messages_dropped;
+    atomic_uint_least64_t queued_bytes; /* out_pool.bytes at the end of the last turn */
 };
 
 static inline void cw_count(atomic_uint_least64_t *counter, uint64_t n)

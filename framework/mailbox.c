@@ -126,14 +126,19 @@ size_t cw_mailbox_run(struct cw_mailbox *box, struct cw_loop *loop)
     return count;
 }
 
-bool cw_mailbox_has_mail(struct cw_mailbox *box)
+size_t cw_mailbox_waiting(struct cw_mailbox *box)
 {
-    bool has_mail;
+    size_t waiting;
 
     pthread_mutex_lock(&box->lock);
-    has_mail = box->count > 0;
+    waiting = box->count;
     pthread_mutex_unlock(&box->lock);
-    return has_mail;
+    return waiting;
+}
+
+bool cw_mailbox_has_mail(struct cw_mailbox *box)
+{
+    return cw_mailbox_waiting(box) > 0;
 }
 
 void cw_mailbox_close(struct cw_mailbox *box)

@@ -48,6 +48,9 @@ size_t cw_mailbox_run(struct cw_mailbox *box, struct cw_loop *loop);
 /* Whether something waits to be run. thread: any */
 bool cw_mailbox_has_mail(struct cw_mailbox *box);
 
+/* How much waits to be run. thread: any */
+size_t cw_mailbox_waiting(struct cw_mailbox *box);
+
 /* From here on puts are refused. */
 void cw_mailbox_close(struct cw_mailbox *box);
 

@@ -734,7 +734,11 @@ void cw_server_stats(const struct cw_server *server, struct cw_server_stats *sta
         stats->messages_in += counted(&c->messages_in);
         stats->messages_out += counted(&c->messages_out);
         stats->messages_dropped += counted(&c->messages_dropped);
+        stats->queued_bytes += counted(&c->queued_bytes);
+        stats->posts_waiting += cw_mailbox_waiting(&server->loops[i]->mailbox);
     }
+    stats->work_waiting = cw_work_pool_waiting(server->work);
+    stats->handshakes_waiting = cw_work_pool_waiting(server->handshakes);
 }
 
 void cw_conn_ended(struct cw_conn *conn)

@@ -59,6 +59,19 @@ void cw_work_pool_yields(struct cw_work_pool *pool)
     pool->yields = true;
 }
 
+size_t cw_work_pool_waiting(struct cw_work_pool *pool)
+{
+    size_t waiting;
+
+    if (!pool) {
+        return 0;
+    }
+    pthread_mutex_lock(&pool->lock);
+    waiting = pool->waiting;
+    pthread_mutex_unlock(&pool->lock);
+    return waiting;
+}
+
 size_t cw_work_pool_max(struct cw_work_pool *pool)
 {
     size_t max;

@@ -22,6 +22,9 @@ struct cw_work_call {
 /* cw_work on this pool. */
 int cw_work_on(struct cw_work_pool *pool, struct cw_loop *loop, const struct cw_work_call *call);
 
+/* How much waits. NULL: nothing. thread: any */
+size_t cw_work_pool_waiting(struct cw_work_pool *pool);
+
 /* How much may wait. thread: any */
 size_t cw_work_pool_max(struct cw_work_pool *pool);
 

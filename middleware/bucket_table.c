@@ -170,6 +170,13 @@ struct cw_bucket *cw_bucket_table_at(struct cw_bucket_table *table, uint64_t key
     return &table->entries[at].bucket;
 }
 
+struct cw_bucket *cw_bucket_table_making_way(struct cw_bucket_table *table, uint64_t key)
+{
+    bool full = table->count >= table->count_max && table->oldest != NONE;
+
+    return full && find(table, key) == NONE ? &table->entries[table->oldest].bucket : NULL;
+}
+
 uint64_t cw_bucket_table_keys(const struct cw_bucket_table *table)
 {
     return table->count;

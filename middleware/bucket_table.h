@@ -23,6 +23,12 @@ void cw_bucket_table_free(struct cw_bucket_table *table);
  * thread   one at a time */
 struct cw_bucket *cw_bucket_table_at(struct cw_bucket_table *table, uint64_t key);
 
+/* The bucket that would make way for a key: the longest silent, if the key is new and the table full; NULL: none.
+ *
+ * returns  good until the next call
+ * thread   one at a time */
+struct cw_bucket *cw_bucket_table_making_way(struct cw_bucket_table *table, uint64_t key);
+
 /* How many keys it knows.
  *
  * thread   one at a time */

@@ -6,6 +6,8 @@
 #include <zlib.h>
 #ifdef CW_HAS_BROTLI
 #include <brotli/encode.h>
+#include <setjmp.h>
+#include <stddef.h>
 #endif
 
 enum {
@@ -17,12 +19,29 @@ enum {
         18, /* 256 KiB: larger ones cost more memory than they save bytes in what a server sends */
 };
 
+#ifdef CW_HAS_BROTLI
+/* Memory that brotli has taken. Its encoder ends the process when memory runs out (1.0.9, as Debian builds it); so our allocator
+ * leaves it instead, and gives back all of its blocks. */
+struct block {
+    struct block *next;
+    struct block **at; /* what points to this one */
+    max_align_t bytes[];
+};
+
+struct brotli {
+    BrotliEncoderState *state; /* NULL: memory has run out */
+    struct block *blocks;
+    bool runs;
+    jmp_buf no_memory;
+};
+#endif
+
 struct cw_encoder {
     enum cw_coding coding;
     int level;
     z_stream gzip;
 #ifdef CW_HAS_BROTLI
-    BrotliEncoderState *brotli;
+    struct brotli brotli;
 #endif
     uint8_t *out;
     size_t len;
@@ -122,23 +141,63 @@ static int run_gzip(struct cw_encoder *encoder, struct cw_span in, bool last)
 #ifdef CW_HAS_BROTLI
 static void *take_brotli(void *opaque, size_t size)
 {
-    return cw_alloc(size);
+    struct brotli *brotli = opaque;
+    struct block *block = size > SIZE_MAX - sizeof *block ? NULL : cw_alloc(sizeof *block + size);
+
+    if (block == NULL && brotli->runs) {
+        longjmp(brotli->no_memory, 1);
+    }
+    if (block == NULL) {
+        return NULL;
+    }
+    block->next = brotli->blocks;
+    block->at = &brotli->blocks;
+    if (block->next != NULL) {
+        block->next->at = &block->next;
+    }
+    brotli->blocks = block;
+    return block->bytes;
+}
+
+static void give_brotli(void *opaque, void *memory)
+{
+    if (memory == NULL) {
+        return;
+    }
+    struct block *block = (struct block *)((uint8_t *)memory - offsetof(struct block, bytes));
+    *block->at = block->next;
+    if (block->next != NULL) {
+        block->next->at = block->at;
+    }
+    cw_release(block);
+}
+
+/* All it has, its state too. */
+static void end_brotli(struct brotli *brotli)
+{
+    while (brotli->blocks != NULL) {
+        give_brotli(brotli, brotli->blocks->bytes);
+    }
+    brotli->state = NULL;
 }
 
 static bool begin_brotli(struct cw_encoder *encoder)
 {
-    encoder->brotli = BrotliEncoderCreateInstance(take_brotli, give, NULL);
-    if (encoder->brotli == NULL) {
+    BrotliEncoderState *state =
+        BrotliEncoderCreateInstance(take_brotli, give_brotli, &encoder->brotli);
+
+    if (state == NULL) {
         return false;
     }
-    (void)BrotliEncoderSetParameter(encoder->brotli, BROTLI_PARAM_QUALITY, (uint32_t)encoder->level);
-    (void)BrotliEncoderSetParameter(encoder->brotli, BROTLI_PARAM_LGWIN, BROTLI_WINDOW);
+    encoder->brotli.state = state;
+    (void)BrotliEncoderSetParameter(state, BROTLI_PARAM_QUALITY, (uint32_t)encoder->level);
+    (void)BrotliEncoderSetParameter(state, BROTLI_PARAM_LGWIN, BROTLI_WINDOW);
     return true;
 }
 
-static int run_brotli(struct cw_encoder *encoder, struct cw_span in, bool last)
+static int run_brotli_on(struct cw_encoder *encoder, struct cw_span in, BrotliEncoderOperation op)
 {
-    BrotliEncoderOperation op = last ? BROTLI_OPERATION_FINISH : BROTLI_OPERATION_FLUSH;
+    BrotliEncoderState *state = encoder->brotli.state;
 
     do {
         if (!make_room(encoder)) {
@@ -147,12 +206,30 @@ static int run_brotli(struct cw_encoder *encoder, struct cw_span in, bool last)
         size_t room = encoder->cap - encoder->len;
         size_t left = room;
         uint8_t *to = encoder->out + encoder->len;
-        if (!BrotliEncoderCompressStream(encoder->brotli, op, &in.len, &in.data, &left, &to, NULL)) {
+        if (!BrotliEncoderCompressStream(state, op, &in.len, &in.data, &left, &to, NULL)) {
             return CW_ENOMEM;
         }
         encoder->len += room - left;
-    } while (in.len > 0 || BrotliEncoderHasMoreOutput(encoder->brotli));
+    } while (in.len > 0 || BrotliEncoderHasMoreOutput(state));
     return CW_OK;
+}
+
+static int run_brotli(struct cw_encoder *encoder, struct cw_span in, bool last)
+{
+    int code = CW_ENOMEM;
+
+    if (encoder->brotli.state == NULL) {
+        return code;
+    }
+    encoder->brotli.runs = true;
+    if (setjmp(encoder->brotli.no_memory) == 0) {
+        code = run_brotli_on(encoder, in, last ? BROTLI_OPERATION_FINISH : BROTLI_OPERATION_FLUSH);
+    } else {
+        end_brotli(&encoder->brotli);
+        code = CW_ENOMEM;
+    }
+    encoder->brotli.runs = false;
+    return code;
 }
 #endif
 
@@ -229,7 +306,7 @@ void cw_encoder_free(struct cw_encoder *encoder)
     }
 #ifdef CW_HAS_BROTLI
     if (encoder->coding == CW_CODING_BROTLI) {
-        BrotliEncoderDestroyInstance(encoder->brotli);
+        end_brotli(&encoder->brotli);
     }
 #endif
     if (encoder->coding == CW_CODING_GZIP) {

@@ -146,20 +146,6 @@ static struct cw_http_dir *make_dir(const char *directory,
 
 /* ---- a request ---- */
 
-/* A place for a path with something behind it; gone with the exchange. */
-static char *join(struct cw_http_exchange *http, const char *path, const char *behind)
-{
-    size_t path_len = strlen(path);
-    size_t behind_size = strlen(behind) + 1;
-    char *joined = cw_http_alloc(http, path_len + behind_size);
-
-    if (joined) {
-        memcpy(joined, path, path_len);
-        memcpy(joined + path_len, behind, behind_size);
-    }
-    return joined;
-}
-
 /* A file and nothing else. */
 static int reply_file(struct cw_http_exchange *http, struct cw_http_dir *dir, const char *path,
                       bool fresh)
@@ -199,7 +185,7 @@ static int redirect(struct cw_http_exchange *http)
 static int reply_folder(struct cw_http_exchange *http, struct cw_http_dir *dir, const char *path)
 {
     for (const char *const *name = dir->index; *name; name++) {
-        char *index = join(http, path, *name);
+        const char *index = cw_static_join(http, path, *name);
         int error = index ? reply_file(http, dir, index, false) : CW_ENOMEM;
 
         if (error != CW_ENOTFOUND) {
@@ -295,16 +281,16 @@ static void drop_dir(void *user)
 static char *word_pattern(const char *prefix)
 {
     size_t len = strlen(prefix);
+    size_t size;
     char *pattern;
 
     while (len > 0 && prefix[len - 1] == '/') {
         len--;
     }
-    pattern = cw_alloc(len + sizeof "GET /*path");
+    size = len + sizeof "GET /*path";
+    pattern = cw_alloc(size);
     if (pattern) {
-        memcpy(pattern, "GET ", 4);
-        memcpy(pattern + 4, prefix, len);
-        memcpy(pattern + 4 + len, "/*path", sizeof "/*path");
+        snprintf(pattern, size, "GET %.*s/*path", (int)len, prefix);
     }
     return pattern;
 }

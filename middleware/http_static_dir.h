@@ -26,6 +26,9 @@ struct cw_static_found {
     const char *coding; /* Content-Encoding; NULL: as it is */
 };
 
+/* A path with something behind it; gone with the exchange. NULL: no memory. */
+const char *cw_static_join(struct cw_http_exchange *http, const char *path, const char *behind);
+
 enum { CW_STATIC_FOLDER = 1 };
 
 /* Looks for what a path names, that is allowed already.

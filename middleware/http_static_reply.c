@@ -21,6 +21,17 @@ struct errand {
 
 /* ---- finding ---- */
 
+const char *cw_static_join(struct cw_http_exchange *http, const char *path, const char *behind)
+{
+    size_t size = strlen(path) + strlen(behind) + 1;
+    char *joined = cw_http_alloc(http, size);
+
+    if (joined) {
+        snprintf(joined, size, "%s%s", path, behind);
+    }
+    return joined;
+}
+
 int cw_static_find(struct cw_http_dir *dir, const char *path, struct cw_static_found *found)
 {
     struct stat status;
@@ -55,17 +66,10 @@ static bool is_older(const struct cw_static_version *one, const struct cw_static
 /* Puts path.suffix in place of path, if it is there and made of what path is now. */
 static bool replace(struct errand *errand, const char *path, const char *suffix)
 {
-    size_t path_len = strlen(path);
-    size_t suffix_size = strlen(suffix) + 1;
-    char *name = cw_http_alloc(errand->http, path_len + suffix_size);
+    const char *name = cw_static_join(errand->http, path, suffix);
     struct cw_static_found other;
 
-    if (!name) {
-        return false;
-    }
-    memcpy(name, path, path_len);
-    memcpy(name + path_len, suffix, suffix_size);
-    if (cw_static_find(errand->dir, name, &other) != CW_OK) {
+    if (!name || cw_static_find(errand->dir, name, &other) != CW_OK) {
         return false;
     }
     other.version.suffix = suffix;
@@ -81,7 +85,7 @@ static bool replace(struct errand *errand, const char *path, const char *suffix)
 static void choose_coding(struct errand *errand, const char *path)
 {
     static const char *const codings[][2] = {{"br", ".br"}, {"gzip", ".gz"}};
-    struct cw_span accepts = cw_http_field(errand->http, "Accept-Encoding");
+    struct cw_span accepts = cw_http_field_list(errand->http, "Accept-Encoding");
     int plain = cw_http_quality("Accept-Encoding", accepts, "identity");
     int first = cw_http_quality("Accept-Encoding", accepts, "br") >=
                         cw_http_quality("Accept-Encoding", accepts, "gzip")

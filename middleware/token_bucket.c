@@ -46,6 +46,14 @@ void cw_bucket_spend(struct cw_bucket *bucket, const struct cw_rate *rate, uint6
     bucket->used = plus(bucket->used, times(n, rate->per_ms));
 }
 
+uint64_t cw_bucket_left(struct cw_bucket *bucket, const struct cw_rate *rate, uint64_t now_ms)
+{
+    uint64_t most = times(rate->burst, rate->per_ms);
+
+    refill(bucket, rate, now_ms);
+    return bucket->used < most ? (most - bucket->used) / rate->per_ms : 0;
+}
+
 uint64_t cw_bucket_wait_ms(struct cw_bucket *bucket, const struct cw_rate *rate, uint64_t n,
                            uint64_t now_ms)
 {

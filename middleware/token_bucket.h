@@ -29,6 +29,11 @@ bool cw_bucket_has(struct cw_bucket *bucket, const struct cw_rate *rate, uint64_
 void cw_bucket_spend(struct cw_bucket *bucket, const struct cw_rate *rate, uint64_t n,
                      uint64_t now_ms);
 
+/* How much may be taken now.
+ *
+ * thread   the owner's */
+uint64_t cw_bucket_left(struct cw_bucket *bucket, const struct cw_rate *rate, uint64_t now_ms);
+
 /* Milliseconds from now until n may be taken (or all of burst, if n is more). 0: now.
  *
  * thread   the owner's */

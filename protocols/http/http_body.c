@@ -218,7 +218,7 @@ static ptrdiff_t take_trailers(struct cw_http_exchange *x, const uint8_t *data, 
                                                .target_max = (size_t)x->options->head_max_bytes,
                                                .fields_max = (size_t)x->options->fields_max};
     const char *why = NULL;
-    ptrdiff_t n = cw_http_scan_trailers(data, len, &limits, &x->body.trailer_scan, &why);
+    ptrdiff_t n = cw_http_scan_trailers(data, len, &limits, &x->chunked.scan, &why);
     uint8_t *copy;
     int status;
 
@@ -230,19 +230,19 @@ static ptrdiff_t take_trailers(struct cw_http_exchange *x, const uint8_t *data, 
         return (ptrdiff_t)len;
     }
     copy = cw_http_take(x, (size_t)n);
-    x->body.trailers.fields = cw_http_take(x, x->head.fields_cap * sizeof(struct cw_http_line));
-    if (!copy || !x->body.trailers.fields) {
+    x->chunked.trailers.fields = cw_http_take(x, x->head.fields_cap * sizeof(struct cw_http_line));
+    if (!copy || !x->chunked.trailers.fields) {
         return CW_ENOMEM;
     }
     memcpy(copy, data, (size_t)n);
-    x->body.trailer_data = copy;
-    x->body.trailers.fields_cap = x->head.fields_cap;
-    status = cw_http_parse_trailers(copy, (size_t)n, &x->body.trailers, &why);
+    x->chunked.trailer_data = copy;
+    x->chunked.trailers.fields_cap = x->head.fields_cap;
+    status = cw_http_parse_trailers(copy, (size_t)n, &x->chunked.trailers, &why);
     if (status != 0) {
         give_up(x, status, why, CW_EPROTO);
         return n;
     }
-    x->body.chunks.step = CW_CHUNK_DONE;
+    x->chunked.chunks.step = CW_CHUNK_DONE;
     body_is_over(x);
     return n;
 }
@@ -255,10 +255,10 @@ static ptrdiff_t take_chunks(struct cw_http_exchange *x, const uint8_t *data, si
     ptrdiff_t n;
     int error;
 
-    if (x->body.chunks.step == CW_CHUNK_TRAILERS) {
+    if (x->chunked.chunks.step == CW_CHUNK_TRAILERS) {
         return take_trailers(x, data, len);
     }
-    n = cw_http_chunks_next(&x->body.chunks, max, data, len, &piece, &why);
+    n = cw_http_chunks_next(&x->chunked.chunks, max, data, len, &piece, &why);
     if (n < 0) {
         give_up(x, (int)-n, n == -413 ? NULL : why, n == -413 ? CW_ETOOBIG : CW_EPROTO);
         return (ptrdiff_t)len;
@@ -267,7 +267,7 @@ static ptrdiff_t take_chunks(struct cw_http_exchange *x, const uint8_t *data, si
     if (error < 0) {
         return error;
     }
-    if (n == 0 && x->body.chunks.step == CW_CHUNK_TRAILERS) {
+    if (n == 0 && x->chunked.chunks.step == CW_CHUNK_TRAILERS) {
         return take_trailers(x, data, len);
     }
     return n;

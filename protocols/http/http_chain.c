@@ -51,6 +51,12 @@ static bool find_route(struct cw_http_exchange *x)
     static const struct cw_http_chain no_chain = {NULL, 0, 0};
     const struct cw_http_site *site = x->http->shared->site;
 
+    if (x->matched) {
+        if (x->match.route) {
+            use_options(x);
+        }
+        return true;
+    }
     if (!site) {
         x->match.route = NULL;
         x->match.status = 404;
@@ -58,8 +64,14 @@ static bool find_route(struct cw_http_exchange *x)
         x->match.param_count = 0;
         return true;
     }
-    cw_http_site_match(site, x->options->site, x->head.known_method, cw_http_method(x), x->host,
-                       x->target.path, &x->match);
+    const struct cw_http_ask ask = {
+        .site = x->options->site,
+        .known = (enum cw_http_method_known)x->head.known_method,
+        .method = cw_http_method(x),
+        .host = x->host,
+        .path = x->target.path,
+    };
+    cw_http_site_match(site, &ask, &x->match);
     if (x->match.route) {
         use_options(x);
     }
@@ -165,6 +177,9 @@ void cw_http_begin_chain(struct cw_http_exchange *x)
         cw_conn_abort(x->conn);
         return;
     }
+    if (!x->matched) {
+        cw_http_memo_remember(x);
+    }
     if (x->match.chain->slots_size > 0) {
         x->slots = cw_http_take(x, x->match.chain->slots_size);
         if (!x->slots) {
@@ -175,6 +190,9 @@ void cw_http_begin_chain(struct cw_http_exchange *x)
     }
     if (x->match.chain->count > 0) {
         x->began_ns = clock_ns();
+    }
+    if (x->head.chunked) {
+        x->chunked = (struct cw_http_chunked){0};
     }
     x->body.state = cw_http_has_body(x) ? CW_BODY_UNREAD : CW_BODY_NONE;
     x->body.whole = !cw_http_has_body(x);

@@ -19,6 +19,7 @@ static void release_shared(struct cw_loop *loop, void *memory)
         shared->unused = x->next;
         cw_release(x);
     }
+    cw_release(shared->memos);
     cw_release(shared->file);
 }
 

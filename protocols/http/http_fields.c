@@ -229,15 +229,20 @@ ptrdiff_t cw_http_parameter(struct cw_span element, const char *name, char *buff
 {
     struct cw_span pair_name;
     struct cw_span value;
+    struct cw_span found = {NULL, 0};
     int code;
 
     (void)take_until(&element, ';');
     while ((code = cw_http_pair_next(&element, &pair_name, &value)) > 0) {
-        if (cw_http_equal(pair_name, name)) {
-            return cw_http_unquote(value, buffer, cap);
+        if (cw_http_equal(pair_name, name) && found.data != NULL) {
+            return CW_EINVAL; /* one reader would take the first, another the last */
         }
+        found = cw_http_equal(pair_name, name) ? value : found;
     }
-    return code == 0 ? CW_ENOTFOUND : code;
+    if (code < 0) {
+        return code;
+    }
+    return found.data == NULL ? CW_ENOTFOUND : cw_http_unquote(found, buffer, cap);
 }
 
 struct cw_span cw_http_without_parameters(struct cw_span element)

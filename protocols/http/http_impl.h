@@ -23,11 +23,13 @@ enum {
 /* ---- of a loop ---- */
 
 struct cw_http_exchange;
+struct cw_http_memo;
 
 struct cw_http_shared {
     struct cw_http_exchange *unused;
     size_t unused_count;
-    struct cw_http_site *site; /* NULL: none */
+    struct cw_http_site *site;  /* NULL: none */
+    struct cw_http_memo *memos; /* NULL: none yet */
     bool made;
     uint64_t date_ms; /* of the loop's clock, when the date was looked at */
     int64_t date_s;
@@ -46,6 +48,7 @@ enum cw_http_wait {
     CW_WAIT_BODY,
     CW_WAIT_ANSWER,
     CW_WAIT_NEXT, /* between requests */
+    CW_WAIT_EVENT,
 };
 
 struct cw_http_conn {
@@ -62,7 +65,6 @@ struct cw_http_conn {
     bool switched;   /* another protocol takes over */
     bool stopping;   /* the server is: the next answer is the last one */
     bool trusted;    /* what the peer says of others is believed */
-    bool heartbeat;  /* a timer for streams of events runs */
 };
 
 /* ---- of an exchange ---- */
@@ -134,15 +136,11 @@ struct cw_http_request_body {
     uint64_t waited_ms;
     uint64_t since_ms; /* the last byte, or the begin */
     uint64_t body_ms;
-    struct cw_http_chunks chunks;
     uint8_t *bytes; /* collected */
     size_t len;
     size_t cap; /* 0: not ours */
     cw_http_body_fn fn;
     void *user;
-    struct cw_http_scan trailer_scan;
-    struct cw_http_head trailers;
-    const uint8_t *trailer_data;
 };
 
 /* Between the queue and whoever has the bytes: filters, chunks. Lives in the exchange. */
@@ -157,6 +155,14 @@ struct cw_http_pull {
     bool chunked;
     bool drained; /* pull has said 0 */
     bool ended;   /* the last chunk has left */
+};
+
+/* Of a body in chunks alone; zero from the begin of the body on. */
+struct cw_http_chunked {
+    struct cw_http_chunks chunks;
+    struct cw_http_scan scan; /* of the trailers */
+    struct cw_http_head trailers;
+    const uint8_t *trailer_data;
 };
 
 struct cw_http_answer {
@@ -184,6 +190,7 @@ struct cw_http_answer {
     cw_http_fn on_drain;
     void *drain_user;
     bool source_over;
+    uint64_t heartbeat_ms; /* of a stream of events */
 };
 
 struct cw_http_exchange {
@@ -210,6 +217,7 @@ struct cw_http_exchange {
     uint32_t entered;    /* so many on_request have been called */
     uint8_t stage;
     bool detached; /* no views of the input are left */
+    bool matched;  /* the route is known already */
     bool over;
     bool in_page;
     bool next_asked; /* cw_http_next, by the middleware under way */
@@ -226,6 +234,7 @@ struct cw_http_exchange {
     struct cw_http_head head;
     struct cw_http_target target;
     /* Set before they are looked at. */
+    struct cw_http_chunked chunked;
     struct cw_http_match match;
     max_align_t first[CW_HTTP_FIRST_BLOCK / sizeof(max_align_t)];
     struct cw_http_line lines[];
@@ -242,6 +251,15 @@ bool cw_http_detach(struct cw_http_exchange *x); /* copies what the input holds.
 
 /* Has the end of the exchange looked at when nobody is inside of it any more. */
 void cw_http_settle_soon(struct cw_http_exchange *x);
+
+/* http_memo.c */
+const struct cw_http_memo *cw_http_memo_find(struct cw_http_shared *shared,
+                                             const struct cw_http_options *options,
+                                             const uint8_t *data, size_t len);
+size_t cw_http_memo_len(const struct cw_http_memo *memo);
+bool cw_http_memo_recall(const struct cw_http_memo *memo, struct cw_http_exchange *x,
+                         const uint8_t *data); /* false: no memory */
+void cw_http_memo_remember(struct cw_http_exchange *x);
 
 /* http_protocol.c: sets the one deadline. */
 void cw_http_wait_for(struct cw_conn *conn, struct cw_http_conn *http, enum cw_http_wait what,
@@ -274,6 +292,10 @@ int cw_http_check_field(const char *name, const char *value);
 void cw_http_reply_is_over(struct cw_http_exchange *x);
 bool cw_http_runs_filters(struct cw_http_exchange *x, struct cw_span in, bool last,
                           struct cw_span *out, int *error);
+
+/* http_events.c: the deadline of a stream, from now; and what is sent when it has passed. */
+void cw_http_events_wait(struct cw_http_exchange *x);
+void cw_http_events_heartbeat(struct cw_http_exchange *x);
 
 /* http_send.c */
 int cw_http_emit(struct cw_http_exchange *x, const struct cw_span *parts, size_t count);

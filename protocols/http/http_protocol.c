@@ -123,6 +123,10 @@ static void wait_for_answer(struct cw_http_exchange *x)
 
     if (owed && x->http->waits != CW_WAIT_ANSWER) {
         cw_http_wait_for(x->conn, x->http, CW_WAIT_ANSWER, x->response_ms);
+    } else if (!reads && x->answer.is_events && x->answer.state == CW_REPLY_OPEN) {
+        if (x->http->waits != CW_WAIT_EVENT) {
+            cw_http_events_wait(x);
+        }
     } else if (!owed && !reads) {
         cw_http_wait_for(x->conn, x->http, CW_WAIT_NOTHING, 0);
     }
@@ -181,10 +185,26 @@ static size_t collect_values(const struct cw_http_exchange *x, const char *name,
     size_t count = 0;
     size_t at = 0;
 
-    while (count < HOPS_MAX && (list[count] = cw_http_field_next(x, name, &at)).data) {
-        count++;
+    /* The last ones: a client that sends many must not crowd out what its proxy added behind them. */
+    while ((list[count] = cw_http_field_next(x, name, &at)).data) {
+        if (++count > HOPS_MAX) {
+            memmove(list, list + 1, HOPS_MAX * sizeof *list);
+            count = HOPS_MAX;
+        }
     }
     return count;
+}
+
+static struct cw_span last_value(const struct cw_http_exchange *x, const char *name)
+{
+    struct cw_span last = cw_http_nothing();
+    struct cw_span value;
+    size_t at = 0;
+
+    while ((value = cw_http_field_next(x, name, &at)).data) {
+        last = value;
+    }
+    return last;
 }
 
 static bool is_trusted(const struct cw_address *address, void *user)
@@ -211,9 +231,9 @@ static bool find_origin(struct cw_http_exchange *x)
     } else {
         fields.for_list = list;
         fields.for_count = collect_values(x, "x-forwarded-for", list);
-        fields.proto = cw_http_field(x, "x-forwarded-proto");
+        fields.proto = last_value(x, "x-forwarded-proto");
         if (which == CW_HTTP_X_FORWARDED_HOST) {
-            fields.host = cw_http_field(x, "x-forwarded-host");
+            fields.host = last_value(x, "x-forwarded-host");
         }
     }
     cw_http_find_origin(&fields, cw_conn_peer(x->conn), is_trusted, cw_conn_server(x->conn),
@@ -279,8 +299,30 @@ static size_t view_body(struct cw_http_exchange *x, const uint8_t *data, size_t 
     return (size_t)length;
 }
 
-static ptrdiff_t take_head(struct cw_conn *conn, struct cw_http_conn *http, const uint8_t *data,
-                           size_t len)
+static ptrdiff_t begin_exchange(struct cw_http_exchange *x, const uint8_t *data, size_t n,
+                                size_t len)
+{
+    x->http->exchange = x;
+    cw_http_begin_chain(x);
+    return (ptrdiff_t)(n + view_body(x, data + n, len - n));
+}
+
+static ptrdiff_t take_known_head(struct cw_conn *conn, struct cw_http_conn *http,
+                                 const struct cw_http_memo *memo, const uint8_t *data, size_t len)
+{
+    struct cw_http_exchange *x = cw_http_exchange_new(conn, http);
+
+    if (!x || !cw_http_memo_recall(memo, x, data)) {
+        if (x) {
+            cw_http_exchange_free(x);
+        }
+        return cw_http_refuse(conn, http, 503, NULL);
+    }
+    return begin_exchange(x, data, cw_http_memo_len(memo), len);
+}
+
+static ptrdiff_t take_new_head(struct cw_conn *conn, struct cw_http_conn *http, const uint8_t *data,
+                               size_t len)
 {
     const struct cw_http_options *options = cw_conn_options(conn);
     const struct cw_http_head_limits limits = {(size_t)options->head_max_bytes,
@@ -304,9 +346,19 @@ static ptrdiff_t take_head(struct cw_conn *conn, struct cw_http_conn *http, cons
         cw_http_exchange_free(x);
         return cw_http_refuse(conn, http, status, why);
     }
-    http->exchange = x;
-    cw_http_begin_chain(x);
-    return n + (ptrdiff_t)view_body(x, data + n, len - (size_t)n);
+    return begin_exchange(x, data, (size_t)n, len);
+}
+
+static ptrdiff_t take_head(struct cw_conn *conn, struct cw_http_conn *http, const uint8_t *data,
+                           size_t len)
+{
+    const struct cw_http_memo *memo =
+        http->scan.at == 0 && !http->trusted
+            ? cw_http_memo_find(http->shared, cw_conn_options(conn), data, len)
+            : NULL;
+
+    return memo ? take_known_head(conn, http, memo, data, len)
+                : take_new_head(conn, http, data, len);
 }
 
 /* ---- the table ---- */
@@ -408,6 +460,11 @@ static int on_deadline(struct cw_conn *conn, void *state)
         return x ? cw_http_body_late(x) : CW_OK;
     case CW_WAIT_ANSWER:
         return x ? no_answer(x) : CW_OK;
+    case CW_WAIT_EVENT:
+        if (x) {
+            cw_http_events_heartbeat(x);
+        }
+        return CW_OK;
     default:
         return CW_OK;
     }

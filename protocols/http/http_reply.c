@@ -394,7 +394,9 @@ int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type
     answer->state = CW_REPLY_HEAD;
     answer->status = (uint16_t)status;
     if (type) {
-        remove_field(x, cw_span_text("Content-Type"));
+        if (answer->fields) {
+            remove_field(x, cw_span_text("Content-Type"));
+        }
         answer->type = type;
     }
     answer->length = length;
@@ -448,8 +450,7 @@ bool cw_http_runs_filters(struct cw_http_exchange *x, struct cw_span in, bool la
         uint32_t link = x->answer.filters[i];
         struct cw_http_middleware *middleware = x->match.chain->links[link].middleware;
 
-        in = *out;
-        *error = middleware->on_reply_body(middleware, x, cw_http_slot(x, link), in, last, out);
+        *error = middleware->on_reply_body(middleware, x, cw_http_slot(x, link), out, last);
     }
     return *error >= 0;
 }

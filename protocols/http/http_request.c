@@ -165,12 +165,15 @@ struct cw_span cw_http_cookie(const struct cw_http_exchange *http, const char *n
 
 struct cw_span cw_http_trailer(const struct cw_http_exchange *http, const char *name)
 {
-    const struct cw_http_head *trailers = &http->body.trailers;
+    const struct cw_http_head *trailers = &http->chunked.trailers;
     size_t len = strlen(name);
 
+    if (!http->head.chunked || http->chunked.chunks.step != CW_CHUNK_DONE) {
+        return cw_http_nothing();
+    }
     for (size_t i = 0; i < trailers->field_count; i++) {
         const struct cw_http_line *line = &trailers->fields[i];
-        const uint8_t *data = http->body.trailer_data;
+        const uint8_t *data = http->chunked.trailer_data;
 
         if (line->name_len == len && cw_http_equal(cw_span_of(data + line->name, len), name)) {
             return cw_span_of(data + line->value, line->value_len);

@@ -57,15 +57,6 @@ int cw_http_router_add_prefix(struct cw_http_router *router, const struct cw_htt
                               const char *prefix, struct cw_http_group *group,
                               struct cw_complaint *complaint);
 
-/* What is asked; see cw_http_site_match. An empty path is that of CONNECT. */
-struct cw_http_ask {
-    const char *site;
-    enum cw_http_method_known known;
-    struct cw_span method;
-    struct cw_span host;
-    struct cw_span path;
-};
-
 /* What is found besides the match. */
 struct cw_http_found {
     struct cw_http_group *group; /* of the longest prefix, of the first table that has one; NULL: none */

@@ -132,13 +132,13 @@ static void release_list(struct cw_http_middleware **list)
     }
 }
 
-static void append(struct cw_http_middleware **list, struct cw_http_middleware *one)
+/* At the end, with what hangs from it. */
+static void append(struct cw_http_middleware **list, struct cw_http_middleware *more)
 {
     while (*list) {
         list = &(*list)->next;
     }
-    one->next = NULL;
-    *list = one;
+    *list = more;
 }
 
 /* Nothing will come of the call it was given to. What a site owns already stays where it is. */
@@ -151,6 +151,7 @@ static void give_up_one(struct cw_server *server, struct cw_http_middleware *one
     }
     /* Kept as long as others may be given the same one again; only a server that runs has no place for it. */
     if (site && cw_server_check_set_up(server, "middleware") == CW_OK) {
+        one->next = NULL;
         append(&site->refused, one);
     } else {
         release_one(one);
@@ -159,28 +160,22 @@ static void give_up_one(struct cw_server *server, struct cw_http_middleware *one
 
 static void give_up(struct cw_server *server, const struct cw_http_route_options *options)
 {
-    for (size_t i = 0; options && i < options->use_count; i++) {
+    for (size_t i = 0; options->use && i < options->use_count; i++) {
         if (options->use[i]) {
             give_up_one(server, options->use[i]);
         }
     }
 }
 
-static void drop_user(void *user, const struct cw_http_route_options *options)
-{
-    if (options && options->drop) {
-        options->drop(user);
-    }
-}
-
 static int take(struct cw_server *server, struct cw_http_site *site,
                 struct cw_http_middleware **list, struct cw_http_middleware *one)
 {
-    if (is_owned(site, one)) {
+    if (is_owned(site, one) || is_in(*list, one)) {
         return cw_server_complain(server, CW_EINVAL,
                                   "middleware %s: added before; each place needs one of its own",
                                   one->name ? one->name : "without a name");
     }
+    one->next = NULL;
     append(list, one);
     return CW_OK;
 }
@@ -333,9 +328,10 @@ static int read_words(struct cw_server *server, const struct cw_http_group *grou
     const char *space = pattern ? strchr(pattern, ' ') : NULL;
 
     if (!space || space == pattern) {
-        return cw_server_complain(
-            server, CW_EINVAL, "route %.60s: not a method, a space and a path; write `GET /path`",
-            pattern ? pattern : "without a pattern");
+        cw_server_complain(server, CW_EINVAL,
+                           "route %.60s: not a method, a space and a path; write `GET /path`",
+                           pattern ? pattern : "without a pattern");
+        return CW_EINVAL;
     }
     words->method = cw_span_of(pattern, (size_t)(space - pattern));
     words->path = space + 1;
@@ -347,8 +343,9 @@ static int read_words(struct cw_server *server, const struct cw_http_group *grou
     if (strcmp(words->path, "/") == 0) {
         words->path = "";
     } else if (words->path[0] != '/') {
-        return cw_server_complain(server, CW_EINVAL,
-                                  "route %.60s: the path does not begin with a slash", pattern);
+        cw_server_complain(server, CW_EINVAL, "route %.60s: the path does not begin with a slash",
+                           pattern);
+        return CW_EINVAL;
     }
     return CW_OK;
 }
@@ -379,6 +376,13 @@ static struct owned_route *new_route(const struct words *words, const char *name
     return owned;
 }
 
+static void drop_user(const struct cw_http_route *route)
+{
+    if (route->options.drop) {
+        route->options.drop(route->user);
+    }
+}
+
 static int route_in_tree(struct cw_server *server, struct cw_http_site *site,
                          const struct cw_http_route *route)
 {
@@ -394,75 +398,98 @@ static int route_in_tree(struct cw_server *server, struct cw_http_site *site,
     return error < 0 ? out_of_memory(server, "route") : CW_OK;
 }
 
-/* One of `use` is NULL where its maker had no memory: without it the route would stand unguarded. */
-static int take_uses(struct cw_server *server, struct cw_http_site *site, struct owned_route *owned,
+static int check_uses(struct cw_server *server, const struct cw_http_route_options *options)
+{
+    if ((options->use != NULL) != (options->use_count > 0)) {
+        return cw_server_complain(server, CW_EINVAL, "route: use and use_count go together");
+    }
+    /* Without what its maker had no memory for, the route would stand unguarded. */
+    for (size_t i = 0; i < options->use_count; i++) {
+        if (!options->use[i]) {
+            return out_of_memory(server, "route: middleware");
+        }
+    }
+    return CW_OK;
+}
+
+static int add_route(struct cw_server *server, struct cw_http_site *site, struct owned_route *owned,
                      const struct cw_http_route_options *options)
 {
     int error = CW_OK;
 
     for (size_t i = 0; i < options->use_count && error == CW_OK; i++) {
-        error = options->use[i] ? take(server, site, &owned->uses, options->use[i])
-                                : out_of_memory(server, "route: middleware");
+        error = take(server, site, &owned->uses, options->use[i]);
     }
-    return error;
-}
-
-static int add_route(struct cw_server *server, struct cw_http_group *group,
-                     struct owned_route *owned, struct cw_http_route_options *options)
-{
-    struct cw_http_site *site = cw_server_find_part(server, &cw_http_site_part);
-    struct cw_http_route *route = &owned->route;
-    int error;
-
-    route->group = group;
-    route->options = *options;
-    route->options.name = route->name;
-    route->options.use = NULL;
-    route->options.use_count = 0;
-    error = route_in_tree(server, site, route);
+    error = error < 0 ? error : route_in_tree(server, site, &owned->route);
     if (error < 0) {
-        cw_release(owned);
+        append(&site->refused, owned->uses);
         return error;
     }
-    *site->routes_tail = route;
-    site->routes_tail = &route->next;
-    options->drop = NULL; /* the route's from here on */
-    return take_uses(server, site, owned, options);
+    *site->routes_tail = &owned->route;
+    site->routes_tail = &owned->route.next;
+    return CW_OK;
 }
 
-static int make_route(struct cw_server *server, struct cw_http_group *group, const char *pattern,
-                      struct cw_http_route *wanted)
+static struct owned_route *make_route(struct cw_server *server, struct cw_http_group *group,
+                                      const char *pattern, const struct cw_http_route *wanted,
+                                      int *error)
 {
-    struct words words = {0};
+    struct words words = {.prefix = ""};
     struct owned_route *owned;
-    int error = read_words(server, group, pattern, &words);
 
+    *error = read_words(server, group, pattern, &words);
+    if (*error < 0) {
+        return NULL;
+    }
+    owned = new_route(&words, wanted->options.name);
+    if (!owned) {
+        *error = out_of_memory(server, "route");
+        return NULL;
+    }
+    owned->route.group = group;
+    owned->route.fn = wanted->fn;
+    owned->route.user = wanted->user;
+    owned->route.options = wanted->options;
+    owned->route.options.name = owned->route.name;
+    owned->route.options.use = NULL;
+    owned->route.options.use_count = 0;
+    return owned;
+}
+
+static int build_route(struct cw_server *server, struct cw_http_group *group, const char *pattern,
+                       const struct cw_http_route *wanted)
+{
+    int error;
+    struct cw_http_site *site = site_for(server, "cw_http_route", &error);
+    struct owned_route *owned;
+
+    error = error < 0 ? error : check_uses(server, &wanted->options);
     if (error < 0) {
         return error;
     }
     if (!wanted->fn) {
-        return cw_server_complain(server, CW_EINVAL, "route %.60s: without a function", pattern);
+        return cw_server_complain(server, CW_EINVAL, "route %.60s: without a function",
+                                  pattern ? pattern : "");
     }
-    owned = new_route(&words, wanted->options.name);
+    owned = make_route(server, group, pattern, wanted, &error);
     if (!owned) {
-        return out_of_memory(server, "route");
+        return error;
     }
-    owned->route.fn = wanted->fn;
-    owned->route.user = wanted->user;
-    return add_route(server, group, owned, &wanted->options);
+    error = add_route(server, site, owned, &wanted->options);
+    if (error < 0) {
+        cw_release(owned);
+    }
+    return error;
 }
 
 static int route_for(struct cw_server *server, struct cw_http_group *group, const char *pattern,
-                     struct cw_http_route *wanted)
+                     const struct cw_http_route *wanted)
 {
-    int error;
+    int error = build_route(server, group, pattern, wanted);
 
-    if (site_for(server, "cw_http_route", &error)) {
-        error = make_route(server, group, pattern, wanted);
-    }
     if (error < 0) {
         give_up(server, &wanted->options);
-        drop_user(wanted->user, &wanted->options);
+        drop_user(wanted);
     }
     return error;
 }
@@ -497,8 +524,8 @@ int cw_http_group_route(struct cw_http_group *group, const char *pattern, cw_htt
     struct cw_http_route wanted = wanted_route(fn, user, options);
 
     if (!group) {
-        give_up(NULL, options);
-        drop_user(user, options);
+        give_up(NULL, &wanted.options);
+        drop_user(&wanted);
         return CW_EINVAL;
     }
     return route_for(group->server, group, pattern, &wanted);
@@ -700,7 +727,7 @@ static void release(void *memory)
 
         site->routes = site->routes->next;
         release_chain(&owned->route.chain, &owned->uses);
-        drop_user(owned->route.user, &owned->route.options);
+        drop_user(&owned->route);
         cw_release(owned);
     }
     while (site->groups) {
@@ -728,15 +755,13 @@ struct cw_http_site *cw_http_site_of(const struct cw_server *server)
     return cw_server_find_part(server, &cw_http_site_part);
 }
 
-void cw_http_site_match(const struct cw_http_site *site, const char *site_name,
-                        enum cw_http_method_known known, struct cw_span method, struct cw_span host,
-                        struct cw_span path, struct cw_http_match *match)
+void cw_http_site_match(const struct cw_http_site *site, const struct cw_http_ask *ask,
+                        struct cw_http_match *match)
 {
-    const struct cw_http_ask ask = {site_name, known, method, host, path};
     struct cw_http_found found = {NULL, NULL, 0};
 
     if (site->router) {
-        cw_http_router_find(site->router, &ask, match, &found);
+        cw_http_router_find(site->router, ask, match, &found);
     } else {
         match->route = NULL;
         match->status = 404;

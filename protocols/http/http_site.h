@@ -43,9 +43,9 @@ struct cw_http_route {
 struct cw_http_match {
     const struct cw_http_route *route; /* NULL: status says why */
     int status; /* 404; 405; 204: OPTIONS that nobody answers otherwise. 0: a route */
-    const struct cw_http_chain
-        *chain; /* never NULL: without a route that of the closest group below whose prefix the path
-                                            lies, or the server's */
+    /* Never NULL. 405, 204: that of the group of the first route that has the path; 404: that of the group with the longest
+     * prefix below which the path lies, or the server's. */
+    const struct cw_http_chain *chain;
     const char *allow; /* 405, 204: value of Allow; in allow_text */
     struct {
         const char *name;
@@ -69,15 +69,21 @@ struct cw_http_site;
 /* The part's memory as a site. NULL: the server has none (it never had a route nor middleware). */
 struct cw_http_site *cw_http_site_of(const struct cw_server *server);
 
-/* Finds what a request leads to. Costs as much as the path is long, whatever the number of routes.
+/* What is asked. */
+struct cw_http_ask {
+    const char *site; /* of the listener; NULL: none */
+    enum cw_http_method_known known;
+    struct cw_span method;
+    struct cw_span host; /* without the port, any case; data NULL: none */
+    struct cw_span
+        path; /* decoded and normalised; "*": OPTIONS *; empty: CONNECT, which is not served: 405 */
+};
+
+/* Finds what a request leads to. Costs as much as the path is long, whatever the number of routes (http_router.h).
  *
- * site_name  of the listener; NULL: none
- * host       without the port, any case; data NULL: none
- * path       decoded and normalised; "*" for OPTIONS *
- * match      its spans are views of path */
-void cw_http_site_match(const struct cw_http_site *site, const char *site_name,
-                        enum cw_http_method_known known, struct cw_span method, struct cw_span host,
-                        struct cw_span path, struct cw_http_match *match);
+ * match  its spans are views of the path */
+void cw_http_site_match(const struct cw_http_site *site, const struct cw_http_ask *ask,
+                        struct cw_http_match *match);
 
 /* The page for a status, or for all; NULL: none. */
 cw_http_fn cw_http_site_error_page(const struct cw_http_site *site, int status, void **user);

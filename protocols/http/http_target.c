@@ -45,8 +45,9 @@ static const char *decode_segment(struct writer *out, struct cw_span segment)
         }
         i += 2;
         if (byte == '/') {
-            memcpy(to, "%2F", 3);
-            to += 3;
+            *to++ = '%';
+            *to++ = '2';
+            *to++ = 'F';
             out->has_slash = true;
         } else {
             *to++ = (uint8_t)byte;
@@ -283,29 +284,37 @@ struct cw_span cw_http_segment(struct cw_span encoded, size_t index)
 
 /* ---- host and port ---- */
 
-static bool is_name(struct cw_span name)
+/* How many bytes a name or an IPv4 address has, up to the colon or the end; 0: it is none. */
+static size_t name_len(struct cw_span text)
 {
-    for (size_t i = 0; i < name.len; i++) {
-        if (cw_http_byte_is(name.data[i], CW_BYTE_NAME)) {
-            continue;
+    size_t len = 0;
+
+    while (len < text.len && text.data[len] != ':') {
+        if (cw_http_byte_is(text.data[len], CW_BYTE_NAME)) {
+            len++;
+        } else if (text.data[len] == '%' && text.len - len > 2 &&
+                   cw_http_hex(text.data + len + 1) > 0) {
+            len += 3;
+        } else {
+            return 0;
         }
-        if (name.data[i] != '%' || name.len - i < 3 || cw_http_hex(name.data + i + 1) <= 0) {
-            return false;
-        }
-        i += 2;
     }
-    return name.len > 0;
+    return len;
 }
 
-/* No zone identifiers (`%eth0`): they mean something on the client's machine only (RFC 6874 §4). */
-static bool is_bracketed(struct cw_span host)
+/* The same of an IPv6 address, its brackets included. No zone identifiers (`%eth0`): they mean something on the client's machine
+ * only (RFC 6874 §4). */
+static size_t bracketed_len(struct cw_span text)
 {
-    char text[CW_ADDRESS_TEXT_MAX];
+    char copy[CW_ADDRESS_TEXT_MAX];
     struct cw_address address;
+    const uint8_t *end = memchr(text.data, ']', text.len);
+    size_t len = end != NULL ? (size_t)(end - text.data) + 1 : 0;
+    bool is_address = len > 0 && memchr(text.data, '%', len) == NULL &&
+                      cw_span_to_text(cw_span_of(text.data, len), copy, sizeof copy) == CW_OK &&
+                      cw_address_parse(copy, &address) == CW_OK;
 
-    return memchr(host.data, '%', host.len) == NULL &&
-           cw_span_to_text(host, text, sizeof text) == CW_OK &&
-           cw_address_parse(text, &address) == CW_OK;
+    return is_address ? len : 0;
 }
 
 /* RFC 3986 §3.2.3: the digits may be missing. Port 0 is nobody's. */
@@ -324,18 +333,12 @@ int cw_http_parse_authority(struct cw_span authority, struct cw_span *host, uint
 {
     uint16_t unused;
     bool bracketed = authority.len > 0 && authority.data[0] == '[';
-    size_t len = 0;
+    size_t len = bracketed ? bracketed_len(authority) : name_len(authority);
 
-    while (len < authority.len && authority.data[len] != (bracketed ? ']' : ':')) {
-        len++;
-    }
-    if (bracketed && len++ == authority.len) {
+    if (len == 0) {
         return CW_EINVAL;
     }
     *host = cw_span_of(authority.data, len);
-    if (bracketed ? !is_bracketed(*host) : !is_name(*host)) {
-        return CW_EINVAL;
-    }
     port = port != NULL ? port : &unused;
     *port = 0;
     if (len == authority.len) {

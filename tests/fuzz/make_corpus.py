@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+"""Writes the corpus of the fuzz targets of framed, line, TLS and the HTTP router: inputs that are good, cut short, or just wrong."""
 """Writes the corpus of the fuzz targets: inputs that are good, cut short, or just wrong."""
 import gzip
 import struct
@@ -158,6 +159,32 @@ def tls_stream():
                 put(f"gone-{place}-{name}", [6 | role, 0, place >> 8, place & 255, version, 5], b"\1\1")
 
 
+def http_router():
+    def put(name, routes, *questions):
+        write("http_router", name, "\n".join([*routes, "", *questions]).encode() + b"\n")
+
+    kinds = [f"- GET /{kind}" for kind in ("me", ":u<uuid>", ":i<int>", ":h<hex>", ":l<alpha>", ":n<alnum>",
+                                           ":s<slug>", ":x", "*all")]
+    put("kinds", kinds, *(f"- GET /{text}" for text in (
+        "", "me", "01234567-89ab-cdef-0123-456789abcdef", "42", "-9223372036854775808", "9223372036854775808", "c0ffee",
+        "coffee", "tea4two", "Tea4Two", "tea-for-2", "tea--", "a/b")))
+    put("rests", ["- GET /files/*path", "- GET /*all", "- GET /files", "- GET /files/:x/y"],
+        "- GET /files", "- GET /files/", "- GET /files/a/y", "- GET /files/a/y/z", "- GET /", "- GET //a//")
+    put("optional", ["- GET /users/:id?", "- GET /:lang<alpha>?"], "- GET /users", "- GET /users/7", "- GET /",
+        "- GET /en", "- GET /users/")
+    put("crossing", [f"- GET /{a}/{b}/{c}" for a in ("a", ":x") for b in ("b", ":y") for c in ("c", ":z<int>")],
+        "- GET /a/b/c", "- GET /a/b/7", "- GET /x/b/c", "- GET /x/y/z", "- GET /x/y/9")
+    put("methods", ["- GET|PUT /x", "- * /y", "- PURGE /x", "- HEAD /z", "- GET /:x", "- OPTIONS *"],
+        "- GET /x", "- HEAD /x", "- PURGE /x", "- BREW /x", "- BREW /y", "- OPTIONS /x", "- HEAD /z", "- OPTIONS *",
+        "- CONNECT ")
+    put("hosts", ["- GET /a", "a.example GET /b", "*.example GET /c", "*.b.example GET /c", "*.example PUT /a"],
+        "a.example GET /a", "a.example GET /b", "A.EXAMPLE. GET /c", "a.b.example GET /c", "b.example PUT /a",
+        "example GET /c", ".b.example GET /c", "........ GET /a")
+    put("refused", ["- get /x", "- GET x", "- GET /:a/:a", "- GET /*a/b", "- GET /:a?/b", "- GET /:a<b>", "- GET /{a}",
+                    "a:8 GET /x", "- GET| /x", "- CONNECT /x", "- GET /x", "- GET /x", "- GET /" + "a/" * 70],
+        "- GET /x")
+    put("deep", ["- GET /" + "/".join(f":p{i}" for i in range(16)), "- GET /" + "a/" * 60 + "*rest"],
+        "- GET /" + "a/" * 15 + "a", "- GET /" + "a/" * 60, "- GET /" + "a/" * 200)
 def http_parse():
     def put(name, kind, text, step=0):
         write("http_parse", name, bytes([kind, step]) + text)
@@ -305,6 +332,7 @@ if __name__ == "__main__":
     line()
     tls_hello()
     tls_stream()
+    http_router()
     http_parse()
     http_response()
     http_target()

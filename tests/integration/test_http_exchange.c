@@ -998,3 +998,46 @@ Test(http_exchange, heads_over_a_limit_are_told_which)
                  431);
     rig_host_end(host);
 }
+
+/* ---- heads that come again ---- */
+
+Test(http_exchange, a_head_that_comes_again_has_the_same_answer)
+{
+    static const char *const requests[] = {
+        GET("/"),
+        GET("/nowhere/at/all/at/all"),
+        "PUT / HTTP/1.1\r\nHost: a\r\nX-Long: enough to be remembered\r\n\r\n",
+        "GET /file?few=1 HTTP/1.1\r\nHost: example.org:8080\r\nAccept: */*\r\n\r\n",
+        "HEAD /pulled HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n",
+        "GET /teapot HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n",
+        "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    };
+    struct rig_host *host = begin(NULL);
+    struct http_peer peer = http_peer_new(rig_host_port(host, 0));
+    struct http_reply *first = new_reply();
+    struct http_reply *reply = new_reply();
+
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        http_peer_ask(&peer, requests[i], first);
+        for (int again = 0; again < 3; again++) {
+            http_peer_ask(&peer, requests[i], reply);
+            cr_assert_eq(reply->status, first->status, "%s", requests[i]);
+            cr_assert_eq(reply->body_len, first->body_len, "%s", requests[i]);
+            cr_assert_arr_eq(reply->body, first->body, first->body_len);
+            cr_assert_str_eq(reply->trailers, first->trailers);
+            cr_assert_str_eq(http_reply_field(reply, "Connection"),
+                             http_reply_field(first, "Connection"));
+            cr_assert_str_eq(http_reply_field(reply, "Allow"), http_reply_field(first, "Allow"));
+            http_reply_release(reply);
+        }
+        http_reply_release(first);
+    }
+    free(first);
+    free(reply);
+    http_peer_close(&peer);
+    rig_host_end(host);
+}

@@ -70,7 +70,7 @@ static void begin(void)
     cw_http_route(server, "POST /list", list, NULL);
     cw_http_route(server, "POST /narrow", list, (void *)&narrow);
     cw_http_route(server, "POST /look-up", look_up, NULL);
-    struct cw_http_middleware *use[] = {cw_http_form(&narrow), NULL};
+    struct cw_http_middleware *use[] = {cw_http_form(&narrow)};
     cw_http_route_with(server, "POST /refused-early", list, NULL,
                        &(struct cw_http_route_options){.use = use, .use_count = 1});
     host = rig_host_start(server, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "support/leak.h"
 
 #include <causeway/error.h>
+#include <causeway/http.h>
 #include <causeway/log.h>
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -347,6 +348,101 @@ Test(command_line, an_option_of_any_length_is_only_unknown)
     words[sizeof words - 1] = '\0';
     memcpy(words, "--", 2);
     cr_expect_eq(outcome_of(words), COMMAND_LINE_WRONG);
+}
+
+/* ---- HTTP ---- */
+
+static const struct program web = {
+    .name = "echo", .about = "Serves.", .port = 7000, .http = &cw_http};
+
+static void read_web(const char *words)
+{
+    cr_assert_eq(outcome_for(&web, words), COMMAND_LINE_RUN, "%s", err);
+}
+
+Test(command_line, every_option_of_http_reaches_its_member)
+{
+    read_web("--max-body 2M --header-timeout 3s --body-timeout 400ms --static public "
+             "--cors-origin https://a.example");
+    cr_expect_eq(line.http.body_max_bytes, 2097152);
+    cr_expect_eq(line.http.head_ms, 3000);
+    cr_expect_eq(line.http.body_ms, 400);
+    cr_expect_str_eq(line.static_dir, "public");
+    cr_expect_str_eq(line.http.cors_origin, "https://a.example");
+    read_web("--max-body unlimited --header-timeout off --body-timeout off");
+    cr_expect_eq(line.http.body_max_bytes, CW_NO_LIMIT);
+    cr_expect_eq(line.http.head_ms, CW_OFF);
+    cr_expect_eq(line.http.body_ms, CW_OFF);
+    cr_expect_null(line.http.cors_origin);
+    cr_expect_null(line.static_dir);
+}
+
+Test(command_line, a_program_without_http_has_no_options_of_it)
+{
+    cr_expect_eq(outcome_of("--max-body 5"), COMMAND_LINE_WRONG);
+    cr_expect_eq(outcome_of("--static public"), COMMAND_LINE_WRONG);
+    cr_assert_eq(outcome_of("--help"), COMMAND_LINE_HELP);
+    cr_expect_null(strstr(out, "--max-body"));
+    cr_assert_eq(outcome_for(&web, "--help"), COMMAND_LINE_HELP);
+    cr_expect_not_null(strstr(out, "--max-body BYTES|unlimited"));
+}
+
+Test(command_line, what_may_be_given_several_times_is_put_together)
+{
+    read_web("--trusted-proxy 10.0.0.0/8 --cors-origin https://a --trusted-proxy ::1 "
+             "--cors-origin=https://b");
+    cr_expect_str_eq(line.server.trusted_proxies, "10.0.0.0/8,::1");
+    cr_expect_str_eq(line.http.cors_origin, "https://a,https://b");
+    read_line("");
+    cr_expect_null(line.server.trusted_proxies);
+    cr_expect_null(line.http.cors_origin);
+}
+
+Test(command_line, what_is_put_together_has_an_end)
+{
+    static char longest[OPTION_WORDS_BYTES + 1];
+    char option[] = "--trusted-proxy";
+    char *const argv[] = {(char[]){"echo"}, option, longest, option, (char[]){"a"}, NULL};
+    FILE *nowhere = fopen("/dev/null", "w");
+
+    memset(longest, 'a', OPTION_WORDS_BYTES - 1);
+    cr_expect_eq(command_line_read(&line, &program, argv, nowhere, nowhere), COMMAND_LINE_WRONG);
+    longest[OPTION_WORDS_BYTES - 3] = '\0';
+    cr_expect_eq(command_line_read(&line, &program, argv, nowhere, nowhere), COMMAND_LINE_RUN);
+    cr_expect_eq(strlen(line.server.trusted_proxies), OPTION_WORDS_BYTES - 1);
+    fclose(nowhere);
+    expect_wrong("--trusted-proxy=", "echo: --trusted-proxy: the value is empty\n");
+}
+
+static struct cw_http_options read_options;
+
+static void keep_options(struct cw_config *config, void *user)
+{
+    command_line_override(config, user);
+    read_options = *(const struct cw_http_options *)cw_config_protocol_options(config, &cw_http);
+    cr_expect_str_eq(read_options.cors_origin, "https://line.example");
+}
+
+Test(command_line, options_of_http_go_over_those_of_a_file)
+{
+    char path[] = "/tmp/cw_command_line_XXXXXX";
+    FILE *file = fdopen(mkstemp(path), "w");
+
+    fputs("server:\n  http:\n    max_body_size: 5\n    header_timeout: 6\n"
+          "    cors_origin: https://file.example\n",
+          file);
+    fclose(file);
+    read_web("--max-body 7 --cors-origin https://line.example");
+
+    struct cw_server *server = cw_create_server(&cw_http);
+    cr_expect_eq(
+        cw_config_load(server, path,
+                       &(struct cw_config_options){.override = keep_options, .user = &line}),
+        0, "%s", cw_server_error(server));
+    cr_expect_eq(read_options.body_max_bytes, 7);
+    cr_expect_eq(read_options.head_ms, 6000);
+    cw_server_free(server);
+    remove(path);
 }
 
 /* ---- TLS ---- */

@@ -310,12 +310,13 @@ Test(http_router, options_of_the_server_tells_the_methods_of_all_routes)
     cr_expect_str_eq(ask("OPTIONS", "*"), "OPTIONS *");
 }
 
-Test(http_router, connect_has_no_path_and_a_pattern_of_its_own)
+Test(http_router, connect_is_not_served)
 {
     add("GET /*all");
+    add("* *");
     cr_expect_str_eq(ask("CONNECT", ""), "405 GET, HEAD, OPTIONS");
-    add("CONNECT *");
-    cr_expect_str_eq(ask("CONNECT", ""), "CONNECT *");
+    cr_expect_eq(add_at(NULL, NULL, "GET|CONNECT /x"), CW_EINVAL);
+    cr_expect_str_eq(complaint.text, "GET|CONNECT /x: CONNECT is not served");
 }
 
 Test(http_router, a_star_is_every_method_that_has_no_route)
@@ -365,9 +366,8 @@ Test(http_router, the_longest_allow_has_room)
         snprintf(pattern, sizeof pattern, "%s /x", method);
         add(pattern);
     }
-    add("GET|HEAD|POST|PUT|DELETE|CONNECT|TRACE|PATCH /x");
-    cr_expect_str_eq(ask("GET", "/x") + strlen("GET|"),
-                     "HEAD|POST|PUT|DELETE|CONNECT|TRACE|PATCH /x");
+    add("GET|HEAD|POST|PUT|DELETE|TRACE|PATCH /x");
+    cr_expect_str_eq(ask("GET", "/x") + strlen("GET|"), "HEAD|POST|PUT|DELETE|TRACE|PATCH /x");
     ask("OPTIONS", "/x");
     cr_expect_eq(match.status, 204);
     cr_expect_eq(match.allow[strlen(match.allow) - 1], '1');
@@ -415,6 +415,9 @@ Test(http_router, hosts_have_no_case_and_may_end_in_a_dot)
     cr_expect_str_eq(ask_at(NULL, NULL, "GET", "/"), "404");
     cr_expect_str_eq(ask_at(NULL, "", "GET", "/"), "404");
     cr_expect_str_eq(ask_at(NULL, ".", "GET", "/"), "404");
+    cr_assert_eq(add_at(NULL, "*.b.example", "GET /wild"), CW_OK);
+    cr_expect_str_eq(ask_at(NULL, "a.b.example", "GET", "/wild"), "GET /wild");
+    cr_expect_str_eq(ask_at(NULL, ".b.example", "GET", "/wild"), "404");
 }
 
 Test(http_router, a_host_longer_than_names_can_be_is_nobodys)

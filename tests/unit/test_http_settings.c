@@ -85,7 +85,7 @@ Test(http_settings, numbers_out_of_range_are_refused_by_name)
     expect_refused((struct cw_http_options){.head_ms = 31536000001},
                    "head_ms: at most 31536000000, or CW_OFF, is allowed");
     expect_refused((struct cw_http_options){.forwarded = (enum cw_http_forwarded)4},
-                   "forwarded: is none of enum cw_http_forwarded");
+                   "forwarded: no such value of enum cw_http_forwarded");
     expect_refused((struct cw_http_options){.keep_alive_ms = CW_NO_LIMIT},
                    "keep_alive_ms: at most 31536000000, or CW_OFF, is allowed");
     expect_refused((struct cw_http_options){.discard_max_bytes = CW_NO_LIMIT},

@@ -316,6 +316,10 @@ struct cw_server_stats {
     uint64_t messages_in;
     uint64_t messages_out;
     uint64_t messages_dropped;
+    uint64_t queued_bytes;       /* waiting in the output queues, as of each worker's last turn */
+    uint64_t posts_waiting;      /* in the mailboxes of the workers */
+    uint64_t work_waiting;       /* for a thread of cw_work */
+    uint64_t handshakes_waiting; /* for a handshake thread */
 };
 
 /* Adds up the figures of all workers; a snapshot that is a moment old.

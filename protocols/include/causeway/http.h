@@ -103,10 +103,12 @@ typedef void (*cw_http_fn)(struct cw_http_exchange *http, void *user);
  * pattern  method and path: `GET /users/:id`. Methods may be several (`GET|PUT /x`), of one's own (`PURGE /x`) or any
  *          (`* /x`). In the path, between slashes: a literal; `:name`, any one segment; `:name<int>`, one of a kind (int,
  *          alpha, alnum, hex, slug, uuid); `:name?`, may be missing, last only; `*name`, the rest, last only, may be
- *          empty. The most specific wins: literal, then constrained, then `:name`, then `*name`. GET also answers HEAD,
- *          unless there is a route for that; OPTIONS and 405 with Allow are answered without a route
- * returns  0; CW_EINVAL: the pattern is none, or is there already (cw_server_error says where); CW_ENOMEM; CW_ESTATE
- * thread   before it runs */
+ *          empty. The most specific that has the method wins: literal, then constrained, then `:name`, then `*name`, segment
+ *          by segment. `/users` and `/users/` are two paths. GET also answers HEAD, unless there is a route for that; OPTIONS
+ *          and 405 with Allow are answered without a route
+ * returns  0; CW_EINVAL: the pattern is none, or is there already (cw_server_error names both); CW_ENOMEM; CW_ESTATE
+ * thread   before it runs
+ * see      docs/http-routes.md */
 int cw_http_route(struct cw_server *server, const char *pattern, cw_http_fn fn, void *user);
 
 /* What one route does differently. Zero means: as the connection's options say. */
@@ -161,8 +163,9 @@ struct cw_http_group *cw_http_group(struct cw_server *server, const char *prefix
  * thread   before it runs */
 struct cw_http_group *cw_http_group_in(struct cw_http_group *group, const char *prefix);
 
-/* As cw_http_route_with and cw_http_use, for a group; options may be NULL. A group's middleware runs for requests that one
- * of its routes answers, and for any below its prefix that none does.
+/* As cw_http_route_with and cw_http_use, for a group; options may be NULL. The path `/` is the prefix itself: `GET /` in the
+ * group `/users` answers `/users`. A group's middleware runs for requests that one of its routes answers, or would with another
+ * method, and for any below its prefix that no route has; of groups with the same prefix that of the first.
  *
  * returns  as those, and CW_EINVAL: group is NULL
  * thread   before it runs */
@@ -444,7 +447,8 @@ struct cw_http_event {
     const char *id;    /* comes back as cw_http_last_event_id; no line ends */
 };
 
-/* Answers with a stream of events, that lasts until cw_http_end or until the peer is gone (cw_http_on_done).
+/* Answers with a stream of events, that lasts until cw_http_end or until the peer is gone (cw_http_on_done); a peer that has
+ * gone without a word is found by the heartbeat. Sets Cache-Control, unless it is set. A HEAD is answered whole, and done.
  *
  * options  NULL: the defaults
  * returns  as cw_http_begin
@@ -485,9 +489,11 @@ typedef void (*cw_http_post_fn)(struct cw_http_exchange *http, void *arg);
  * thread   any */
 int cw_http_post(struct cw_server *server, struct cw_http_id id, cw_http_post_fn fn, void *arg);
 
-/* Answers, or sends an event, from any thread. Copies what it is given.
+/* Answers, or sends an event, from any thread. Copies what it is given. An event that finds no room in its stream's queue ends
+ * the stream: the browser comes again and tells what it has seen, and nothing is lost in silence.
  *
- * returns  0: on its way; CW_EINVAL: not a status or type; CW_EFULL, CW_ENOTFOUND, CW_ENOMEM, CW_ESTOPPED: it is not
+ * returns  0: on its way; CW_EINVAL: not a status or type, a line end in `event` or `id`; CW_EFULL, CW_ENOTFOUND, CW_ENOMEM,
+ *          CW_ESTOPPED: it is not
  * thread   any */
 int cw_http_reply_to(struct cw_server *server, struct cw_http_id id, int status, const char *type,
                      struct cw_span body);

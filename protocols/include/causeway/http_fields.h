@@ -36,7 +36,7 @@ bool cw_http_list_has(struct cw_span list, const char *token);
 
 /* The value of a parameter behind an element (`text/html; charset=utf-8`), unquoted into buffer and ended with a zero byte.
  *
- * returns  its length; CW_ENOTFOUND; CW_EINVAL: malformed; CW_ETOOBIG: does not fit */
+ * returns  its length; CW_ENOTFOUND; CW_EINVAL: malformed, or there twice; CW_ETOOBIG: does not fit */
 ptrdiff_t cw_http_parameter(struct cw_span element, const char *name, char *buffer, size_t cap);
 
 /* An element without its parameters, trimmed: `text/html`. */

@@ -1,0 +1,53 @@
+#ifndef CW_ACCESS_LINE_H
+#define CW_ACCESS_LINE_H
+
+/* One line of an access log: from what is known of a request to bytes, without printf. */
+
+#include <causeway/address.h>
+#include <causeway/middleware/access_log.h>
+
+/* A moment, printed once for all lines of the same second. Zero at first. */
+struct cw_access_clock {
+    int64_t second; /* since 1970 */
+    unsigned ms;
+    char combined[27]; /* 21/Nov/2026:11:15:02 +0000 */
+    char iso[20];      /* 2026-11-21T11:15:02 */
+};
+
+/* What a line tells. Texts with data NULL are not there. */
+struct cw_access_entry {
+    const struct cw_address *client;
+    struct cw_span user;
+    struct cw_span method;
+    struct cw_span target;
+    struct cw_span host;
+    struct cw_span referer;
+    struct cw_span agent;
+    struct cw_span id;
+    struct cw_span route;
+    int version; /* 10, 11; 0: not known */
+    int status;  /* 0: none has left */
+    int code;    /* of struct cw_http_outcome */
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint64_t took_us;
+    bool refused; /* at its head: there is no more to tell than client and status */
+};
+
+/* Sets the clock. */
+void cw_access_clock_set(struct cw_access_clock *clock, int64_t second, unsigned ms);
+
+/* How lines look. */
+struct cw_access_style {
+    enum cw_access_log_format format;
+    size_t text_max; /* bytes of target, Referer and User-Agent that are printed */
+};
+
+/* Room that the line of an entry needs at most. */
+size_t cw_access_line_max(const struct cw_access_entry *entry, const struct cw_access_style *style);
+
+/* Prints it, with its end. Returns its length. */
+size_t cw_access_line(const struct cw_access_entry *entry, const struct cw_access_style *style,
+                      const struct cw_access_clock *clock, uint8_t *to);
+
+#endif
