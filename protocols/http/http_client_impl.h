@@ -69,7 +69,6 @@ static inline void cw_http_ring_join(struct cw_http_ring *place, struct cw_http_
 struct cw_http_client {
     struct cw_loop *loop; /* NULL: nothing has been made yet */
     bool stopped;
-    bool telling;
     struct cw_http_client_options options; /* filled in */
     struct cw_http_ring calls;             /* under way */
     struct cw_http_ring over;              /* to be told */
