@@ -61,6 +61,30 @@ static uint8_t *put_u64(uint8_t *to, uint64_t number)
     return put_bytes(to, digits + at, sizeof digits - at);
 }
 
+/* The three digits that statuses have. */
+static uint8_t *put_status(uint8_t *to, int status)
+{
+    unsigned number = status == 0 ? NO_ANSWER : (unsigned)status % 1000;
+
+    to[0] = (uint8_t)('0' + number / 100);
+    to[1] = (uint8_t)('0' + number / 10 % 10);
+    to[2] = (uint8_t)('0' + number % 10);
+    return to + 3;
+}
+
+/* One byte of an address, without leading zeros. */
+static uint8_t *put_octet(uint8_t *to, unsigned octet)
+{
+    if (octet >= 100) {
+        *to++ = (uint8_t)('0' + octet / 100);
+    }
+    if (octet >= 10) {
+        *to++ = (uint8_t)('0' + octet / 10 % 10);
+    }
+    *to++ = (uint8_t)('0' + octet % 10);
+    return to;
+}
+
 static uint8_t *put_address(uint8_t *to, const struct cw_address *address)
 {
     char text[INET6_ADDRSTRLEN];
@@ -68,7 +92,7 @@ static uint8_t *put_address(uint8_t *to, const struct cw_address *address)
     switch (address->family) {
     case CW_IPV4:
         for (int i = 0; i < 4; i++) {
-            to = put_u64(to, address->ip[i]);
+            to = put_octet(to, address->ip[i]);
             *to++ = '.';
         }
         return to - 1;
@@ -245,7 +269,7 @@ static uint8_t *put_combined(uint8_t *to, const struct cw_access_entry *entry,
     to = PUT(to, "] ");
     to = put_request_line(to, entry, style->text_max);
     *to++ = ' ';
-    to = put_u64(to, entry->status == 0 ? NO_ANSWER : (uint64_t)entry->status);
+    to = put_status(to, entry->status);
     *to++ = ' ';
     to = put_u64(to, entry->bytes_out);
     *to++ = ' ';
@@ -292,7 +316,7 @@ static uint8_t *put_moment(uint8_t *to, const struct cw_access_clock *clock)
 static uint8_t *put_figures(uint8_t *to, const struct cw_access_entry *entry)
 {
     to = PUT(to, ",\"status\":");
-    to = put_u64(to, entry->status == 0 ? NO_ANSWER : (uint64_t)entry->status);
+    to = put_status(to, entry->status);
     if (entry->refused) {
         return to;
     }

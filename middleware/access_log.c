@@ -36,7 +36,8 @@ struct gathered {
     struct cw_log_batch *batch;
     struct cw_timer *timer; /* runs while the batch holds lines */
     struct cw_access_clock clock;
-    bool stopping; /* timers have ended: lines go at once */
+    uint64_t clock_ms; /* of the loop's clock, when `clock` was set: lines of one turn have one time */
+    bool stopping;     /* timers have ended: lines go at once */
 };
 
 /* ---- batches ---- */
@@ -102,12 +103,15 @@ static void end_gathering(struct cw_loop *loop, void *memory)
 
 /* ---- a line ---- */
 
-static void read_clock(struct cw_access_clock *clock)
+static void read_clock(struct gathered *gathered, uint64_t now_ms)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    cw_access_clock_set(clock, now.tv_sec, (unsigned)(now.tv_nsec / 1000000));
+    if (gathered->clock_ms != now_ms) {
+        gathered->clock_ms = now_ms;
+        clock_gettime(CLOCK_REALTIME_COARSE, &now);
+        cw_access_clock_set(&gathered->clock, now.tv_sec, (unsigned)(now.tv_nsec / 1000000));
+    }
 }
 
 static void write_line(struct access_log *log, struct cw_loop *loop,
@@ -120,13 +124,16 @@ static void write_line(struct access_log *log, struct cw_loop *loop,
         cw_log_writer_lost(log->writer, 1);
         return;
     }
-    gathered->log = log;
+    if (!gathered->log) {
+        gathered->log = log;
+        gathered->clock_ms = CW_NO_LIMIT; /* not looked at yet */
+    }
     to = make_room(gathered, cw_access_line_max(entry, &log->style));
     if (!to) {
         cw_log_writer_lost(log->writer, 1);
         return;
     }
-    read_clock(&gathered->clock);
+    read_clock(gathered, cw_loop_now_ms(loop));
     gathered->batch->len += cw_access_line(entry, &log->style, &gathered->clock, to);
     gathered->batch->lines++;
     flush_later(gathered, loop);

@@ -236,7 +236,7 @@ enum cw_http_answer_step {
 struct cw_http_answer {
     struct cw_http_call *call;       /* NULL: the connection is kept, or closing */
     struct cw_http_address *returns; /* not NULL: goes back to its pool at the end of the turn */
-    uint64_t answers;          /* on this connection so far */
+    uint64_t answers;                /* on this connection so far */
     enum cw_http_answer_step step;
     bool heard; /* a byte of this answer has come */
     bool keep_alive;

@@ -450,8 +450,7 @@ bool cw_http_runs_filters(struct cw_http_exchange *x, struct cw_span in, bool la
         uint32_t link = x->answer.filters[i];
         struct cw_http_middleware *middleware = x->match.chain->links[link].middleware;
 
-        in = *out;
-        *error = middleware->on_reply_body(middleware, x, cw_http_slot(x, link), in, last, out);
+        *error = middleware->on_reply_body(middleware, x, cw_http_slot(x, link), out, last);
     }
     return *error >= 0;
 }

@@ -67,8 +67,7 @@ static void wait_for_end(struct rig_peer *peer)
 {
     char rest[4096];
 
-    while (rig_peer_receive_some(peer, rest, sizeof rest) > 0) {
-    }
+    while (rig_peer_receive_some(peer, rest, sizeof rest) > 0) {}
 }
 
 static void send_answer(struct rig_peer *peer, const struct script_turn *turn)
@@ -216,8 +215,7 @@ void script_end(struct script *script)
 static void write_down(struct ask_answer *answer, const struct cw_http_response *response,
                        const char *name)
 {
-    struct cw_span field =
-        name ? cw_http_response_field(response, name) : cw_span_of(NULL, 0);
+    struct cw_span field = name ? cw_http_response_field(response, name) : cw_span_of(NULL, 0);
 
     answer->error = response->error;
     answer->status = response->status;

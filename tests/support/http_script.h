@@ -37,8 +37,8 @@ struct script {
     struct rig_silent listener;
     uint16_t port;
     pthread_t thread;
-    atomic_uint conns; /* that were accepted */
-    atomic_uint asked; /* requests that have come */
+    atomic_uint conns;                                   /* that were accepted */
+    atomic_uint asked;                                   /* requests that have come */
     char requests[SCRIPT_TURNS_MAX][SCRIPT_REQUEST_MAX]; /* head and body, as far as they fit, with a
                                                             terminator */
 };
