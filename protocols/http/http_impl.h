@@ -232,9 +232,9 @@ struct cw_http_exchange {
     size_t done_count;
     struct cw_http_request_body body;
     struct cw_http_answer answer;
+    /* Set before they are looked at. */
     struct cw_http_head head;
     struct cw_http_target target;
-    /* Set before they are looked at. */
     struct cw_http_chunked chunked;
     struct cw_http_match match;
     max_align_t first[CW_HTTP_FIRST_BLOCK / sizeof(max_align_t)];
