@@ -840,6 +840,37 @@ Test(http_client, a_server_that_says_nothing_is_given_up)
     ask_release(&ask);
 }
 
+static void ask_again(struct cw_loop *loop, void *user)
+{
+    struct cw_http_request *request = ask_for(&ask, &script, "/");
+
+    request->quiet_ms = 300;
+    ask_next(&ask);
+}
+
+static void wait_longer_than_quiet(struct ask *asking, size_t index)
+{
+    if (index == 0) {
+        cw_timer_start(asking->loop, 700, 0, ask_again, NULL);
+    }
+}
+
+Test(http_client, the_time_between_requests_is_not_quiet)
+{
+    const struct script_turn turns[] = {{.answer = OK(1) "a"}, {.answer = OK(1) "b"}};
+
+    SCRIPT_START(&script, turns);
+    ask_begin(&ask);
+    ask.stays = true;
+    ask.told_one = wait_longer_than_quiet;
+    ask_for(&ask, &script, "/");
+    ask_run(&ask);
+    script_end(&script);
+    expect_answer(1, 200, "b");
+    cr_expect_eq(atomic_load(&script.conns), 1);
+    ask_release(&ask);
+}
+
 Test(http_client, the_whole_of_it_has_a_time_out)
 {
     const struct script_turn turns[] = {{.answer = OK(10) "hello", .then = SCRIPT_HOLD}};
