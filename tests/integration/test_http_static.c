@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { NUMBERS_LEN = 100000 };
@@ -512,6 +513,24 @@ Test(http_static, a_file_that_has_just_changed_has_a_weak_tag_that_no_range_may_
     cr_expect_eq(reply.status, 200);
     static_site_touch(&site, "a.txt", -60);
     expect("GET /files/a.txt", line_of("If-None-Match", etag), 200, NULL);
+}
+
+/* RFC 9110 §8.8.2.2: within one second a file may change twice. */
+Test(http_static, a_time_of_this_very_second_is_none_that_a_range_may_name)
+{
+    struct stat status;
+    char fields[512];
+
+    static_site_serve(&site, NULL);
+    do {
+        static_site_touch(&site, "a.txt", 0);
+        cr_assert_eq(stat(static_site_at(&site, "root/a.txt"), &status), 0);
+        ask("GET /files/a.txt", "");
+        snprintf(fields, sizeof fields, "Range: bytes=2-3\r\nIf-Range: %s\r\n",
+                 field("Last-Modified"));
+        ask("GET /files/a.txt", fields);
+    } while (time(NULL) != status.st_mtime);
+    cr_expect_eq(reply.status, 200);
 }
 
 Test(http_static, a_file_from_the_future_is_dated_now)
