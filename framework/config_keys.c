@@ -252,7 +252,8 @@ struct cw_config_key cw_config_key_of(const struct cw_setting *setting)
     return (struct cw_config_key){
         .name = setting->key,
         .kind = (unsigned)setting->kind,
-        .flags = START,
+        .flags = START | (setting->may_be_off ? CW_MAY_OFF : 0u) |
+                 (setting->may_be_unlimited ? CW_MAY_NO_LIMIT : 0u),
         .offset = setting->offset,
         .least = setting->least,
         .most = setting->most,

@@ -349,7 +349,8 @@ static uint64_t next_due(const struct cw_pool *pool, uint64_t now)
             due = pool->place_count > 0 ? least(due, pool->retry_ms) : now;
         }
         if (idle || (pool->options.no_pause && pool->place_count == 0)) {
-            due = now; /* who came while others were served; or one was told of a failure, and now the next has his attempt */
+            due =
+                now; /* who came while others were served; or one was told of a failure, and now the next has his attempt */
         }
     }
     if (idle && pool->options.idle_ms != CW_OFF) {

@@ -274,19 +274,14 @@ static void on_reply(struct cw_http_middleware *self, struct cw_http_exchange *h
 /* ---- its body ---- */
 
 static int on_reply_body(struct cw_http_middleware *self, struct cw_http_exchange *http, void *slot,
-                         struct cw_span in, bool last, struct cw_span *out)
+                         struct cw_span *piece, bool last)
 {
     struct slot *own = slot;
 
-    if (own->encoder == NULL) { /* HEAD */
-        *out = in;
+    if (own->encoder == NULL || (piece->len == 0 && !last)) { /* HEAD; nothing to say */
         return CW_OK;
     }
-    if (in.len == 0 && !last) {
-        *out = in;
-        return CW_OK;
-    }
-    return cw_encoder_run(own->encoder, in, last, out);
+    return cw_encoder_run(own->encoder, *piece, last, piece);
 }
 
 static void on_done(struct cw_http_middleware *self, struct cw_http_exchange *http, void *slot,

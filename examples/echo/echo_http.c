@@ -1,6 +1,7 @@
 #include "echo_http.h"
 
 #include <causeway/causeway.h>
+#include <causeway/middleware/http_cors.h>
 #include <causeway/middleware/http_static.h>
 #include <stdlib.h>
 
@@ -143,6 +144,8 @@ static void big(struct cw_http_exchange *http, void *user)
 
 void echo_http_set_up(struct cw_server *server, const char *static_dir)
 {
+    /* Allows what --cors-origin or the file says; without either, nothing. */
+    cw_http_use(server, cw_http_cors(NULL));
     cw_http_route(server, "GET /", hello, NULL);
     cw_http_route(server, "GET /empty", empty, NULL);
     cw_http_route(server, "GET /slow", slow, NULL);

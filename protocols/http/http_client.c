@@ -231,17 +231,13 @@ static int begin(struct cw_http_call *call, const char **why)
     return cw_http_address_join(call, why);
 }
 
-int64_t cw_http_request(struct cw_loop *loop, const struct cw_http_request *request,
-                        cw_http_response_fn fn, void *user)
+static int64_t start(struct cw_http_client *client, const struct cw_http_request *request,
+                     cw_http_response_fn fn, void *user)
 {
-    struct cw_http_client *client = client_of(loop);
     struct cw_http_call *call = NULL;
     const char *why = "";
     int error;
 
-    if (!client) {
-        return CW_ENOMEM;
-    }
     if (client->stopped) {
         return CW_ESTOPPED;
     }
@@ -263,6 +259,18 @@ int64_t cw_http_request(struct cw_loop *loop, const struct cw_http_request *requ
     enter(client, call);
     cw_http_addresses_trim(client);
     return call->id;
+}
+
+int64_t cw_http_request(struct cw_loop *loop, const struct cw_http_request *request,
+                        cw_http_response_fn fn, void *user)
+{
+    struct cw_http_client *client = client_of(loop);
+    int64_t id = client ? start(client, request, fn, user) : CW_ENOMEM;
+
+    if (id < 0 && request->pulled) {
+        request->pulled((int)id, request->pull_user);
+    }
+    return id;
 }
 
 int64_t cw_http_get(struct cw_loop *loop, const char *url, cw_http_response_fn fn, void *user)

@@ -199,26 +199,12 @@ static int read_status_line(const struct message *message, size_t *line_end)
 
 /* ---- Host ---- */
 
-/* Most hosts: letters, digits, points and hyphens alone. */
-static bool is_plain_name(struct cw_span host)
-{
-    bool plain = true;
-
-    for (size_t i = 0; i < host.len; i++) {
-        uint8_t byte = host.data[i];
-
-        plain &= cw_http_is_digit(byte) || (uint8_t)((byte | 0x20) - 'a') < 26 || byte == '.' ||
-                 byte == '-';
-    }
-    return plain;
-}
-
 /* RFC 9110 §7.2: uri-host [ ":" port ]. It may be empty: the target's authority may be. */
 static bool is_host(struct cw_span host)
 {
     struct cw_span name;
 
-    return is_plain_name(host) || cw_http_parse_authority(host, &name, NULL) == 0;
+    return cw_http_all_are(host, CW_BYTE_NAME) || cw_http_parse_authority(host, &name, NULL) == 0;
 }
 
 /* RFC 9112 §3.2. */
@@ -310,6 +296,10 @@ static bool read_connection(const struct message *message)
     bool keep = message->head->version == 11;
     bool upgrade = false;
 
+    if (first_of(message, CW_KNOWN_CONNECTION) == NULL) {
+        message->head->keep_alive = keep;
+        return false;
+    }
     while (next_element(&list, &option)) {
         close |= SPAN_IS(option, "close");
         keep |= SPAN_IS(option, "keep-alive");
@@ -326,7 +316,7 @@ static int judge_expect(const struct message *message)
     struct elements list = elements_of(message, CW_KNOWN_EXPECT);
     struct cw_span expectation;
 
-    if (head->version == 10) {
+    if (head->version == 10 || first_of(message, CW_KNOWN_EXPECT) == NULL) {
         return 0;
     }
     while (next_element(&list, &expectation)) {

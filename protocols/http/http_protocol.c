@@ -241,6 +241,16 @@ static bool find_origin(struct cw_http_exchange *x)
     return true;
 }
 
+/* RFC 9110 §7.4: what is meant to be secured is not served where it was not. A trusted gateway may have secured it. */
+static int judge_scheme(const struct cw_http_exchange *x, const char **why)
+{
+    if (!x->target.is_https || cw_conn_is_encrypted(x->conn) || x->http->trusted) {
+        return 0;
+    }
+    *why = "an https target on a connection without TLS";
+    return 421;
+}
+
 /* 0, or the status of a refusal. */
 static int read_head(struct cw_http_exchange *x, const uint8_t *data, size_t len, const char **why)
 {
@@ -259,6 +269,9 @@ static int read_head(struct cw_http_exchange *x, const uint8_t *data, size_t len
         return 503;
     }
     status = cw_http_parse_target(x->head.known_method, raw, room, &x->target, why);
+    if (status == 0) {
+        status = judge_scheme(x, why);
+    }
     if (status == 0 && !find_origin(x)) {
         return 503;
     }

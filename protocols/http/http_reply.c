@@ -325,9 +325,16 @@ int cw_http_write_head(struct cw_http_exchange *x, struct cw_span body)
     if (!head) {
         return CW_ENOMEM;
     }
-    struct cw_span parts[] = {cw_span_of(head, (size_t)(put_head(x, head) - head)), body};
+    size_t len = (size_t)(put_head(x, head) - head);
+    struct cw_span parts[] = {cw_span_of(head, len), body};
 
-    error = cw_conn_write(x->conn, parts, body.len > 0 ? 2 : 1);
+    if (body.len > 0 && head == stack && body.len <= sizeof stack - len) {
+        memcpy(stack + len, body.data, body.len); /* one short piece costs less than two */
+        error =
+            cw_conn_write(x->conn, (const struct cw_span[]){cw_span_of(stack, len + body.len)}, 1);
+    } else {
+        error = cw_conn_write(x->conn, parts, body.len > 0 ? 2 : 1);
+    }
     if (error >= 0 || (error != CW_EFULL && error != CW_ETOOBIG)) {
         return error;
     }
@@ -377,7 +384,8 @@ static bool has_no_body(const struct cw_http_exchange *x)
 {
     int status = x->answer.status;
 
-    return x->head.known_method == CW_METHOD_HEAD || status == 204 || status == 304 || status < 200;
+    return x->head.known_method == CW_METHOD_HEAD || status == 204 || status == 205 ||
+           status == 304 || status < 200;
 }
 
 int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type, uint64_t length)
@@ -404,6 +412,9 @@ int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type
     run_on_reply(x);
     answer->no_body = has_no_body(x);
     answer->close = !keeps(x);
+    if (answer->status == 205) {
+        answer->length = 0; /* RFC 9110 §15.3.6: told, for otherwise its end would be looked for */
+    }
     if (answer->filtered && answer->no_body) {
         answer->length = CW_NO_LIMIT;
     }
@@ -450,8 +461,7 @@ bool cw_http_runs_filters(struct cw_http_exchange *x, struct cw_span in, bool la
         uint32_t link = x->answer.filters[i];
         struct cw_http_middleware *middleware = x->match.chain->links[link].middleware;
 
-        in = *out;
-        *error = middleware->on_reply_body(middleware, x, cw_http_slot(x, link), in, last, out);
+        *error = middleware->on_reply_body(middleware, x, cw_http_slot(x, link), out, last);
     }
     return *error >= 0;
 }

@@ -279,6 +279,16 @@ void cw_http_release_options(void *memory)
     {                                                                                              \
         .key = name, .kind = what, .offset = AT(member), .least = 1, .most = top                   \
     }
+#define UNLIMITED(name, what, member, top)                                                         \
+    {                                                                                              \
+        .key = name, .kind = what, .offset = AT(member), .least = 1, .most = top,                  \
+        .may_be_unlimited = true                                                                   \
+    }
+#define OFF(name, what, member, top)                                                               \
+    {                                                                                              \
+        .key = name, .kind = what, .offset = AT(member), .least = 1, .most = top,                  \
+        .may_be_off = true                                                                         \
+    }
 #define TEXT(name, member)                                                                         \
     {                                                                                              \
         .key = name, .kind = CW_SETTING_TEXT, .offset = AT(member)                                 \
@@ -291,15 +301,15 @@ const struct cw_setting cw_http_settings[] = {
     NUMBER("max_header_size", CW_SETTING_BYTES, head_max_bytes, CW_HTTP_HEAD_MAX),
     NUMBER("max_header_fields", CW_SETTING_COUNT, fields_max, CW_HTTP_FIELDS_MAX),
     NUMBER("max_target_size", CW_SETTING_BYTES, target_max_bytes, CW_HTTP_HEAD_MAX),
-    NUMBER("max_body_size", CW_SETTING_BYTES, body_max_bytes, TERABYTE),
-    NUMBER("max_discard_size", CW_SETTING_BYTES, discard_max_bytes, TERABYTE),
-    NUMBER("max_requests", CW_SETTING_COUNT, requests_max, 1ull << 32),
-    NUMBER("min_body_rate", CW_SETTING_BYTES, body_rate_min, TERABYTE),
-    NUMBER("header_timeout", CW_SETTING_DURATION, head_ms, YEAR_MS),
-    NUMBER("body_timeout", CW_SETTING_DURATION, body_ms, YEAR_MS),
-    NUMBER("response_timeout", CW_SETTING_DURATION, response_ms, YEAR_MS),
-    NUMBER("keep_alive_timeout", CW_SETTING_DURATION, keep_alive_ms, YEAR_MS),
-    NUMBER("max_bodies_size", CW_SETTING_BYTES, bodies_max_bytes, TERABYTE),
+    UNLIMITED("max_body_size", CW_SETTING_BYTES, body_max_bytes, TERABYTE),
+    OFF("max_discard_size", CW_SETTING_BYTES, discard_max_bytes, TERABYTE),
+    UNLIMITED("max_requests", CW_SETTING_COUNT, requests_max, 1ull << 32),
+    OFF("min_body_rate", CW_SETTING_BYTES, body_rate_min, TERABYTE),
+    OFF("header_timeout", CW_SETTING_DURATION, head_ms, YEAR_MS),
+    OFF("body_timeout", CW_SETTING_DURATION, body_ms, YEAR_MS),
+    OFF("response_timeout", CW_SETTING_DURATION, response_ms, YEAR_MS),
+    OFF("keep_alive_timeout", CW_SETTING_DURATION, keep_alive_ms, YEAR_MS),
+    UNLIMITED("max_bodies_size", CW_SETTING_BYTES, bodies_max_bytes, TERABYTE),
     {.key = "forwarded",
      .kind = CW_SETTING_CHOICE,
      .offset = AT(forwarded),

@@ -38,6 +38,9 @@ int cw_http_switch(struct cw_http_exchange *http, const char *protocol,
     if (http->over || http->answer.state != CW_REPLY_NONE || !http->body.whole) {
         return CW_ESTATE;
     }
+    if (!cw_http_wants_upgrade(http, protocol)) {
+        return CW_EINVAL; /* RFC 9110 §7.8: to what was asked for, and to nothing else */
+    }
     error = write_switching(http, protocol);
     if (error < 0) {
         return error;

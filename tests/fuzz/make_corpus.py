@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Writes the corpus of the fuzz targets of framed, line, TLS and the HTTP router: inputs that are good, cut short, or just wrong."""
 """Writes the corpus of the fuzz targets: inputs that are good, cut short, or just wrong."""
+import gzip
 import struct
+import zlib
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -238,6 +240,35 @@ def texts(target, items, head=b""):
         write(target, f"{number:02}", head + (item if isinstance(item, bytes) else item.encode()))
 
 
+def http_response():
+    def put(name, text, choice=0, piece=2):
+        write("http_response", name, bytes([choice, piece]) + text)
+
+    ok = b"HTTP/1.1 200 OK\r\n"
+    chunked = ok + b"Transfer-Encoding: chunked\r\n"
+    gzipped = gzip.compress(b"hello, hello, hello", mtime=0)
+    put("length", ok + b"Content-Length: 5\r\n\r\nhello")
+    put("until-end", ok + b"\r\nall there is")
+    put("chunks", chunked + b"\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n")
+    put("head", ok + b"Content-Length: 5\r\n\r\n", 1)
+    put("interim", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + ok + b"Content-Length: 0\r\n\r\n")
+    put("switched", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n")
+    put("none", b"HTTP/1.1 204 No Content\r\n\r\n")
+    put("gzip", ok + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(gzipped) + gzipped)
+    put("gzip-cut", ok + b"Content-Encoding: gzip\r\n\r\n" + gzipped[:-3])
+    put("gzip-kept", ok + b"Content-Encoding: gzip\r\n\r\n" + gzipped, 2)
+    put("deflate", ok + b"Content-Encoding: deflate\r\n\r\n" + zlib.compress(b"hello"))
+    put("deflate-bare", ok + b"Content-Encoding: deflate\r\n\r\n" + zlib.compress(b"hello")[2:-4])
+    put("bomb", ok + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(bytes(100000), mtime=0))
+    put("both", chunked + b"Content-Length: 5\r\n\r\n0\r\n\r\n")
+    put("twice", ok + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!")
+    put("more", ok + b"Content-Length: 1\r\n\r\nhello")
+    put("redirect", b"HTTP/1.1 302 Found\r\nLocation: ../x y?z#\xc3\xa4\r\nContent-Length: 0\r\n\r\n")
+    put("redirect-far", b"HTTP/1.1 302 Found\r\nLocation: https://[::1]:8/%2e/\r\nContent-Length: 0\r\n\r\n")
+    put("old", b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok")
+    put("long", ok + b"X: " + b"y" * 3000 + b"\r\n\r\n")
+
+
 def http_target():
     texts("http_target", [
         "/", "/users/1?a=b", "/a/b.c/d..e/", "/a%20b%2fc/d", "/%2e%2e/x", "/a/%2E./b", "/a/b/../../c", "/a/./b/.",
@@ -303,6 +334,7 @@ if __name__ == "__main__":
     tls_stream()
     http_router()
     http_parse()
+    http_response()
     http_target()
     http_ranges()
     http_cookie()

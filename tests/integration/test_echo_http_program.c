@@ -317,6 +317,40 @@ Test(echo_http_program, proxies_are_trusted_one_by_one_or_together)
     rig_program_end(&child);
 }
 
+Test(echo_http_program, pages_of_the_origins_that_were_given_may_read_the_answers)
+{
+    start_with((const char *const[]){"--cors-origin", "https://a.example", "--cors-origin",
+                                     "https://b.example:8443", NULL});
+
+    struct http_peer peer = http_peer_new(port);
+
+    expect(&peer, "GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://b.example:8443\r\n\r\n", 200,
+           "Hello, world!");
+    cr_expect_str_eq(http_reply_field(&reply, "Access-Control-Allow-Origin"),
+                     "https://b.example:8443");
+    expect(&peer, "GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://c.example\r\n\r\n", 200, NULL);
+    cr_expect_str_eq(http_reply_field(&reply, "Access-Control-Allow-Origin"), "");
+    expect(&peer,
+           "OPTIONS /echo HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\n"
+           "Access-Control-Request-Method: POST\r\n\r\n",
+           204, NULL);
+    cr_expect_str_eq(http_reply_field(&reply, "Access-Control-Allow-Origin"), "https://a.example");
+    http_peer_close(&peer);
+    rig_program_end(&child);
+}
+
+Test(echo_http_program, without_an_origin_no_page_of_another_may_read_them)
+{
+    start();
+
+    struct http_peer peer = http_peer_new(port);
+
+    expect(&peer, "GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\n\r\n", 200, NULL);
+    cr_expect_str_eq(http_reply_field(&reply, "Access-Control-Allow-Origin"), "");
+    http_peer_close(&peer);
+    rig_program_end(&child);
+}
+
 /* ---- a file ---- */
 
 Test(echo_http_program, a_file_sets_the_options_and_the_command_line_goes_over_it)
@@ -329,7 +363,8 @@ Test(echo_http_program, a_file_sets_the_options_and_the_command_line_goes_over_i
                      "    - { protocol: line, port: 0, bind: 127.0.0.1 }\n"
                      "  http:\n"
                      "    max_header_size: 1000\n"
-                     "    max_body_size: 5\n");
+                     "    max_body_size: 5\n"
+                     "    cors_origin: \"*\"\n");
     snprintf(path, sizeof path, "%s/echo.yaml", folder);
     if (!rig_program_start(&child, "echo",
                            (const char *const[]){"--config", path, "--max-body", "7", NULL})) {
@@ -342,6 +377,8 @@ Test(echo_http_program, a_file_sets_the_options_and_the_command_line_goes_over_i
 
     expect(&peer, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\n0123456", 200,
            "0123456");
+    expect(&peer, "GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\n\r\n", 200, NULL);
+    cr_expect_str_eq(http_reply_field(&reply, "Access-Control-Allow-Origin"), "*");
     expect(&peer, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n", 413, NULL);
     http_peer_close(&peer);
     peer = http_peer_new(port);

@@ -53,8 +53,8 @@ Test(http_client, a_get_says_what_is_needed_and_the_answer_comes_whole)
     ask_once(&ask, &script, "/a/b?c=d");
     script_end(&script);
     expect_answer(0, 200, "hello");
-    snprintf(expected, sizeof expected, "GET /a/b?c=d HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUser-Agent: ",
-             script.port);
+    snprintf(expected, sizeof expected,
+             "GET /a/b?c=d HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUser-Agent: ", script.port);
     cr_expect_eq(strncmp(script.requests[0], expected, strlen(expected)), 0, "%s",
                  script.requests[0]);
     cr_expect_not_null(strstr(script.requests[0], "\r\nAccept: */*\r\n"));
@@ -89,12 +89,9 @@ Test(http_client, a_post_carries_its_body_with_length_and_type)
 
 Test(http_client, a_field_of_ones_own_takes_the_place_of_ours)
 {
-    static const struct cw_http_pair fields[] = {{"host", "other.example"},
-                                                 {"User-Agent", "mine"},
-                                                 {"X-Empty", ""},
-                                                 {"accept-encoding", "identity"},
-                                                 {"Content-Type", "text/x"},
-                                                 {NULL, NULL}};
+    static const struct cw_http_pair fields[] = {
+        {"host", "other.example"},       {"User-Agent", "mine"},     {"X-Empty", ""},
+        {"accept-encoding", "identity"}, {"Content-Type", "text/x"}, {NULL, NULL}};
     const struct script_turn turns[] = {{.answer = OK(0)}};
     struct cw_http_request *request;
 
@@ -124,12 +121,14 @@ static void expect_refused(struct cw_http_request request, const char *url)
     cw_loop_free(loop);
 }
 
-#define REFUSED(...)                                                                               \
-    expect_refused((struct cw_http_request){__VA_ARGS__}, "http://127.0.0.1:9/")
+#define REFUSED(...) expect_refused((struct cw_http_request){__VA_ARGS__}, "http://127.0.0.1:9/")
 #define FIELD(name, value)                                                                         \
     .fields = (const struct cw_http_pair[])                                                        \
     {                                                                                              \
-        {name, value}, {NULL, NULL}                                                                \
+        {name, value},                                                                             \
+        {                                                                                          \
+            NULL, NULL                                                                             \
+        }                                                                                          \
     }
 
 static ptrdiff_t pull_nothing(uint8_t *buffer, size_t cap, void *user)
@@ -165,13 +164,29 @@ Test(http_client, requests_that_would_break_the_rules_are_refused)
     expect_refused((struct cw_http_request){0}, "http://u:p@a/");
 }
 
+static void note_code(int code, void *user)
+{
+    int *noted = user;
+
+    *noted = code;
+}
+
+Test(http_client, a_source_is_told_that_its_request_was_refused)
+{
+    int code = 0;
+
+    REFUSED(.method = "CONNECT", .pull = pull_nothing, .pulled = note_code, .pull_user = &code);
+    cr_expect_eq(code, CW_EINVAL);
+}
+
 /* ---- answers ---- */
 
 Test(http_client, answers_without_a_body_end_with_their_head)
 {
     const struct script_turn turns[] = {
         {.answer = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"},
-        {.answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"},
+        {.answer =
+             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"},
         {.answer = "HTTP/1.1 204 No Content\r\n\r\n"},
         {.answer = "HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\n\r\n"},
         {.answer = OK(2) "ok"},
@@ -243,7 +258,8 @@ Test(http_client, protocols_are_not_switched_unasked)
 Test(http_client, chunked_answers_are_put_together_and_their_trailers_left_aside)
 {
     const struct script_turn turns[] = {
-        {.answer = CHUNKED "5;a=b\r\nhello\r\n7\r\n, world\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\n\r\n"},
+        {.answer = CHUNKED
+         "5;a=b\r\nhello\r\n7\r\n, world\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\n\r\n"},
         {.answer = CHUNKED "0\r\n\r\n"}};
 
     SCRIPT_START(&script, turns);
@@ -263,7 +279,8 @@ Test(http_client, chunked_answers_are_put_together_and_their_trailers_left_aside
 Test(http_client, fields_are_found_whatever_their_case_and_repeated_ones_in_turn)
 {
     const struct script_turn turns[] = {
-        {.answer = "HTTP/1.1 200 OK\r\nX-A: 1\r\nSet-Cookie: a=b\r\nx-a:  two \r\nContent-Length: 0\r\n\r\n"}};
+        {.answer =
+             "HTTP/1.1 200 OK\r\nX-A: 1\r\nSet-Cookie: a=b\r\nx-a:  two \r\nContent-Length: 0\r\n\r\n"}};
 
     SCRIPT_START(&script, turns);
     ask_begin(&ask);
@@ -296,7 +313,8 @@ static void note_repeated(struct cw_http_response *response, void *user)
 Test(http_client, repeated_fields_come_one_after_the_other)
 {
     const struct script_turn turns[] = {
-        {.answer = "HTTP/1.1 200 OK\r\nX-A: 1\r\nX-B: 2\r\nx-a: two \r\nX-A:\r\nContent-Length: 0\r\n\r\n"}};
+        {.answer =
+             "HTTP/1.1 200 OK\r\nX-A: 1\r\nX-B: 2\r\nx-a: two \r\nX-A:\r\nContent-Length: 0\r\n\r\n"}};
     struct repeated repeated = {.loop = cw_loop_new()};
     char url[64];
 
@@ -398,8 +416,8 @@ Test(http_client, a_head_up_to_its_limit_is_taken)
     static char answer[262144];
     const struct script_turn turns[] = {{.answer = answer}, {.answer = OK(2) "ok"}};
 
-    snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nX: %0200000d\r\nContent-Length: 2\r\n\r\nok",
-             0);
+    snprintf(answer, sizeof answer,
+             "HTTP/1.1 200 OK\r\nX: %0200000d\r\nContent-Length: 2\r\n\r\nok", 0);
     SCRIPT_START(&script, turns);
     ask_begin(&ask);
     ask_for(&ask, &script, "/")->head_max_bytes = 201000;
@@ -441,12 +459,14 @@ Test(http_client, a_body_over_its_limit_is_refused_before_it_is_awaited)
 
 /* ---- cut anywhere ---- */
 
-static const char WHOLE[] = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: "
-                            "chunked\r\n\r\n5;x=\"y\"\r\nhello\r\n1\r\n!\r\n0\r\nX-T: 1\r\n\r\n";
+static const char WHOLE[] =
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: "
+    "chunked\r\n\r\n5;x=\"y\"\r\nhello\r\n1\r\n!\r\n0\r\nX-T: 1\r\n\r\n";
 
 Test(http_client, an_answer_that_comes_byte_by_byte_is_the_same)
 {
-    const struct script_turn turns[] = {{.answer = WHOLE, .piece = 1}, {.answer = WHOLE, .piece = 7}};
+    const struct script_turn turns[] = {{.answer = WHOLE, .piece = 1},
+                                        {.answer = WHOLE, .piece = 7}};
 
     SCRIPT_START(&script, turns);
     ask_begin(&ask);
@@ -564,9 +584,8 @@ Test(http_client, none_is_kept_when_that_is_off)
 
     SCRIPT_START(&script, turns);
     ask_begin(&ask);
-    cr_assert_eq(cw_http_client_configure(
-                     ask.loop, &(struct cw_http_client_options){.idle_ms = CW_OFF}),
-                 0);
+    cr_assert_eq(
+        cw_http_client_configure(ask.loop, &(struct cw_http_client_options){.idle_ms = CW_OFF}), 0);
     ask_for(&ask, &script, "/");
     ask_for(&ask, &script, "/");
     ask_run(&ask);
@@ -577,9 +596,8 @@ Test(http_client, none_is_kept_when_that_is_off)
 }
 
 /* The peer ends the kept connection just when the next request comes: it takes the request and ends. */
-static const struct script_turn dies[] = {{.answer = OK(1) "a"},
-                                          {.then = SCRIPT_END},
-                                          {.answer = OK(1) "b"}};
+static const struct script_turn dies[] = {
+    {.answer = OK(1) "a"}, {.then = SCRIPT_END}, {.answer = OK(1) "b"}};
 
 static void ask_two(const char *method, cw_source_fn pull)
 {
@@ -638,9 +656,8 @@ Test(http_client, a_body_that_is_pulled_is_not_sent_twice)
 
 Test(http_client, a_request_is_sent_again_once_only)
 {
-    const struct script_turn turns[] = {{.answer = OK(1) "a"},
-                                        {.then = SCRIPT_RESET},
-                                        {.then = SCRIPT_RESET}};
+    const struct script_turn turns[] = {
+        {.answer = OK(1) "a"}, {.then = SCRIPT_RESET}, {.then = SCRIPT_RESET}};
 
     SCRIPT_START(&script, turns);
     ask_begin(&ask);
@@ -654,9 +671,8 @@ Test(http_client, a_request_is_sent_again_once_only)
 
 Test(http_client, an_answer_that_has_begun_is_not_asked_for_again)
 {
-    const struct script_turn turns[] = {{.answer = OK(1) "a"},
-                                        {.answer = "H", .then = SCRIPT_END},
-                                        {.answer = OK(1) "b"}};
+    const struct script_turn turns[] = {
+        {.answer = OK(1) "a"}, {.answer = "H", .then = SCRIPT_END}, {.answer = OK(1) "b"}};
 
     SCRIPT_START(&script, turns);
     ask_begin(&ask);
@@ -698,8 +714,8 @@ Test(http_client, more_than_waiting_max_are_refused)
 
     SCRIPT_START(&script, turns);
     ask_begin(&ask);
-    cw_http_client_configure(
-        ask.loop, &(struct cw_http_client_options){.conns_max = 1, .waiting_max = 2});
+    cw_http_client_configure(ask.loop,
+                             &(struct cw_http_client_options){.conns_max = 1, .waiting_max = 2});
     ask.together = true;
     ask_for(&ask, &script, "/");
     ask_for(&ask, &script, "/");
@@ -716,12 +732,12 @@ Test(http_client, options_out_of_range_are_refused)
 {
     struct cw_loop *loop = cw_loop_new();
 
-    cr_expect_eq(cw_http_client_configure(
-                     loop, &(struct cw_http_client_options){.conns_max = 65537}),
-                 CW_EINVAL);
-    cr_expect_eq(cw_http_client_configure(
-                     loop, &(struct cw_http_client_options){.idle_ms = CW_NO_LIMIT}),
-                 CW_EINVAL);
+    cr_expect_eq(
+        cw_http_client_configure(loop, &(struct cw_http_client_options){.conns_max = 65537}),
+        CW_EINVAL);
+    cr_expect_eq(
+        cw_http_client_configure(loop, &(struct cw_http_client_options){.idle_ms = CW_NO_LIMIT}),
+        CW_EINVAL);
     cr_expect_eq(cw_http_client_configure(loop, &(struct cw_http_client_options){0}), 0);
     cw_loop_free(loop);
 }
@@ -785,8 +801,8 @@ Test(http_client, a_server_that_comes_up_is_found_at_once)
 Test(http_client, names_without_an_address_are_told)
 {
     ask_once(&ask, NULL, "http://no-such-host.invalid/");
-    cr_expect(ask.answers[0].error == CW_ERESOLVE || ask.answers[0].error == CW_ECONNECTTIME,
-              "%s", ask.answers[0].text);
+    cr_expect(ask.answers[0].error == CW_ERESOLVE || ask.answers[0].error == CW_ECONNECTTIME, "%s",
+              ask.answers[0].text);
     ask_release(&ask);
 }
 
@@ -807,7 +823,8 @@ Test(http_client, connecting_has_a_time_out_of_its_own)
 
 Test(http_client, a_server_that_says_nothing_is_given_up)
 {
-    const struct script_turn turns[] = {{.then = SCRIPT_HOLD}, {.answer = "HTTP/1.1 200 OK\r\nCont", .then = SCRIPT_HOLD},
+    const struct script_turn turns[] = {{.then = SCRIPT_HOLD},
+                                        {.answer = "HTTP/1.1 200 OK\r\nCont", .then = SCRIPT_HOLD},
                                         {.answer = OK(10) "hello", .then = SCRIPT_HOLD}};
 
     SCRIPT_START(&script, turns);
@@ -820,6 +837,37 @@ Test(http_client, a_server_that_says_nothing_is_given_up)
     for (size_t i = 0; i < 3; i++) {
         expect_error(i, CW_EIDLE, "GET http");
     }
+    ask_release(&ask);
+}
+
+static void ask_again(struct cw_loop *loop, void *user)
+{
+    struct cw_http_request *request = ask_for(&ask, &script, "/");
+
+    request->quiet_ms = 300;
+    ask_next(&ask);
+}
+
+static void wait_longer_than_quiet(struct ask *asking, size_t index)
+{
+    if (index == 0) {
+        cw_timer_start(asking->loop, 700, 0, ask_again, NULL);
+    }
+}
+
+Test(http_client, the_time_between_requests_is_not_quiet)
+{
+    const struct script_turn turns[] = {{.answer = OK(1) "a"}, {.answer = OK(1) "b"}};
+
+    SCRIPT_START(&script, turns);
+    ask_begin(&ask);
+    ask.stays = true;
+    ask.told_one = wait_longer_than_quiet;
+    ask_for(&ask, &script, "/");
+    ask_run(&ask);
+    script_end(&script);
+    expect_answer(1, 200, "b");
+    cr_expect_eq(atomic_load(&script.conns), 1);
     ask_release(&ask);
 }
 

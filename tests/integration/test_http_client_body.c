@@ -51,7 +51,8 @@ static void begin_coded(const char *coding)
 
 static void add_chunk(const void *data, size_t len)
 {
-    coded.len += (size_t)snprintf(coded.text + coded.len, sizeof coded.text - coded.len, "%zx\r\n", len);
+    coded.len +=
+        (size_t)snprintf(coded.text + coded.len, sizeof coded.text - coded.len, "%zx\r\n", len);
     rig_check(coded.len + len + 8 < sizeof coded.text);
     memcpy(coded.text + coded.len, data, len);
     memcpy(coded.text + coded.len + len, "\r\n", 2);
@@ -93,8 +94,8 @@ static void make_plain(void)
 
 static void play_coded(size_t piece)
 {
-    const struct script_turn turns[] = {
-        {.answer = coded.text, .len = coded.len, .piece = piece}, {.answer = OK}};
+    const struct script_turn turns[] = {{.answer = coded.text, .len = coded.len, .piece = piece},
+                                        {.answer = OK}};
 
     SCRIPT_START(&script, turns);
 }
@@ -263,7 +264,7 @@ struct stream {
     struct ask *ask;
     size_t bytes;
     size_t calls;
-    size_t rests;      /* times it rested */
+    size_t rests; /* times it rested */
     bool resting;
     size_t rest_every; /* calls; 0: never */
     int give_up;       /* told at the third call */
@@ -393,10 +394,10 @@ Test(http_client_body, on_body_may_cancel)
 struct source {
     struct ask *ask;
     size_t left;
-    size_t most;     /* in one go */
-    bool waits;      /* says CW_EAGAIN before each piece */
+    size_t most; /* in one go */
+    bool waits;  /* says CW_EAGAIN before each piece */
     bool has_waited;
-    int fails;       /* at the end, instead of 0 */
+    int fails; /* at the end, instead of 0 */
     unsigned done;
     int code;
 };
@@ -503,7 +504,9 @@ Test(http_client_body, a_source_that_fails_or_ends_early_fails_the_request)
 Test(http_client_body, an_answer_that_comes_before_all_is_sent_counts)
 {
     const struct script_turn turns[] = {
-        {.answer = "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!", .deaf = true, .then = SCRIPT_HOLD},
+        {.answer = "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!",
+         .deaf = true,
+         .then = SCRIPT_HOLD},
         {.answer = OK}};
 
     run_source(turns, 2, CW_NO_LIMIT, (struct source){.left = SIZE_MAX, .most = 1 << 20});

@@ -227,21 +227,22 @@ static void write_nginx(uint16_t port, uint16_t tls_port)
     snprintf(path, sizeof path, "%s/nginx.conf", folder);
     file = fopen(path, "we");
     cr_assert_not_null(file);
-    fprintf(file,
-            "daemon off;\nmaster_process off;\npid %s/pid;\nerror_log stderr warn;\n"
-            "events {}\nhttp {\n  access_log off;\n  client_body_temp_path %s/body;\n"
-            "  proxy_temp_path %s/proxy;\n  fastcgi_temp_path %s/fastcgi;\n"
-            "  uwsgi_temp_path %s/uwsgi;\n  scgi_temp_path %s/scgi;\n"
-            "  gzip on; gzip_min_length 1; gzip_types *; keepalive_requests 3;\n  server {\n"
-            "    listen 127.0.0.1:%u;\n    listen 127.0.0.1:%u ssl;\n"
-            "    ssl_certificate %s;\n    ssl_certificate_key %s;\n"
-            "    client_max_body_size 1k;\n    root %s;\n"
-            "    location /say { return 200 \"conn=$connection_requests $scheme $request_method\"; }\n"
-            "    location /down { return 301 http://127.0.0.1:%u/say; }\n"
-            "    location /up { return 301 https://localhost:%u/say; }\n"
-            "    location /last { keepalive_timeout 0; return 200 last; }\n  }\n}\n",
-            folder, folder, folder, folder, folder, folder, port, tls_port, pki("server.pem"),
-            pki("server.key"), folder, port, tls_port);
+    fprintf(
+        file,
+        "daemon off;\nmaster_process off;\npid %s/pid;\nerror_log stderr warn;\n"
+        "events {}\nhttp {\n  access_log off;\n  client_body_temp_path %s/body;\n"
+        "  proxy_temp_path %s/proxy;\n  fastcgi_temp_path %s/fastcgi;\n"
+        "  uwsgi_temp_path %s/uwsgi;\n  scgi_temp_path %s/scgi;\n"
+        "  gzip on; gzip_min_length 1; gzip_types *; keepalive_requests 3;\n  server {\n"
+        "    listen 127.0.0.1:%u;\n    listen 127.0.0.1:%u ssl;\n"
+        "    ssl_certificate %s;\n    ssl_certificate_key %s;\n"
+        "    client_max_body_size 1k;\n    root %s;\n"
+        "    location /say { return 200 \"conn=$connection_requests $scheme $request_method\"; }\n"
+        "    location /down { return 301 http://127.0.0.1:%u/say; }\n"
+        "    location /up { return 301 https://localhost:%u/say; }\n"
+        "    location /last { keepalive_timeout 0; return 200 last; }\n  }\n}\n",
+        folder, folder, folder, folder, folder, folder, port, tls_port, pki("server.pem"),
+        pki("server.key"), folder, port, tls_port);
     fclose(file);
     snprintf(path, sizeof path, "%s/large.txt", folder);
     file = fopen(path, "we");
@@ -376,8 +377,9 @@ static void *serve_tap(void *arg)
     struct rig_tap tls;
     char request[4];
 
-    rig_tap_open(&tls, (struct rig_peer){.fd = rig_silent_accept(&tap->listener)},
-                 &(struct rig_tap_setup){.is_server = true, .pem = "server.pem", .key = "server.key"});
+    rig_tap_open(
+        &tls, (struct rig_peer){.fd = rig_silent_accept(&tap->listener)},
+        &(struct rig_tap_setup){.is_server = true, .pem = "server.pem", .key = "server.key"});
     rig_check(rig_tap_handshake(&tls) == 0);
     rig_tap_read(&tls, request, sizeof request);
     rig_tap_write(&tls, tap->answer, strlen(tap->answer));

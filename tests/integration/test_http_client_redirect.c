@@ -45,12 +45,9 @@ static void expect_error(int error, const char *words)
 
 Test(http_client_redirect, a_get_follows_on_the_same_connection_and_tells_where_it_came_to)
 {
-    const struct script_turn turns[] = {{.answer = TO(301, "b/../c?d#e")},
-                                        {.answer = TO(302, "/e")},
-                                        {.answer = TO(303, "?f")},
-                                        {.answer = TO(307, "")},
-                                        {.answer = TO(308, "/g h")},
-                                        {.answer = OK}};
+    const struct script_turn turns[] = {
+        {.answer = TO(301, "b/../c?d#e")}, {.answer = TO(302, "/e")},   {.answer = TO(303, "?f")},
+        {.answer = TO(307, "")},           {.answer = TO(308, "/g h")}, {.answer = OK}};
     char url[64];
 
     SCRIPT_START(&script, turns);
@@ -72,7 +69,8 @@ Test(http_client_redirect, a_get_follows_on_the_same_connection_and_tells_where_
 static void ask_with_body(const char *method, const char *redirect)
 {
     const struct script_turn turns[] = {{.answer = redirect}, {.answer = OK}};
-    static const struct cw_http_pair fields[] = {{"Content-Language", "de"}, {"X-Own", "1"}, {NULL, NULL}};
+    static const struct cw_http_pair fields[] = {
+        {"Content-Language", "de"}, {"X-Own", "1"}, {NULL, NULL}};
     struct cw_http_request *request;
 
     SCRIPT_START(&script, turns);
@@ -142,8 +140,11 @@ Test(http_client_redirect, a_head_stays_a_head)
     ask_release(&ask);
 }
 
-static const struct cw_http_pair secrets[] = {
-    {"Authorization", "Bearer x"}, {"cookie", "a=b"}, {"Host", "first.example"}, {"X-Own", "1"}, {NULL, NULL}};
+static const struct cw_http_pair secrets[] = {{"Authorization", "Bearer x"},
+                                              {"cookie", "a=b"},
+                                              {"Host", "first.example"},
+                                              {"X-Own", "1"},
+                                              {NULL, NULL}};
 
 Test(http_client_redirect, what_is_for_one_host_stays_with_it)
 {

@@ -218,6 +218,54 @@ static void count(struct cw_http_exchange *http, void *user)
     (void)cw_http_read_multipart(http, user, &counting, cw_http_alloc(http, sizeof(struct count)));
 }
 
+/* ---- slowly ---- */
+
+static struct cw_http_id paused_id;
+static atomic_uint paused;
+
+static int pause_here(struct cw_http_exchange *http, const struct cw_http_part *part, void *user)
+{
+    paused_id = cw_http_id(http);
+    cw_http_pause_body(http);
+    atomic_fetch_add(&paused, 1);
+    return 0;
+}
+
+static void go_on(struct cw_http_exchange *http, void *arg)
+{
+    rig_check(http != NULL);
+    cw_http_resume_body(http);
+}
+
+static const struct cw_http_multipart_hooks pausing = {
+    .on_part = pause_here, .on_data = count_data, .on_part_end = count_end, .on_done = count_done};
+
+static void count_slowly(struct cw_http_exchange *http, void *user)
+{
+    (void)cw_http_read_multipart(http, NULL, &pausing, cw_http_alloc(http, sizeof(struct count)));
+}
+
+/* ---- much ---- */
+
+static void tell_size(struct cw_http_exchange *http, struct cw_http_upload *upload, void *user)
+{
+    struct stat info;
+    const struct cw_http_file *file = cw_http_upload_file(upload, "a");
+
+    rig_check(file != NULL);
+    rig_check(fstat(file->fd, &info) == 0 && (uint64_t)info.st_size == file->size);
+    cw_http_replyf(http, 200, "text/plain", "1 parts, 1 ends, %llu bytes",
+                   (unsigned long long)file->size);
+}
+
+static void upload_much(struct cw_http_exchange *http, void *user)
+{
+    const struct cw_http_upload_options options = {.directory = folder,
+                                                   .limits = {.bytes_max = CW_NO_LIMIT}};
+
+    (void)cw_http_read_upload(http, &options, tell_size, NULL);
+}
+
 static void read_unstreamed(struct cw_http_exchange *http, void *user)
 {
     rig_check(cw_http_read_upload(http, NULL, tell, NULL) == CW_ESTATE);
@@ -256,6 +304,8 @@ static void add_routes(struct cw_server *server)
     streamed.body_max_bytes = CW_NO_LIMIT;
     streamed.response_ms = CW_OFF;
     cw_http_route_with(server, "POST /count", count, (void *)&wide, &streamed);
+    cw_http_route_with(server, "POST /much", upload_much, NULL, &streamed);
+    cw_http_route_with(server, "POST /slowly", count_slowly, NULL, &streamed);
 }
 
 static void begin(void)
@@ -517,7 +567,7 @@ Test(http_multipart, a_server_that_stops_in_the_middle_leaves_nothing)
 /* ---- much of it ---- */
 
 /* So many bytes as one file. Returns what the process needed more at most, in bytes. */
-static size_t send_much(struct rig_peer *peer, uint64_t bytes)
+static size_t send_much(struct rig_peer *peer, const char *target, uint64_t bytes)
 {
     static const char begin_text[] = FILE_OF("a", "big");
     char head[400];
@@ -526,7 +576,7 @@ static size_t send_much(struct rig_peer *peer, uint64_t bytes)
     size_t most = before;
 
     snprintf(head, sizeof head,
-             "POST /count HTTP/1.1\r\nHost: a\r\n" TYPE "Content-Length: %llu\r\n\r\n%s",
+             "POST %s HTTP/1.1\r\nHost: a\r\n" TYPE "Content-Length: %llu\r\n\r\n%s", target,
              (unsigned long long)(bytes + strlen(begin_text) + strlen(END)), begin_text);
     rig_peer_send_text(peer, head);
     for (uint64_t sent = 0; sent < bytes; sent += MEGA) {
@@ -542,7 +592,7 @@ static size_t send_much(struct rig_peer *peer, uint64_t bytes)
 }
 
 /* 2 GiB: CW_UPLOAD_BYTES=2147483648. */
-Test(http_multipart_large, an_upload_passes_with_constant_memory)
+static void expect_constant_memory(const char *target)
 {
     const char *wish = getenv("CW_UPLOAD_BYTES");
     uint64_t bytes = wish == NULL ? 64 * MEGA : strtoull(wish, NULL, 10) / MEGA * MEGA;
@@ -550,13 +600,69 @@ Test(http_multipart_large, an_upload_passes_with_constant_memory)
     struct rig_answer answer;
     char wanted[100];
 
-    size_t grown = send_much(&peer, bytes);
+    size_t grown = send_much(&peer, target, bytes);
     rig_answer_read(&peer, true, &answer);
     snprintf(wanted, sizeof wanted, "1 parts, 1 ends, %llu bytes", (unsigned long long)bytes);
     cr_expect_str_eq((const char *)answer.body, wanted);
     cr_expect_lt(grown, 16 * MEGA, "%zu", grown);
     rig_answer_free(&answer);
     rig_peer_close(&peer);
+}
+
+Test(http_multipart_large, an_upload_passes_with_constant_memory)
+{
+    expect_constant_memory("/count");
+}
+
+Test(http_multipart_large, an_upload_reaches_the_disk_with_constant_memory)
+{
+    expect_constant_memory("/much");
+}
+
+/* Fills the line until nothing goes any more. Returns how much it took of `left`. */
+static size_t fill(struct rig_peer *peer, const uint8_t *bytes, size_t left)
+{
+    size_t sent = 0;
+    uint64_t since = rig_now_ms();
+
+    while (sent < left && rig_now_ms() - since < 300) {
+        ptrdiff_t n = rig_peer_try_send(peer, bytes + sent, left - sent);
+        rig_check(n >= 0);
+        sent += (size_t)n;
+        since = n > 0 ? rig_now_ms() : since;
+        if (n == 0) {
+            rig_rest(since + 1000);
+        }
+    }
+    return sent;
+}
+
+Test(http_multipart, a_reader_that_rests_makes_the_peer_wait)
+{
+    enum { MUCH = 64 * MEGA };
+    struct rig_peer peer = rig_peer_tcp(port);
+    struct rig_answer answer;
+    uint8_t *bytes = rig_pattern_new(MUCH);
+    char head[200];
+
+    snprintf(head, sizeof head,
+             "POST /slowly HTTP/1.1\r\nHost: a\r\n" TYPE "Content-Length: %zu\r\n\r\n",
+             strlen(FIELD("a")) + MUCH + strlen(END));
+    rig_peer_send_text(&peer, head);
+    rig_peer_send_text(&peer, FIELD("a"));
+    rig_await(atomic_load(&paused) == 1);
+    size_t sent = fill(&peer, bytes, MUCH);
+    cr_expect_lt(sent, MUCH);
+    cr_expect_lt(atomic_load(&progress), MEGA);
+    rig_check(cw_http_post(rig_host_server(host), paused_id, go_on, NULL) == 0);
+    rig_peer_send(&peer, bytes + sent, MUCH - sent);
+    rig_peer_send_text(&peer, END);
+    rig_answer_read(&peer, true, &answer);
+    cr_expect_eq(answer.status, 200);
+    cr_expect_eq(atomic_load(&progress), MUCH);
+    rig_answer_free(&answer);
+    rig_peer_close(&peer);
+    free(bytes);
 }
 
 /* ---- other people's programs ---- */

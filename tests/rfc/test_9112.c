@@ -417,6 +417,67 @@ Test(rfc_9112, there_are_more_than_300_cases_with_names_of_their_own)
     cr_expect_gt(count, 300);
 }
 
+/* The next `*name*` behind `:` or `,`; false: another thing follows. */
+static bool next_named(const char **at, char name[RAW_NAME_MAX])
+{
+    int used = 0;
+
+    if (sscanf(*at, "%*[:,] *%95[^*]*%n", name, &used) != 1 || used == 0) {
+        return false;
+    }
+    *at += used;
+    return true;
+}
+
+static bool is_case(const struct raw_cases *cases, const char *name)
+{
+    for (size_t i = 0; i < cases->count; i++) {
+        if (strcmp(cases->list[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `cases/FILE`, and the names that follow it. Returns how many these are. */
+static size_t expect_cases(const char *at)
+{
+    char file[RAW_NAME_MAX];
+    char name[RAW_NAME_MAX];
+    size_t count = 0;
+    int used = 0;
+
+    if (sscanf(at, "cases/%95[a-z-]%n", file, &used) != 1) {
+        return 0; /* cases/NAME, which explains the rest */
+    }
+    struct raw_cases cases = cases_of(file);
+    for (at += used; next_named(&at, name); count++) {
+        cr_expect(is_case(&cases, name), "cases/%s has no %s", file, name);
+    }
+    raw_cases_free(&cases);
+    return count;
+}
+
+Test(rfc_9112, every_case_that_the_tables_name_is_there)
+{
+    static const char *const pages[] = {"9110", "9112"};
+    char line[ROOM];
+    size_t count = 0;
+
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(line, sizeof line, "%s/docs/rfc/%s.md", CW_SOURCE_DIR, pages[i]);
+        FILE *file = fopen(line, "r");
+        cr_assert(file != NULL);
+        while (fgets(line, sizeof line, file) != NULL) {
+            for (const char *at = line; (at = strstr(at, "cases/")) != NULL; at++) {
+                count += expect_cases(at);
+            }
+        }
+        fclose(file);
+    }
+    cr_expect_gt(count, 30);
+}
+
 Test(rfc_9112, requests_that_come_whole_have_the_answers_they_should)
 {
     open_house();

@@ -67,8 +67,7 @@ static void wait_for_end(struct rig_peer *peer)
 {
     char rest[4096];
 
-    while (rig_peer_receive_some(peer, rest, sizeof rest) > 0) {
-    }
+    while (rig_peer_receive_some(peer, rest, sizeof rest) > 0) {}
 }
 
 static void send_answer(struct rig_peer *peer, const struct script_turn *turn)
@@ -216,8 +215,7 @@ void script_end(struct script *script)
 static void write_down(struct ask_answer *answer, const struct cw_http_response *response,
                        const char *name)
 {
-    struct cw_span field =
-        name ? cw_http_response_field(response, name) : cw_span_of(NULL, 0);
+    struct cw_span field = name ? cw_http_response_field(response, name) : cw_span_of(NULL, 0);
 
     answer->error = response->error;
     answer->status = response->status;
@@ -235,7 +233,14 @@ static void write_down(struct ask_answer *answer, const struct cw_http_response 
     answer->body[answer->len] = 0;
 }
 
-static void ask_next(struct ask *ask);
+static void go_on(struct ask *ask)
+{
+    if (ask->told == ask->count && (!ask->stays || ask->told > 1)) {
+        cw_loop_stop(ask->loop);
+    } else if (ask->told < ask->count && !ask->together) {
+        ask_next(ask);
+    }
+}
 
 static void on_answer(struct cw_http_response *response, void *user)
 {
@@ -248,14 +253,10 @@ static void on_answer(struct cw_http_response *response, void *user)
     if (ask->told_one) {
         ask->told_one(ask, one->index);
     }
-    if (ask->told == ask->count) {
-        cw_loop_stop(ask->loop);
-    } else if (!ask->together) {
-        ask_next(ask);
-    }
+    go_on(ask);
 }
 
-static void ask_next(struct ask *ask)
+void ask_next(struct ask *ask)
 {
     size_t i = ask->begun++;
 
@@ -267,11 +268,7 @@ static void ask_next(struct ask *ask)
         ask->answers[i].error = (int)ask->ids[i];
         ask->answers[i].body = calloc(1, 1);
         ask->told++;
-        if (ask->told == ask->count) {
-            cw_loop_stop(ask->loop);
-        } else if (!ask->together) {
-            ask_next(ask);
-        }
+        go_on(ask);
     }
 }
 

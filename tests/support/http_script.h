@@ -37,8 +37,8 @@ struct script {
     struct rig_silent listener;
     uint16_t port;
     pthread_t thread;
-    atomic_uint conns; /* that were accepted */
-    atomic_uint asked; /* requests that have come */
+    atomic_uint conns;                                   /* that were accepted */
+    atomic_uint asked;                                   /* requests that have come */
     char requests[SCRIPT_TURNS_MAX][SCRIPT_REQUEST_MAX]; /* head and body, as far as they fit, with a
                                                             terminator */
 };
@@ -75,6 +75,7 @@ struct ask {
     struct cw_http_request requests[ASK_MAX];
     size_t count;
     bool together;     /* all at once; otherwise one behind the other */
+    bool stays;        /* does not end before two have been told */
     const char *field; /* to be written down; may be NULL */
     void (*told_one)(struct ask *ask, size_t index); /* may be NULL */
     void *user;
@@ -93,6 +94,9 @@ void ask_begin(struct ask *ask);
 
 /* Adds a request. Returns it, to be filled in further. url: a path of a script (borrowed), or a whole URL. */
 struct cw_http_request *ask_for(struct ask *ask, const struct script *script, const char *url);
+
+/* Sends the next one: for whoever adds requests while it runs. */
+void ask_next(struct ask *ask);
 
 /* Runs until all have been told, and frees the loop. */
 void ask_run(struct ask *ask);

@@ -269,6 +269,49 @@ static void expect_range(const char *key, const struct cw_config_key *entry, voi
     expect_words(key, entry, at);
 }
 
+/* A word that a key of a protocol takes is one that its options take. */
+Test(config_keys, words_of_a_protocol_are_those_of_its_options)
+{
+    static const uint64_t words[] = {CW_OFF, CW_NO_LIMIT};
+    size_t count = 0;
+
+    for (const struct cw_setting *setting = cw_http.settings; setting->key; setting++) {
+        for (int i = 0; i < 2; i++) {
+            struct cw_http_options options = {0};
+            struct cw_complaint complaint = {""};
+
+            if (i == 0 ? setting->may_be_off : setting->may_be_unlimited) {
+                memcpy((char *)&options + setting->offset, &words[i], sizeof words[i]);
+                cr_expect_eq(cw_http.configure(&options, &complaint), CW_OK, "%s: %s", setting->key,
+                             complaint.text);
+                count++;
+            }
+        }
+    }
+    cr_expect_eq(count, 9);
+}
+
+Test(config_keys, a_protocols_key_takes_its_word_and_no_other)
+{
+    const struct cw_service web = cw_service(&cw_http, NULL, NULL);
+    const struct cw_config_options options = {.services = &web, .service_count = 1};
+    const struct cw_http_options *read;
+
+    cr_assert_eq(rig_config_load_with("server:\n  http:\n    header_timeout: off\n"
+                                      "    max_body_size: unlimited\n",
+                                      &options),
+                 CW_OK, "%s", cw_server_error(rig_config_server));
+    read = cw_config_protocol_options(rig_config_server->config, &cw_http);
+    cr_expect_eq(read->head_ms, CW_OFF);
+    cr_expect_eq(read->body_max_bytes, CW_NO_LIMIT);
+    cr_expect_eq(
+        rig_config_load_with("server:\n  http:\n    max_header_size: unlimited\n", &options),
+        CW_ECONFIG);
+    cr_expect_eq(rig_config_load_with("server:\n  http:\n    max_body_size: off\n", &options),
+                 CW_ECONFIG);
+    rig_config_end();
+}
+
 Test(config_keys, ranges_are_those_of_the_options)
 {
     cw_config_each_key(expect_range, NULL);

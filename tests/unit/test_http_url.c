@@ -90,7 +90,9 @@ Test(http_url, what_is_no_url_of_ours_is_refused_with_a_sentence)
     expect_refused("http://a b/", "a host is");
     expect_refused("http://a%2Eb/", "a host is");
     expect_refused("http://a\\b/", "a host is");
-    expect_refused("http://b\xc3\xbc" "cher.example/", "xn--");
+    expect_refused("http://b\xc3\xbc"
+                   "cher.example/",
+                   "xn--");
 }
 
 Test(http_url, addresses_in_brackets_are_judged)
@@ -231,24 +233,42 @@ static void expect_resolved(const char *base, const char *reference, const char 
 Test(http_url, references_are_resolved_as_the_rfc_shows)
 {
     static const char *const examples[][2] = {
-        {"g", "http://a/b/c/g"},          {"./g", "http://a/b/c/g"},
-        {"g/", "http://a/b/c/g/"},        {"/g", "http://a/g"},
-        {"//g", "http://g"},              {"?y", "http://a/b/c/d;p?y"},
-        {"g?y", "http://a/b/c/g?y"},      {"", "http://a/b/c/d;p?q"},
-        {";x", "http://a/b/c/;x"},        {"g;x", "http://a/b/c/g;x"},
-        {"g;x?y", "http://a/b/c/g;x?y"},  {".", "http://a/b/c/"},
-        {"./", "http://a/b/c/"},          {"..", "http://a/b/"},
-        {"../", "http://a/b/"},           {"../g", "http://a/b/g"},
-        {"../..", "http://a/"},           {"../../", "http://a/"},
-        {"../../g", "http://a/g"},        {"../../../g", "http://a/g"},
-        {"../../../../g", "http://a/g"},  {"/./g", "http://a/g"},
-        {"/../g", "http://a/g"},          {"g.", "http://a/b/c/g."},
-        {".g", "http://a/b/c/.g"},        {"g..", "http://a/b/c/g.."},
-        {"..g", "http://a/b/c/..g"},      {"./../g", "http://a/b/g"},
-        {"./g/.", "http://a/b/c/g/"},     {"g/./h", "http://a/b/c/g/h"},
-        {"g/../h", "http://a/b/c/h"},     {"g;x=1/./y", "http://a/b/c/g;x=1/y"},
-        {"g;x=1/../y", "http://a/b/c/y"}, {"g?y/./x", "http://a/b/c/g?y/./x"},
-        {"g#s", "http://a/b/c/g"},        {"#s", "http://a/b/c/d;p?q"},
+        {"g", "http://a/b/c/g"},
+        {"./g", "http://a/b/c/g"},
+        {"g/", "http://a/b/c/g/"},
+        {"/g", "http://a/g"},
+        {"//g", "http://g"},
+        {"?y", "http://a/b/c/d;p?y"},
+        {"g?y", "http://a/b/c/g?y"},
+        {"", "http://a/b/c/d;p?q"},
+        {";x", "http://a/b/c/;x"},
+        {"g;x", "http://a/b/c/g;x"},
+        {"g;x?y", "http://a/b/c/g;x?y"},
+        {".", "http://a/b/c/"},
+        {"./", "http://a/b/c/"},
+        {"..", "http://a/b/"},
+        {"../", "http://a/b/"},
+        {"../g", "http://a/b/g"},
+        {"../..", "http://a/"},
+        {"../../", "http://a/"},
+        {"../../g", "http://a/g"},
+        {"../../../g", "http://a/g"},
+        {"../../../../g", "http://a/g"},
+        {"/./g", "http://a/g"},
+        {"/../g", "http://a/g"},
+        {"g.", "http://a/b/c/g."},
+        {".g", "http://a/b/c/.g"},
+        {"g..", "http://a/b/c/g.."},
+        {"..g", "http://a/b/c/..g"},
+        {"./../g", "http://a/b/g"},
+        {"./g/.", "http://a/b/c/g/"},
+        {"g/./h", "http://a/b/c/g/h"},
+        {"g/../h", "http://a/b/c/h"},
+        {"g;x=1/./y", "http://a/b/c/g;x=1/y"},
+        {"g;x=1/../y", "http://a/b/c/y"},
+        {"g?y/./x", "http://a/b/c/g?y/./x"},
+        {"g#s", "http://a/b/c/g"},
+        {"#s", "http://a/b/c/d;p?q"},
     };
 
     for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {

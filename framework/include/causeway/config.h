@@ -110,6 +110,8 @@ struct cw_setting {
     uint64_t least;
     uint64_t most;              /* 0: the struct's own check decides */
     const char *const *choices; /* NULL at the end */
+    bool may_be_off;            /* `off` stands for CW_OFF, */
+    bool may_be_unlimited;      /* and `unlimited` for CW_NO_LIMIT, in place of a number */
 };
 
 #ifdef __cplusplus

@@ -349,7 +349,7 @@ int cw_http_set_download(struct cw_http_exchange *http, const char *filename);
 
 /* All of these answer an exchange once.
  *
- * status   200 to 599. With 204 and 304 no body is sent, for HEAD none either, but its length is told
+ * status   200 to 599. With 204, 205 and 304 no body is sent, for HEAD none either, but its length is told
  * type     Content-Type; NULL: as set with cw_http_set_field, or none
  * body     borrowed for the call
  * returns  0; CW_ESTATE: it has been answered already; CW_EINVAL: not a status, or type is none; CW_ENOMEM: the connection is
@@ -552,8 +552,8 @@ bool cw_http_wants_upgrade(const struct cw_http_exchange *http, const char *prot
 /* Answers 101 with the fields set so far, `Connection: upgrade` and `Upgrade: protocol`, and puts another service in charge
  * from the next byte on (cw_conn_switch). The exchange is done before that. CONNECT is not served (405).
  *
- * returns  0; CW_ESTATE: answered, or its body has not ended; CW_ECLOSED, CW_ENOMEM. On an error nothing has changed and
- *          handover stays the caller's
+ * returns  0; CW_ESTATE: answered, or its body has not ended; CW_EINVAL: the request does not ask for it
+ *          (cw_http_wants_upgrade); CW_ECLOSED, CW_ENOMEM. On an error nothing has changed and handover stays the caller's
  * thread   loop thread */
 int cw_http_switch(struct cw_http_exchange *http, const char *protocol,
                    struct cw_service_ref *service, void *handover, void (*drop)(void *handover));

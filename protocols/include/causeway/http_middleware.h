@@ -48,10 +48,11 @@ struct cw_http_middleware {
      * (cw_http_set_status). */
     void (*on_reply)(struct cw_http_middleware *self, struct cw_http_exchange *http, void *slot);
 
-    /* Changes a piece of the body on its way out; last: there is no more behind it. *out is borrowed until the next call for
-     * this exchange; it may be empty. 0, or an enum cw_error that resets the connection. */
+    /* Changes a piece of the body on its way out; last: there is no more behind it. *piece: in: what comes; out: what leaves in its
+     * place, maybe nothing, borrowed until the next call for this exchange. 0, or an enum cw_error that resets the
+     * connection. */
     int (*on_reply_body)(struct cw_http_middleware *self, struct cw_http_exchange *http, void *slot,
-                         struct cw_span in, bool last, struct cw_span *out);
+                         struct cw_span *piece, bool last);
 
     /* The exchange is over; the slot goes. */
     void (*on_done)(struct cw_http_middleware *self, struct cw_http_exchange *http, void *slot,
