@@ -199,18 +199,33 @@ static int read_status_line(const struct message *message, size_t *line_end)
 
 /* ---- Host ---- */
 
-/* Most hosts: letters, digits, points and hyphens alone. */
-static bool is_plain_name(struct cw_span host)
+static size_t plain_name_len(struct cw_span host)
 {
-    bool plain = true;
+    size_t len = 0;
 
-    for (size_t i = 0; i < host.len; i++) {
-        uint8_t byte = host.data[i];
+    while (len < host.len) {
+        uint8_t byte = host.data[len];
 
-        plain &= cw_http_is_digit(byte) || (uint8_t)((byte | 0x20) - 'a') < 26 || byte == '.' ||
-                 byte == '-';
+        if (!cw_http_is_digit(byte) && (uint8_t)((byte | 0x20) - 'a') >= 26 && byte != '.' &&
+            byte != '-') {
+            break;
+        }
+        len++;
     }
-    return plain;
+    return len;
+}
+
+/* Most hosts: letters, digits, points and hyphens, and perhaps a port that is surely below 65536. */
+static bool is_plain_host(struct cw_span host)
+{
+    size_t len = plain_name_len(host);
+    size_t port = host.len - len;
+
+    if (port == 0) {
+        return true;
+    }
+    return len > 0 && port >= 2 && port <= 5 && host.data[len] == ':' &&
+           host.data[len + 1] != '0' && cw_http_all_digits(host.data + len + 1, port - 1);
 }
 
 /* RFC 9110 §7.2: uri-host [ ":" port ]. It may be empty: the target's authority may be. */
@@ -218,7 +233,7 @@ static bool is_host(struct cw_span host)
 {
     struct cw_span name;
 
-    return is_plain_name(host) || cw_http_parse_authority(host, &name, NULL) == 0;
+    return is_plain_host(host) || cw_http_parse_authority(host, &name, NULL) == 0;
 }
 
 /* RFC 9112 §3.2. */
