@@ -13,7 +13,8 @@ void cw_http_answer_begin(struct cw_conn *conn, struct cw_http_call *call)
     struct cw_http_answer *answer = cw_conn_state(conn);
     uint64_t answers = answer->answers;
 
-    *answer = (struct cw_http_answer){.call = call, .answers = answers};
+    *answer = (struct cw_http_answer){
+        .call = call, .answers = answers, .began_ms = cw_loop_now_ms(cw_conn_loop(conn))};
 }
 
 void cw_http_answer_forget(struct cw_conn *conn)
@@ -463,10 +464,22 @@ static void on_close(struct cw_conn *conn, const struct cw_close_reason *reason,
     }
 }
 
+/* quiet_ms counts from the last byte, and on a kept connection that may have been long ago: it is not over before the request
+ * has left. */
+static int on_idle(struct cw_conn *conn, void *user)
+{
+    const struct cw_http_answer *answer = cw_conn_state(conn);
+    uint64_t since = cw_loop_now_ms(cw_conn_loop(conn)) - answer->began_ms;
+
+    (void)user;
+    return answer->call && since < answer->call->request.quiet_ms / 2 ? CW_KEEP : 0;
+}
+
 static void on_error(struct cw_server *server, const struct cw_error_report *report, void *user)
 {
     (void)server;
     cw_http_address_note(user, report);
 }
 
-const struct cw_hooks cw_http_client_hooks = {.on_close = on_close, .on_error = on_error};
+const struct cw_hooks cw_http_client_hooks = {
+    .on_idle = on_idle, .on_close = on_close, .on_error = on_error};

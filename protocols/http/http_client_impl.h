@@ -69,7 +69,6 @@ static inline void cw_http_ring_join(struct cw_http_ring *place, struct cw_http_
 struct cw_http_client {
     struct cw_loop *loop; /* NULL: nothing has been made yet */
     bool stopped;
-    bool telling;
     struct cw_http_client_options options; /* filled in */
     struct cw_http_ring calls;             /* under way */
     struct cw_http_ring over;              /* to be told */
@@ -237,6 +236,7 @@ struct cw_http_answer {
     struct cw_http_call *call;       /* NULL: the connection is kept, or closing */
     struct cw_http_address *returns; /* not NULL: goes back to its pool at the end of the turn */
     uint64_t answers;                /* on this connection so far */
+    uint64_t began_ms;
     enum cw_http_answer_step step;
     bool heard; /* a byte of this answer has come */
     bool keep_alive;

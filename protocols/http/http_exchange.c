@@ -136,7 +136,7 @@ struct cw_http_exchange *cw_http_exchange_new(struct cw_conn *conn, struct cw_ht
     if (!x) {
         return NULL;
     }
-    memset((uint8_t *)x + from, 0, offsetof(struct cw_http_exchange, match) - from);
+    memset((uint8_t *)x + from, 0, offsetof(struct cw_http_exchange, head) - from);
     reset_memory(x);
     x->conn = conn;
     x->http = http;

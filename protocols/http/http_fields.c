@@ -84,11 +84,31 @@ bool cw_http_is_token(struct cw_span span)
     return span.len > 0 && cw_http_all_are(span, CW_BYTE_TOKEN);
 }
 
+/* Eight bytes at once: none of them below a space, none DEL. A tab is looked at again. */
+static bool are_plain(const uint8_t *data)
+{
+    const uint64_t ones = UINT64_MAX / 255;
+    uint64_t word;
+
+    memcpy(&word, data, sizeof word);
+    uint64_t low = (word - ones * 0x20) & ~word;
+    uint64_t rubout = word ^ ones * 0x7f;
+
+    return ((low | ((rubout - ones) & ~rubout)) & ones * 0x80) == 0;
+}
+
+static bool are_value_bytes(struct cw_span span)
+{
+    while (span.len >= 8 && are_plain(span.data)) {
+        span = cw_span_of(span.data + 8, span.len - 8);
+    }
+    return cw_http_all_are(span, CW_BYTE_VALUE);
+}
+
 bool cw_http_is_value(struct cw_span span)
 {
-    return cw_http_all_are(span, CW_BYTE_VALUE) &&
-           (span.len == 0 ||
-            (!cw_http_is_blank(span.data[0]) && !cw_http_is_blank(span.data[span.len - 1])));
+    return are_value_bytes(span) && (span.len == 0 || (!cw_http_is_blank(span.data[0]) &&
+                                                       !cw_http_is_blank(span.data[span.len - 1])));
 }
 
 bool cw_http_equal(struct cw_span span, const char *text)

@@ -176,7 +176,8 @@ struct cw_http_answer {
     bool drain_wanted;
     uint16_t status;
     const char *type; /* while its head is made */
-    uint64_t length;  /* CW_NO_LIMIT: unknown */
+    uint64_t length;  /* of what is sent; CW_NO_LIMIT: unknown */
+    uint64_t told;    /* to cw_http_begin, before filters */
     uint64_t sent;    /* body bytes handed over */
     struct cw_http_reply_line *fields;
     size_t fields_bytes;
@@ -231,9 +232,9 @@ struct cw_http_exchange {
     size_t done_count;
     struct cw_http_request_body body;
     struct cw_http_answer answer;
+    /* Set before they are looked at. */
     struct cw_http_head head;
     struct cw_http_target target;
-    /* Set before they are looked at. */
     struct cw_http_chunked chunked;
     struct cw_http_match match;
     max_align_t first[CW_HTTP_FIRST_BLOCK / sizeof(max_align_t)];

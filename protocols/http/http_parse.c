@@ -199,28 +199,15 @@ static int read_status_line(const struct message *message, size_t *line_end)
 
 /* ---- Host ---- */
 
-static size_t plain_name_len(struct cw_span host)
+/* Most hosts: a name without escapes, and perhaps a port that is surely below 65536. */
+static bool is_plain_host(struct cw_span host)
 {
     size_t len = 0;
 
-    while (len < host.len) {
-        uint8_t byte = host.data[len];
-
-        if (!cw_http_is_digit(byte) && (uint8_t)((byte | 0x20) - 'a') >= 26 && byte != '.' &&
-            byte != '-') {
-            break;
-        }
+    while (len < host.len && cw_http_byte_is(host.data[len], CW_BYTE_NAME)) {
         len++;
     }
-    return len;
-}
-
-/* Most hosts: letters, digits, points and hyphens, and perhaps a port that is surely below 65536. */
-static bool is_plain_host(struct cw_span host)
-{
-    size_t len = plain_name_len(host);
     size_t port = host.len - len;
-
     if (port == 0) {
         return true;
     }
@@ -325,6 +312,10 @@ static bool read_connection(const struct message *message)
     bool keep = message->head->version == 11;
     bool upgrade = false;
 
+    if (first_of(message, CW_KNOWN_CONNECTION) == NULL) {
+        message->head->keep_alive = keep;
+        return false;
+    }
     while (next_element(&list, &option)) {
         close |= SPAN_IS(option, "close");
         keep |= SPAN_IS(option, "keep-alive");
@@ -341,7 +332,7 @@ static int judge_expect(const struct message *message)
     struct elements list = elements_of(message, CW_KNOWN_EXPECT);
     struct cw_span expectation;
 
-    if (head->version == 10) {
+    if (head->version == 10 || first_of(message, CW_KNOWN_EXPECT) == NULL) {
         return 0;
     }
     while (next_element(&list, &expectation)) {

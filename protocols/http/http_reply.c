@@ -325,9 +325,16 @@ int cw_http_write_head(struct cw_http_exchange *x, struct cw_span body)
     if (!head) {
         return CW_ENOMEM;
     }
-    struct cw_span parts[] = {cw_span_of(head, (size_t)(put_head(x, head) - head)), body};
+    size_t len = (size_t)(put_head(x, head) - head);
+    struct cw_span parts[] = {cw_span_of(head, len), body};
 
-    error = cw_conn_write(x->conn, parts, body.len > 0 ? 2 : 1);
+    if (body.len > 0 && head == stack && body.len <= sizeof stack - len) {
+        memcpy(stack + len, body.data, body.len); /* one short piece costs less than two */
+        error =
+            cw_conn_write(x->conn, (const struct cw_span[]){cw_span_of(stack, len + body.len)}, 1);
+    } else {
+        error = cw_conn_write(x->conn, parts, body.len > 0 ? 2 : 1);
+    }
     if (error >= 0 || (error != CW_EFULL && error != CW_ETOOBIG)) {
         return error;
     }

@@ -80,6 +80,7 @@ int cw_http_begin(struct cw_http_exchange *http, int status, const char *type, u
     if (error < 0) {
         return error;
     }
+    http->answer.told = length;
     cw_http_frame_reply(http);
     error = cw_http_write_head(http, cw_http_nothing());
     http->answer.state = CW_REPLY_OPEN;
@@ -121,7 +122,7 @@ int cw_http_send(struct cw_http_exchange *http, struct cw_span piece)
     if (http->over || answer->state != CW_REPLY_OPEN) {
         return CW_ESTATE;
     }
-    if (answer->length != CW_NO_LIMIT && piece.len > answer->length - answer->sent) {
+    if (answer->told != CW_NO_LIMIT && piece.len > answer->told - answer->sent) {
         return CW_ETOOBIG;
     }
     if (answer->backlog_len > 0) {
@@ -174,7 +175,7 @@ int cw_http_end(struct cw_http_exchange *http)
     if (http->over || answer->state != CW_REPLY_OPEN) {
         return CW_ESTATE;
     }
-    if (!answer->no_body && answer->length != CW_NO_LIMIT && answer->sent < answer->length) {
+    if (!answer->no_body && answer->told != CW_NO_LIMIT && answer->sent < answer->told) {
         http->end_code = CW_ETRUNCATED;
         cw_conn_abort(http->conn);
         return CW_ETRUNCATED;

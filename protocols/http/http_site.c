@@ -132,13 +132,13 @@ static void release_list(struct cw_http_middleware **list)
     }
 }
 
-/* At the end, with what hangs from it. */
-static void append(struct cw_http_middleware **list, struct cw_http_middleware *more)
+static void append(struct cw_http_middleware **list, struct cw_http_middleware *one)
 {
     while (*list) {
         list = &(*list)->next;
     }
-    *list = more;
+    one->next = NULL;
+    *list = one;
 }
 
 /* Nothing will come of the call it was given to. What a site owns already stays where it is. */
@@ -151,7 +151,6 @@ static void give_up_one(struct cw_server *server, struct cw_http_middleware *one
     }
     /* Kept as long as others may be given the same one again; only a server that runs has no place for it. */
     if (site && cw_server_check_set_up(server, "middleware") == CW_OK) {
-        one->next = NULL;
         append(&site->refused, one);
     } else {
         release_one(one);
@@ -175,7 +174,6 @@ static int take(struct cw_server *server, struct cw_http_site *site,
                                   "middleware %s: added before; each place needs one of its own",
                                   one->name ? one->name : "without a name");
     }
-    one->next = NULL;
     append(list, one);
     return CW_OK;
 }
@@ -325,12 +323,12 @@ struct words {
 static int read_words(struct cw_server *server, const struct cw_http_group *group,
                       const char *pattern, struct words *words)
 {
-    const char *space = pattern ? strchr(pattern, ' ') : NULL;
+    const char *space = strchr(pattern, ' ');
 
     if (!space || space == pattern) {
         cw_server_complain(server, CW_EINVAL,
                            "route %.60s: not a method, a space and a path; write `GET /path`",
-                           pattern ? pattern : "without a pattern");
+                           pattern);
         return CW_EINVAL;
     }
     words->method = cw_span_of(pattern, (size_t)(space - pattern));
@@ -398,10 +396,17 @@ static int route_in_tree(struct cw_server *server, struct cw_http_site *site,
     return error < 0 ? out_of_memory(server, "route") : CW_OK;
 }
 
-static int check_uses(struct cw_server *server, const struct cw_http_route_options *options)
+static int check_options(struct cw_server *server, const char *pattern,
+                         const struct cw_http_route_options *options)
 {
     if ((options->use != NULL) != (options->use_count > 0)) {
-        return cw_server_complain(server, CW_EINVAL, "route: use and use_count go together");
+        return cw_server_complain(server, CW_EINVAL, "route %.60s: use and use_count go together",
+                                  pattern);
+    }
+    if (options->body_max_bytes >= CW_OFF && !options->stream) {
+        return cw_server_complain(server, CW_EINVAL,
+                                  "route %.60s: body_max_bytes: without a limit only with stream",
+                                  pattern);
     }
     /* Without what its maker had no memory for, the route would stand unguarded. */
     for (size_t i = 0; i < options->use_count; i++) {
@@ -422,8 +427,7 @@ static int add_route(struct cw_server *server, struct cw_http_site *site, struct
     }
     error = error < 0 ? error : route_in_tree(server, site, &owned->route);
     if (error < 0) {
-        append(&site->refused, owned->uses);
-        return error;
+        return error; /* its middleware is the caller's to give up */
     }
     *site->routes_tail = &owned->route;
     site->routes_tail = &owned->route.next;
@@ -463,13 +467,13 @@ static int build_route(struct cw_server *server, struct cw_http_group *group, co
     struct cw_http_site *site = site_for(server, "cw_http_route", &error);
     struct owned_route *owned;
 
-    error = error < 0 ? error : check_uses(server, &wanted->options);
+    pattern = pattern ? pattern : "";
+    error = error < 0 ? error : check_options(server, pattern, &wanted->options);
     if (error < 0) {
         return error;
     }
     if (!wanted->fn) {
-        return cw_server_complain(server, CW_EINVAL, "route %.60s: without a function",
-                                  pattern ? pattern : "");
+        return cw_server_complain(server, CW_EINVAL, "route %.60s: without a function", pattern);
     }
     owned = make_route(server, group, pattern, wanted, &error);
     if (!owned) {

@@ -84,6 +84,14 @@ static void begin_stream(struct cw_http_exchange *http, void *user)
     atomic_fetch_add(&streams, 1);
 }
 
+static void answer_short(struct cw_http_exchange *http, void *user)
+{
+    cw_http_begin(http, 200, "text/plain", LONG);
+    cw_http_send(http, cw_span_of(text, LONG - 1));
+    rig_check(cw_http_send(http, cw_span_of(text, 2)) == CW_ETOOBIG);
+    rig_check(cw_http_end(http) == CW_ETRUNCATED);
+}
+
 static void send_more(struct cw_http_exchange *http, void *arg)
 {
     const char *more = arg;
@@ -141,6 +149,7 @@ static void add_routes(struct cw_server *server)
     cw_http_route(server, "GET /304", answer_nothing, (void *)&not_modified);
     cw_http_route(server, "GET /events", answer_events, NULL);
     cw_http_route(server, "GET /stream", begin_stream, NULL);
+    cw_http_route(server, "GET /short", answer_short, NULL);
     cw_http_route(server, "GET /source", answer_source, NULL);
     cw_http_route(server, "GET /file", answer_file, NULL);
 }
@@ -468,6 +477,17 @@ Test(http_compress, each_piece_can_be_read_before_the_next_is_sent)
     expect_gzip_of(&answer, "first second", 12);
     inflateEnd(&decoded.stream);
     rig_answer_free(&answer);
+    rig_peer_close(&peer);
+}
+
+Test(http_compress, a_length_that_was_told_counts_before_compression)
+{
+    struct rig_peer peer;
+
+    start(NULL);
+    peer = rig_peer_tcp(port);
+    rig_peer_send_text(&peer, "GET /short HTTP/1.1\r\nHost: a\r\n" GZIP "\r\n");
+    rig_peer_expect_reset(&peer);
     rig_peer_close(&peer);
 }
 

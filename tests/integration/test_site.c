@@ -2,12 +2,14 @@
 #include "support/http_talk.h"
 #include "support/leak.h"
 #include "support/program.h"
+#include "support/secure.h"
 #include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 TestSuite(site, .fini = rig_expect_no_leak, .timeout = 90);
 
@@ -218,4 +220,22 @@ Test(site, another_folder_can_be_served)
     cr_expect_eq(ask(GET("/layers.txt")), 200);
     cr_expect_eq(ask(GET("/site.js")), 404);
     end();
+}
+
+Test(site, chromium_can_do_all_that_the_page_offers, .timeout = 120)
+{
+    static char env[] = "env";
+    static char node[] = "node";
+    static char script[] = CW_SOURCE_DIR "/tests/support/site_browser.mjs";
+    static char program[] = CW_BUILD_DIR "/examples/site/site";
+
+    if (!rig_has_program("node") || !rig_has_program("chromium") || access(program, X_OK) != 0) {
+        cr_skip_test("node, chromium or the examples are missing");
+    }
+    rig_child_start(&child, "/usr/bin/env", (char *const[]){env, node, script, program, NULL});
+    rig_child_await_text(&child, "the chart lives");
+    rig_child_await_text(&child, "seen in another window");
+    rig_child_await_text(&child, "an upload tells how far it is");
+    rig_child_await_text(&child, "fits a narrow screen");
+    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
 }

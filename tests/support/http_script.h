@@ -27,7 +27,8 @@ struct script_turn {
     size_t len;         /* 0: of a C string */
     size_t piece;       /* bytes sent in one go. 0: all */
     enum script_then then;
-    bool deaf; /* the answer is sent without waiting for the request */
+    bool deaf;  /* the answer is sent without waiting for the request */
+    bool early; /* … or behind its head */
 };
 
 struct script {
@@ -75,6 +76,7 @@ struct ask {
     struct cw_http_request requests[ASK_MAX];
     size_t count;
     bool together;     /* all at once; otherwise one behind the other */
+    bool stays;        /* does not end before two have been told */
     const char *field; /* to be written down; may be NULL */
     void (*told_one)(struct ask *ask, size_t index); /* may be NULL */
     void *user;
@@ -93,6 +95,9 @@ void ask_begin(struct ask *ask);
 
 /* Adds a request. Returns it, to be filled in further. url: a path of a script (borrowed), or a whole URL. */
 struct cw_http_request *ask_for(struct ask *ask, const struct script *script, const char *url);
+
+/* Sends the next one: for whoever adds requests while it runs. */
+void ask_next(struct ask *ask);
 
 /* Runs until all have been told, and frees the loop. */
 void ask_run(struct ask *ask);

@@ -20,7 +20,8 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.close_connection = True
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     do_HEAD = do_GET
 

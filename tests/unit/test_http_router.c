@@ -168,8 +168,10 @@ Test(http_router, a_rest_is_all_that_follows_and_may_be_empty)
     add("GET /files/*path");
     cr_expect_str_eq(get("/files"), "GET /files/*path path=");
     cr_expect_not_null(match.params[0].value.data);
+    cr_expect_eq(match.params[0].value.len, 0);
     cr_expect_str_eq(get("/files/"), "GET /files/*path path=");
     cr_expect_not_null(match.params[0].value.data);
+    cr_expect_eq(match.params[0].value.len, 0);
     cr_expect_str_eq(get("/files/a"), "GET /files/*path path=a");
     cr_expect_str_eq(get("/files/a/b/"), "GET /files/*path path=a/b/");
     cr_expect_str_eq(get("/file"), "404");
@@ -481,9 +483,12 @@ Test(http_router, a_path_lies_below_the_longest_prefix)
     cr_expect_eq(group_at(NULL, "/api/x/y"), group(1));
     cr_expect_eq(group_at(NULL, "/api/v1/x"), group(2));
     cr_expect_eq(group_at(NULL, "/api/17/x"), group(3));
+    add_prefix(NULL, "/:any", 6);
+    cr_expect_eq(group_at(NULL, "/api/x"), group(1));
+    cr_expect_eq(group_at(NULL, "/x"), group(6));
     add_prefix(NULL, "", 5);
     cr_expect_eq(group_at(NULL, "/"), group(5));
-    cr_expect_eq(group_at(NULL, "/apix"), group(5));
+    cr_expect_eq(group_at(NULL, "/apix"), group(6));
     cr_expect_eq(group_at(NULL, "/api/v1/x"), group(2));
 }
 

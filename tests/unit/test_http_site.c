@@ -421,6 +421,19 @@ Test(http_site, the_same_middleware_in_two_places_is_refused_and_freed_once)
     cr_expect_str_eq(story, "- twice;");
 }
 
+Test(http_site, the_same_middleware_twice_for_one_route_is_refused_and_freed_once)
+{
+    struct cw_http_middleware *twice = probe("twice", 0);
+    struct cw_http_middleware *const use[] = {twice, twice};
+
+    cr_expect_eq(cw_http_route_with(server, "GET /", answer, NULL,
+                                    &(struct cw_http_route_options){.use = use, .use_count = 2}),
+                 CW_EINVAL);
+    cw_server_free(server);
+    server = NULL;
+    cr_expect_str_eq(story, "- twice;");
+}
+
 Test(http_site, a_refused_route_keeps_its_middleware_from_being_used_again)
 {
     struct cw_http_middleware *lost = probe("lost", 0);
@@ -457,11 +470,22 @@ Test(http_site, middleware_without_its_number_is_refused)
     cr_expect_eq(cw_http_route_with(server, "GET /", answer, NULL,
                                     &(struct cw_http_route_options){.use = &one}),
                  CW_EINVAL);
-    cr_expect_str_eq(cw_server_error(server), "route: use and use_count go together");
+    cr_expect_str_eq(cw_server_error(server), "route GET /: use and use_count go together");
     cr_expect_eq(cw_http_route_with(server, "GET /", answer, NULL,
                                     &(struct cw_http_route_options){.use_count = 1}),
                  CW_EINVAL);
     probe_release(one);
+}
+
+Test(http_site, a_body_without_a_limit_is_for_routes_that_stream)
+{
+    struct cw_http_route_options options = {.stream = true, .body_max_bytes = CW_NO_LIMIT};
+
+    cr_expect_eq(cw_http_route_with(server, "PUT /a", answer, NULL, &options), CW_OK);
+    options.stream = false;
+    cr_expect_eq(cw_http_route_with(server, "PUT /b", answer, NULL, &options), CW_EINVAL);
+    cr_expect_str_eq(cw_server_error(server),
+                     "route PUT /b: body_max_bytes: without a limit only with stream");
 }
 
 static void drop(void *user)

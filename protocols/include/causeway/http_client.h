@@ -56,14 +56,15 @@ typedef void (*cw_http_response_fn)(struct cw_http_response *response, void *use
 
 /* A request. Zero means the default in every member; only url has none. */
 struct cw_http_request {
-    const char *
-        url; /* http://host[:port]/path?query, https://…, or http+unix://%2Frun%2Fx.sock/path. ASCII: encode the
-                        path as %XX, write the name as xn--; no user and password */
+    /* http://host[:port]/path?query, https://…, or http+unix://%2Frun%2Fx.sock/path. In ASCII: the path encoded as %XX, the
+     * name as xn--. Without user and password. */
+    const char *url;
     const char *method; /* NULL: GET, or POST with a body */
-    const struct cw_http_pair *
-        fields; /* beside Host, User-Agent, Accept, Accept-Encoding and those of the body; ends with a NULL name. A
-                    field of one's own takes the place of ours. Those that frame the message or speak of the connection
-                    (Content-Length, Connection, Expect and their kin) are refused */
+
+    /* Fields beside Host, User-Agent, Accept, Accept-Encoding and those of the body; ends with a NULL name. One's own takes
+     * the place of ours. Those that frame the message or speak of the connection (Content-Length, Connection, Expect and
+     * their kin) are refused. */
+    const struct cw_http_pair *fields;
     struct cw_span body; /* copied */
     const char *type;    /* its Content-Type. NULL: application/octet-stream */
 
@@ -103,12 +104,10 @@ struct cw_http_request {
 int64_t cw_http_request(struct cw_loop *loop, const struct cw_http_request *request,
                         cw_http_response_fn fn, void *user);
 
-/* The short forms: a GET, and a POST of a body.
+/* The short form: a GET with all defaults.
  *
  * returns, thread  as cw_http_request */
 int64_t cw_http_get(struct cw_loop *loop, const char *url, cw_http_response_fn fn, void *user);
-int64_t cw_http_post_body(struct cw_loop *loop, const char *url, const char *type,
-                          struct cw_span body, cw_http_response_fn fn, void *user);
 
 /* Gives a request up: fn is called with CW_ECLOSED, soon.
  *
