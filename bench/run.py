@@ -197,6 +197,7 @@ class Server:
         self.port = None
         if isinstance(argv, Configured):
             argv, self.port = argv.prepare(self.folder.name)
+        argv = [str(word).replace("@folder@", self.folder.name) for word in argv]
         self.child = bench.children.start(argv, bench.server_cpu, stdin=subprocess.DEVNULL,
                                           stdout=self.out, stderr=self.err)
 
@@ -333,7 +334,7 @@ class Bench:
         own = [self.program("http_server")]
         found = {"causeway": own}
         if case.mode == "http":
-            found["log + metrics"] = own + ["--log", "--metrics"]
+            found["log + metrics"] = own + ["--metrics", "--log", "@folder@/access.log"]
         found["floor"] = [self.program("floor_http"), "--port", 0, *self.answer_of(own)]
         if self.options.control:
             found["floor again"] = found["floor"]

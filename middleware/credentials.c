@@ -29,9 +29,11 @@ static enum cw_credentials_found cut_scheme(struct cw_span field, const char *sc
     return rest->len > 0 ? CW_CREDENTIALS_GOOD : CW_CREDENTIALS_BAD;
 }
 
-static bool is_alphanumeric(uint8_t byte)
+/* token68 without its padding, RFC 9110 §11.2. */
+static bool is_token_byte(uint8_t byte)
 {
-    return (lower(byte) >= 'a' && lower(byte) <= 'z') || (byte >= '0' && byte <= '9');
+    return (lower(byte) >= 'a' && lower(byte) <= 'z') || (byte >= '0' && byte <= '9') ||
+           (byte != '\0' && strchr("-._~+/", byte));
 }
 
 /* ---- base64 ---- */
@@ -129,8 +131,7 @@ enum cw_credentials_found cw_credentials_bearer(struct cw_span field, struct cw_
     if (found != CW_CREDENTIALS_GOOD) {
         return found;
     }
-    while (at < token->len &&
-           (is_alphanumeric(token->data[at]) || memchr("-._~+/", token->data[at], 6))) {
+    while (at < token->len && is_token_byte(token->data[at])) {
         at++;
     }
     bool some = at > 0;

@@ -28,7 +28,7 @@ struct cw_log_writer {
     pthread_cond_t changed;
     /* Guarded by the lock. */
     struct cw_log_batch *first;
-    struct cw_log_batch **tail;
+    struct cw_log_batch *last; /* NULL: none waits */
     struct cw_log_batch *unused;
     uint64_t waiting; /* bytes, that of the batch being written too */
     uint64_t lost;
@@ -185,9 +185,7 @@ static struct cw_log_batch *next_batch(struct cw_log_writer *writer)
     struct cw_log_batch *batch = writer->first;
     if (batch) {
         writer->first = batch->next;
-        if (!writer->first) {
-            writer->tail = &writer->first;
-        }
+        writer->last = writer->first ? writer->last : NULL;
     }
     pthread_mutex_unlock(&writer->lock);
     return batch;
@@ -268,7 +266,6 @@ int cw_log_writer_start(struct cw_log_writer **result, const struct cw_log_sink 
         return CW_ENOMEM;
     }
     writer->sink = *sink;
-    writer->tail = &writer->first;
     writer->fd = sink->fd;
     pthread_mutex_init(&writer->lock, NULL);
     pthread_cond_init(&writer->changed, NULL);
@@ -330,16 +327,33 @@ struct cw_log_batch *cw_log_writer_take(struct cw_log_writer *writer)
     return batch;
 }
 
+/* The lock is held. Behind a sink that is slow, batches of a few lines would take as much memory as full ones. */
+static bool fits_into_last(const struct cw_log_writer *writer, const struct cw_log_batch *batch)
+{
+    return writer->last && batch->len <= CW_LOG_BATCH_BYTES - writer->last->len;
+}
+
+/* The lock is held. */
+static void append(struct cw_log_writer *writer, struct cw_log_batch *batch)
+{
+    batch->next = NULL;
+    *(writer->last ? &writer->last->next : &writer->first) = batch;
+    writer->last = batch;
+}
+
 void cw_log_writer_put(struct cw_log_writer *writer, struct cw_log_batch *batch)
 {
     pthread_mutex_lock(&writer->lock);
+    writer->waiting += batch->len;
     if (batch->len == 0) {
         recycle(writer, batch);
+    } else if (fits_into_last(writer, batch)) {
+        memcpy(writer->last->bytes + writer->last->len, batch->bytes, batch->len);
+        writer->last->len += batch->len;
+        writer->last->lines += batch->lines;
+        recycle(writer, batch);
     } else {
-        batch->next = NULL;
-        *writer->tail = batch;
-        writer->tail = &batch->next;
-        writer->waiting += batch->len;
+        append(writer, batch);
         pthread_cond_signal(&writer->changed);
     }
     pthread_mutex_unlock(&writer->lock);

@@ -278,14 +278,6 @@ int64_t cw_http_get(struct cw_loop *loop, const char *url, cw_http_response_fn f
     return cw_http_request(loop, &(struct cw_http_request){.url = url}, fn, user);
 }
 
-int64_t cw_http_post_body(struct cw_loop *loop, const char *url, const char *type,
-                          struct cw_span body, cw_http_response_fn fn, void *user)
-{
-    struct cw_http_request request = {.url = url, .method = "POST", .type = type, .body = body};
-
-    return cw_http_request(loop, &request, fn, user);
-}
-
 int cw_http_request_cancel(struct cw_loop *loop, int64_t request)
 {
     struct cw_http_client *client = client_of(loop);

@@ -10,8 +10,6 @@ enum {
     WAITING_MAX = 1 << 24,
 };
 
-static const uint64_t WAITING_MS = 31536000000ull; /* calls have time-outs of their own */
-
 /* ---- what tells addresses apart ---- */
 
 /* A key that grows, and is only counted as long as `to` is NULL. */
@@ -133,10 +131,11 @@ void cw_http_addresses_trim(struct cw_http_client *client)
 static struct cw_pool *make_pool(struct cw_http_client *client, const struct cw_http_call *call,
                                  const char *target)
 {
+    const uint64_t year = 31536000000ull;
     struct cw_pool_options options = {
         .conns_max = client->options.conns_max,
         .waiting_max = WAITING_MAX,
-        .waiting_ms = WAITING_MS,
+        .waiting_ms = year, /* calls have time-outs of their own */
         .idle_ms = client->options.idle_ms,
         .no_pause = true,
         .connect = {.connect_ms = call->request.connect_ms,

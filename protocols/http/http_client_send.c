@@ -143,6 +143,12 @@ static ptrdiff_t copy_next(struct cw_http_upload *upload, uint8_t *buffer, size_
     return (ptrdiff_t)n;
 }
 
+static void put_line_end(uint8_t *to)
+{
+    to[0] = '\r';
+    to[1] = '\n';
+}
+
 /* RFC 9112 §7.1. The size has four digits always, so that it can be written when the bytes are there already. */
 static ptrdiff_t pull_chunk(struct cw_http_upload *upload, uint8_t *buffer, size_t cap)
 {
@@ -160,14 +166,16 @@ static ptrdiff_t pull_chunk(struct cw_http_upload *upload, uint8_t *buffer, size
     }
     if (n == 0) {
         upload->ended = true;
-        memcpy(buffer, "0\r\n\r\n", 5);
+        buffer[0] = '0';
+        put_line_end(buffer + 1);
+        put_line_end(buffer + 3);
         return 5;
     }
     for (int i = 0; i < 4; i++) {
         buffer[i] = (uint8_t)digits[(size_t)n >> (12 - 4 * i) & 0x0f];
     }
-    memcpy(buffer + 4, "\r\n", 2);
-    memcpy(buffer + CHUNK_HEAD + n, "\r\n", 2);
+    put_line_end(buffer + 4);
+    put_line_end(buffer + CHUNK_HEAD + n);
     return n + CHUNK_FRAME;
 }
 

@@ -32,9 +32,10 @@ static void compare_again(struct cw_server *server)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct cw_service services[] = {cw_service(&cw_tcp, NULL, NULL),
-                                          cw_service(&cw_line, NULL, NULL)};
+                                          cw_service(&cw_line, NULL, NULL),
+                                          cw_service(&cw_http, NULL, NULL)};
     const struct cw_config_options options = {
-        .services = services, .service_count = 2, .ignored = "http, websocket"};
+        .services = services, .service_count = 3, .ignored = "websocket"};
     struct cw_server *server = cw_create_server(&cw_framed);
     int fd = memfd_create("config", MFD_CLOEXEC);
     char path[40];

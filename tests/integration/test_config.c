@@ -76,7 +76,8 @@ Test(config_file, a_program_listens_wherever_its_file_says)
              "    - { protocol: framed, bind: 127.0.0.1, port: 0 }\n"
              "    - { protocol: tcp, port: 0, tls: false }\n"
              "    - { protocol: line, unix: chat.sock }\n"
-             "  websocket: { max_frame_size: 5 }\n");
+             "  http: { max_body_size: 5 }\n"
+             "  websocket: { compression: true }\n");
     snprintf(socket_path, sizeof socket_path, "%s/chat.sock", folder);
     start(&echo, "echo", (const char *const[]){"--config", path, NULL});
     rig_child_await_text(&echo, "listening on unix:");

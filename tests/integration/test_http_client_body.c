@@ -505,7 +505,7 @@ Test(http_client_body, an_answer_that_comes_before_all_is_sent_counts)
 {
     const struct script_turn turns[] = {
         {.answer = "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!",
-         .deaf = true,
+         .early = true,
          .then = SCRIPT_HOLD},
         {.answer = OK}};
 

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { NUMBERS_LEN = 100000 };
@@ -151,6 +153,66 @@ Test(http_static, a_file_that_may_not_be_read_is_403)
     expect("GET /files/a.txt", "", 403, NULL);
     expect("GET /files/empty", "", 200, "");
     cr_assert_eq(root ? seteuid(0) : 0, 0);
+}
+
+/* Lets this process have so many descriptors more than it has. */
+static void allow_descriptors(rlim_t more)
+{
+    struct rlimit limit;
+    int next = dup(0);
+
+    rig_check(next >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    close(next);
+    limit.rlim_cur = (rlim_t)next + more;
+    rig_check(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+static void allow_descriptors_again(void)
+{
+    struct rlimit limit;
+
+    rig_check(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = limit.rlim_max;
+    rig_check(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+Test(http_static, without_descriptors_it_is_503)
+{
+    static const char request[] = "GET /files/a.txt HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    static_site_serve(&site, NULL);
+
+    struct http_peer peer = http_peer_new(site.port);
+
+    http_peer_ask(&peer, request, &reply);
+    allow_descriptors(0);
+    http_reply_release(&reply);
+    http_peer_ask(&peer, request, &reply);
+    cr_expect_eq(reply.status, 503);
+    allow_descriptors_again();
+    http_reply_release(&reply);
+    http_peer_ask(&peer, request, &reply);
+    cr_expect_eq(reply.status, 200);
+    http_peer_close(&peer);
+}
+
+/* As a file that shrinks before its first byte is read: the kernel's own say 4096 bytes and have a few. */
+Test(http_static, a_file_that_has_less_than_it_says_is_500_and_nothing_is_said_of_it)
+{
+    struct cw_server *server;
+
+    if (access("/sys/kernel/uevent_seqnum", R_OK) != 0) {
+        cr_skip_test("no sysfs here");
+    }
+    server = rig_server(&cw_http, NULL);
+    cr_assert_eq(cw_http_static(server, "/files", "/sys/kernel", NULL), 0);
+    site.host = rig_host_start(server, NULL, NULL);
+    site.port = rig_host_port(site.host, 0);
+    expect("GET /files/uevent_seqnum", "", 500, NULL);
+    expect_field("ETag", "");
+    expect_field("Last-Modified", "");
+    expect_field("Cache-Control", "");
+    expect_field("Accept-Ranges", "");
 }
 
 Test(http_static, several_files_come_in_order_on_one_connection)
@@ -451,6 +513,24 @@ Test(http_static, a_file_that_has_just_changed_has_a_weak_tag_that_no_range_may_
     cr_expect_eq(reply.status, 200);
     static_site_touch(&site, "a.txt", -60);
     expect("GET /files/a.txt", line_of("If-None-Match", etag), 200, NULL);
+}
+
+/* RFC 9110 §8.8.2.2: within one second a file may change twice. */
+Test(http_static, a_time_of_this_very_second_is_none_that_a_range_may_name)
+{
+    struct stat status;
+    char fields[512];
+
+    static_site_serve(&site, NULL);
+    do {
+        static_site_touch(&site, "a.txt", 0);
+        cr_assert_eq(stat(static_site_at(&site, "root/a.txt"), &status), 0);
+        ask("GET /files/a.txt", "");
+        snprintf(fields, sizeof fields, "Range: bytes=2-3\r\nIf-Range: %s\r\n",
+                 field("Last-Modified"));
+        ask("GET /files/a.txt", fields);
+    } while (time(NULL) != status.st_mtime);
+    cr_expect_eq(reply.status, 200);
 }
 
 Test(http_static, a_file_from_the_future_is_dated_now)

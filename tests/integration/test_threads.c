@@ -378,3 +378,88 @@ Test(threads, a_workers_own_timers_and_work_run_and_do_not_keep_it_from_stopping
     cr_expect_eq(atomic_load(&beat.code), CW_OK);
     rig_host_end(host);
 }
+
+/* ---- what waits ---- */
+
+struct gate {
+    atomic_bool reached;
+    atomic_bool opened;
+};
+
+static void wait_at(struct gate *gate)
+{
+    atomic_store(&gate->reached, true);
+    rig_await(atomic_load(&gate->opened));
+}
+
+static void hold_loop(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    wait_at(arg);
+}
+
+static void work_on(void *arg)
+{
+    wait_at(arg);
+}
+
+static void begin_work(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    for (int i = 0; i < 3; i++) {
+        rig_check(cw_work(loop, work_on, NULL, arg) == CW_OK);
+    }
+}
+
+Test(threads, posts_that_wait_are_told_by_the_statistics)
+{
+    struct rig_host *host = rig_host_start(rig_server(&cw_line, NULL), NULL, NULL);
+    struct cw_server *server = rig_host_server(host);
+    struct cw_server_stats stats;
+    struct gate gate = {0};
+
+    cr_assert_eq(cw_server_post(server, 0, hold_loop, &gate), CW_OK);
+    rig_await(atomic_load(&gate.reached));
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(cw_server_post(server, 0, rig_pass, NULL), CW_OK);
+    }
+    cw_server_stats(server, &stats);
+    cr_expect_eq(stats.posts_waiting, 5);
+    atomic_store(&gate.opened, true);
+    rig_await((cw_server_stats(server, &stats), stats.posts_waiting == 0));
+    rig_host_end(host);
+}
+
+Test(threads, work_that_waits_is_told_by_the_statistics)
+{
+    struct cw_server_options options = {.work_threads = 1};
+    struct rig_host *host = rig_host_start(rig_server(&cw_line, &options), NULL, NULL);
+    struct cw_server *server = rig_host_server(host);
+    struct cw_server_stats stats;
+    struct gate gate = {0};
+
+    rig_host_run(host, 0, begin_work, &gate);
+    rig_await(atomic_load(&gate.reached));
+    cw_server_stats(server, &stats);
+    cr_expect_eq(stats.work_waiting, 2);
+    atomic_store(&gate.opened, true);
+    rig_await((cw_server_stats(server, &stats), stats.work_waiting == 0));
+    rig_host_end(host);
+}
+
+Test(threads, bytes_that_a_peer_does_not_take_are_told_by_the_statistics)
+{
+    struct rig_scene scene;
+    struct cw_server_stats stats;
+    char text[1000];
+    struct cw_message msg = cw_message_of(text, sizeof text);
+
+    memset(text, 'x', sizeof text);
+    rig_scene_begin_slow(&scene, &cw_line, NULL, &rig_story_hooks);
+    do {
+        cr_assert_eq(cw_send_to(rig_host_server(scene.host), rig_scene_conn(&scene), &msg), CW_OK);
+        rig_scene_run(&scene, rig_pass, NULL);
+        cw_server_stats(rig_host_server(scene.host), &stats);
+    } while (stats.queued_bytes == 0);
+    rig_peer_close(&scene.peer);
+    rig_await((cw_server_stats(rig_host_server(scene.host), &stats), stats.queued_bytes == 0));
+    rig_scene_end(&scene);
+}

@@ -41,11 +41,11 @@ static bool is_whole(const char *request, size_t len)
 }
 
 /* False: the client has ended the connection before it asked. */
-static bool read_request(struct script *script, struct rig_peer *peer, char *request)
+static bool read_request(struct script *script, struct rig_peer *peer, char *request, bool early)
 {
     size_t len = 0;
 
-    while (!is_whole(request, len)) {
+    while (!is_whole(request, len) && !(early && strstr(request, "\r\n\r\n"))) {
         char more[65536];
         ptrdiff_t n = rig_peer_receive_some(peer, more, sizeof more);
 
@@ -105,7 +105,7 @@ static void play(struct script *script, size_t index, struct rig_peer *peer)
     if (peer->fd < 0) {
         *peer = take_conn(script);
     }
-    while (!turn->deaf && !read_request(script, peer, script->requests[index])) {
+    while (!turn->deaf && !read_request(script, peer, script->requests[index], turn->early)) {
         rig_peer_close(peer);
         *peer = take_conn(script);
     }
@@ -139,7 +139,7 @@ static void play_endless(struct script *script)
         struct rig_peer peer = take_conn(script);
 
         memset(request, 0, SCRIPT_REQUEST_MAX);
-        while (!ended && read_request(script, &peer, request)) {
+        while (!ended && read_request(script, &peer, request, false)) {
             size_t index = chosen(script, request);
 
             ended = index >= script->count;

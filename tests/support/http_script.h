@@ -27,7 +27,8 @@ struct script_turn {
     size_t len;         /* 0: of a C string */
     size_t piece;       /* bytes sent in one go. 0: all */
     enum script_then then;
-    bool deaf; /* the answer is sent without waiting for the request */
+    bool deaf;  /* the answer is sent without waiting for the request */
+    bool early; /* … or behind its head */
 };
 
 struct script {

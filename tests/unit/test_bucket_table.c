@@ -140,3 +140,20 @@ Test(bucket_table, without_memory_it_goes_on_with_what_it_has)
     }
     cw_allocator_set(NULL);
 }
+
+Test(bucket_table, only_a_new_key_makes_one_go_and_only_when_it_is_full)
+{
+    struct cw_bucket_table *table = cw_bucket_table_new(2);
+
+    cr_expect_null(cw_bucket_table_making_way(table, 1));
+    struct cw_bucket *first = cw_bucket_table_at(table, 1);
+    cr_expect_null(cw_bucket_table_making_way(table, 2));
+    cw_bucket_table_at(table, 2);
+    cr_expect_null(cw_bucket_table_making_way(table, 1));
+    cr_expect_eq(cw_bucket_table_making_way(table, 3), first);
+    struct cw_bucket *second = cw_bucket_table_at(table, 2);
+    first = cw_bucket_table_at(table, 1);
+    cr_expect_eq(cw_bucket_table_making_way(table, 3), second);
+    cr_expect_neq(first, second);
+    cw_bucket_table_free(table);
+}

@@ -205,6 +205,36 @@ Test(log_writer, while_the_sink_blocks_lines_wait_up_to_the_limit_and_then_are_l
     cr_expect_eq(atomic_load(&complaints), 1);
 }
 
+Test(log_writer, short_batches_that_wait_are_put_together)
+{
+    struct gate gate = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct cw_log_writer *writer =
+        start(&(struct cw_log_sink){.write = wait_at_gate, .user = &gate});
+    const struct cw_log_batch *seen[4] = {NULL};
+
+    pthread_mutex_lock(&gate.lock);
+    put_line(writer, "0");
+    rig_await(atomic_load(&gate.inside) == 1);
+    for (int i = 1; i <= 100; i++) {
+        struct cw_log_batch *batch = cw_log_writer_take(writer);
+        size_t at = 0;
+        while (at < 4 && seen[at] && seen[at] != batch) {
+            at++;
+        }
+        cr_assert_lt(at, 3, "three batches do for all");
+        seen[at] = batch;
+        batch->len = (size_t)sprintf((char *)batch->bytes, "%d\n", i % 10);
+        batch->lines = 1;
+        cw_log_writer_put(writer, batch);
+    }
+    pthread_mutex_unlock(&gate.lock);
+    cw_log_writer_end(writer);
+    cr_expect_eq(strlen(gate.text), 2 * 101);
+    for (int i = 0; i <= 100; i++) {
+        cr_expect_eq(gate.text[2 * i], '0' + i % 10);
+    }
+}
+
 Test(log_writer, a_pipe_that_nobody_empties_does_not_keep_the_server)
 {
     int ends[2];

@@ -141,3 +141,18 @@ Test(token_bucket, the_largest_rates_and_times_hold)
     cr_expect(take(&bucket, &slow, 1, 1000));
     cr_expect_not(take(&bucket, &slow, 1, 1000000));
 }
+
+Test(token_bucket, what_is_left_is_whole_tokens)
+{
+    const struct cw_rate three = {.amount = 3, .per_ms = 1000, .burst = 5};
+    struct cw_bucket bucket = {0};
+
+    cr_expect_eq(cw_bucket_left(&bucket, &three, 1000), 5);
+    cw_bucket_spend(&bucket, &three, 4, 1000);
+    cr_expect_eq(cw_bucket_left(&bucket, &three, 1000), 1);
+    cr_expect_eq(cw_bucket_left(&bucket, &three, 1333), 1);
+    cr_expect_eq(cw_bucket_left(&bucket, &three, 1334), 2);
+    cw_bucket_spend(&bucket, &three, 9, 1334);
+    cr_expect_eq(cw_bucket_left(&bucket, &three, 1334), 0); /* owed, not below zero */
+    cr_expect_eq(cw_bucket_left(&bucket, &three, 100000), 5);
+}

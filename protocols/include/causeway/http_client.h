@@ -104,12 +104,10 @@ struct cw_http_request {
 int64_t cw_http_request(struct cw_loop *loop, const struct cw_http_request *request,
                         cw_http_response_fn fn, void *user);
 
-/* The short forms: a GET, and a POST of a body.
+/* The short form: a GET with all defaults.
  *
  * returns, thread  as cw_http_request */
 int64_t cw_http_get(struct cw_loop *loop, const char *url, cw_http_response_fn fn, void *user);
-int64_t cw_http_post_body(struct cw_loop *loop, const char *url, const char *type,
-                          struct cw_span body, cw_http_response_fn fn, void *user);
 
 /* Gives a request up: fn is called with CW_ECLOSED, soon.
  *

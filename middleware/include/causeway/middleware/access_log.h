@@ -54,7 +54,8 @@ struct cw_access_log_options {
                                  at most 2048 */
     uint64_t waiting_max_bytes; /* for the file, pipe or function, of all loops; above, lines are lost and their number is
                                     logged. 0: 4194304; at least 65536 */
-    uint64_t stop_ms; /* for what still waits when the server goes, then it is lost. 0: 5000 */
+    uint64_t stop_ms; /* for what still waits when the server goes, then it is lost; a call of write under way is waited
+                          for. 0: 5000 */
 };
 
 /* Makes the middleware, for cw_http_use, which takes it over. For a server it logs refused heads too.

@@ -25,14 +25,17 @@ extern "C" {
 
 /* What is compressed, and how much work that may be. Zero means the default in every member. */
 struct cw_http_compress_options {
-    uint64_t min_bytes; /* shorter bodies are left; one of unknown length counts as long. 0: 1024 */
+    uint64_t min_bytes;    /* shorter bodies are left; one of unknown length is long. 0: 1024 */
     uint64_t gzip_level;   /* 1 to 9; CW_OFF: no gzip. 0: 6 */
     uint64_t brotli_level; /* 1 to 11; CW_OFF: no brotli. 0: 4 */
-    uint64_t streams_max; /* at once on each loop; above, answers leave as they are. At the default levels a stream takes
-                              0.3 MiB for gzip and 1.3 MiB for brotli, and its longest piece. 0: 64 */
-    uint64_t kept_max; /* gzip's memory that each loop keeps for the next answers: so many. 0: 8; at most 1024; CW_OFF */
-    bool (*compresses)(
-        struct cw_span type); /* whether a media type is worth it. NULL: cw_http_type_compresses */
+    uint64_t streams_max;  /* at once on each loop; above, answers leave as they are. At the default
+                              levels one takes 0.3 MiB for gzip and 1.3 MiB for brotli, and its
+                              longest piece. 0: 64 */
+    uint64_t kept_max; /* of gzip's memory, for the next answers of the loop. 0: 8; at most 1024;
+                              CW_OFF */
+
+    /* Whether a media type is worth it. NULL: cw_http_type_compresses. */
+    bool (*compresses)(struct cw_span type);
 };
 
 /* Makes the middleware, for cw_http_use, which takes it over.

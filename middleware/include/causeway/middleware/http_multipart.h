@@ -48,28 +48,26 @@ struct cw_http_multipart_limits {
 
 /* Where an upload goes, and how much of it. Zero means the default in every member. */
 struct cw_http_upload_options {
-    const char *
-        directory; /* where files are written, under no name of the client's and for this user alone (0600).
-                              Borrowed until the upload is whole. NULL: into memory */
-    uint64_t files_max; /* each on disk holds a descriptor; above: 413. 0: 10 */
-    uint64_t memory_max_bytes; /* of what goes into memory: fields, and files without a directory; above: 413. 0: 1048576 */
+    const char *directory;     /* where files are written, under no name of the client's, for this
+                              user alone (0600). Borrowed until the upload is whole. NULL: into
+                              memory */
+    uint64_t files_max;        /* each on disk holds a descriptor; above: 413. 0: 10 */
+    uint64_t memory_max_bytes; /* fields, and files without a directory; above: 413. 0: 1048576 */
     struct cw_http_multipart_limits limits;
-    void (*on_progress)(struct cw_http_exchange *http, uint64_t bytes,
-                        void *user); /* so much of fields and files has come, of
-                                          a body of cw_http_body_length. NULL: not told */
+
+    /* So many bytes of fields and files have come; cw_http_body_length is what it will be, about. NULL: not told. */
+    void (*on_progress)(struct cw_http_exchange *http, uint64_t bytes, void *user);
 };
 
 /* A file of an upload. The texts end with a zero byte and are UTF-8; what they say is the client's. */
 struct cw_http_file {
-    const char *name; /* of the form's field */
-    const char *
-        filename; /* to show: what stands behind its last slash or backslash, without control characters. Never
-                             a path to open, and never "." or ".." */
-    const char *type; /* what the client takes it for */
+    const char *name;     /* of the form's field */
+    const char *filename; /* to show: what stands behind its last slash or backslash, without
+                             control characters. Never a path to open, and never "." or ".." */
+    const char *type;     /* what the client takes it for */
     uint64_t size;
-    struct cw_span
-        data; /* its bytes, in memory; ends with a zero byte that does not count. data NULL: on disk */
-    int fd; /* on disk, open for reading and writing, at its start; not yours to close. -1: in memory */
+    struct cw_span data; /* in memory; ends with a zero byte that does not count. data NULL: on disk */
+    int fd;              /* on disk, open at its start; not yours to close. -1: in memory */
 };
 
 /* Called once, when the upload is whole: answer now, or later. */

@@ -77,7 +77,8 @@ void cw_http_dir_free(struct cw_http_dir *dir);
  *
  * path     beneath the directory, decoded; without a slash at its begin; `..` is nowhere allowed
  * returns  0: answered, with 304, 412 or 416 maybe; CW_ENOTFOUND: nothing there that is served; CW_EACCESS; CW_EDESCRIPTORS,
- *          CW_ENOMEM, CW_EAGAIN, CW_EOS: not now. On an error nothing has been answered
+ *          CW_ENOMEM, CW_EAGAIN, CW_EOS, CW_ETRUNCATED: not now. On an error another answer may follow; where the connection
+ *          had to be reset it comes to nothing
  * thread   loop thread */
 int cw_http_reply_path(struct cw_http_exchange *http, struct cw_http_dir *dir, const char *path);
 
