@@ -3,8 +3,6 @@
 
 #include <causeway/log.h>
 
-enum { COLLECT_FIRST = 4096 };
-
 bool cw_http_has_body(const struct cw_http_exchange *x)
 {
     return x->head.chunked || x->head.content_length > 0;
@@ -80,13 +78,14 @@ void cw_http_resume_body(struct cw_http_exchange *http)
 
 static size_t next_cap(const struct cw_http_exchange *x, size_t need)
 {
-    size_t cap = x->body.cap > 0 ? x->body.cap : COLLECT_FIRST;
+    size_t cap = x->body.cap > 0 ? x->body.cap : CW_HTTP_ROOM;
 
     while (cap < need) {
         cap = cap > SIZE_MAX / 2 ? need : cap * 2;
     }
-    /* What was told is not gone beyond. */
-    if (!x->head.chunked && cap > x->head.content_length && need <= x->head.content_length) {
+    /* What was told is not gone beyond; small ones are all alike, to be used again. */
+    if (!x->head.chunked && need > CW_HTTP_ROOM && cap > x->head.content_length &&
+        need <= x->head.content_length) {
         cap = (size_t)x->head.content_length;
     }
     return cap;
@@ -103,7 +102,7 @@ static int grow(struct cw_http_exchange *x, size_t need)
         *held > x->options->bodies_max_bytes - (cap - body->cap)) {
         return CW_EFULL;
     }
-    grown = cw_resize(body->bytes, cap);
+    grown = body->bytes ? cw_resize(body->bytes, cap) : cw_http_body_room(x, &cap);
     if (!grown) {
         return CW_ENOMEM;
     }

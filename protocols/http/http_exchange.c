@@ -9,6 +9,10 @@
 
 /* ---- what exchanges of a loop share ---- */
 
+struct cw_http_room {
+    struct cw_http_room *next;
+};
+
 static void release_shared(struct cw_loop *loop, void *memory)
 {
     struct cw_http_shared *shared = memory;
@@ -18,6 +22,12 @@ static void release_shared(struct cw_loop *loop, void *memory)
 
         shared->unused = x->next;
         cw_release(x);
+    }
+    while (shared->rooms) {
+        struct cw_http_room *room = shared->rooms;
+
+        shared->rooms = room->next;
+        cw_release(room);
     }
     cw_release(shared->memos);
     cw_release(shared->file);
@@ -187,21 +197,55 @@ static void rebase(struct cw_span *span, const uint8_t *from, size_t len, const 
     }
 }
 
+uint8_t *cw_http_body_room(struct cw_http_exchange *x, size_t *cap)
+{
+    struct cw_http_shared *shared = x->http->shared;
+    struct cw_http_room *room = shared->rooms;
+
+    if (*cap > CW_HTTP_ROOM) {
+        return cw_alloc(*cap);
+    }
+    *cap = CW_HTTP_ROOM;
+    if (!room) {
+        return cw_alloc(CW_HTTP_ROOM);
+    }
+    shared->rooms = room->next;
+    shared->rooms_count--;
+    return (uint8_t *)room;
+}
+
+static void give_room_back(struct cw_http_exchange *x)
+{
+    struct cw_http_shared *shared = x->http->shared;
+    void *memory = x->body.bytes;
+    struct cw_http_room *room = memory;
+
+    shared->bodies -= x->body.cap;
+    if (x->body.cap != CW_HTTP_ROOM || shared->rooms_count == CW_HTTP_ROOMS_KEPT) {
+        cw_release(memory);
+        return;
+    }
+    room->next = shared->rooms;
+    shared->rooms = room;
+    shared->rooms_count++;
+}
+
 static bool detach_body(struct cw_http_exchange *x)
 {
+    size_t cap = x->body.len;
     uint8_t *copy;
 
     if (!x->body.viewed) {
         return true;
     }
-    copy = cw_alloc(x->body.len > 0 ? x->body.len : 1);
+    copy = cw_http_body_room(x, &cap);
     if (!copy) {
         return false;
     }
-    x->http->shared->bodies += x->body.len > 0 ? x->body.len : 1;
+    x->http->shared->bodies += cap;
     memcpy(copy, x->body.bytes, x->body.len);
     x->body.bytes = copy;
-    x->body.cap = x->body.len > 0 ? x->body.len : 1;
+    x->body.cap = cap;
     x->body.viewed = false;
     return true;
 }
@@ -275,8 +319,7 @@ void cw_http_exchange_free(struct cw_http_exchange *x)
     struct cw_http_shared *shared = x->http->shared;
 
     if (x->body.cap > 0) {
-        shared->bodies -= x->body.cap;
-        cw_release(x->body.bytes);
+        give_room_back(x);
     }
     cw_release(x->answer.backlog);
     reset_memory(x);

@@ -16,6 +16,8 @@ enum {
     CW_HTTP_FIELDS_BYTES = 65536, /* fields of an answer */
     CW_HTTP_DONE_MAX = 16,        /* cw_http_on_done */
     CW_HTTP_EXCHANGES_KEPT = 256, /* unused ones, of one loop */
+    CW_HTTP_ROOM = 4096,          /* of a small body */
+    CW_HTTP_ROOMS_KEPT = 256,     /* unused ones, of one loop */
     CW_HTTP_FILE_WHOLE = 32768,   /* a file this small is read and sent with its head */
     CW_HTTP_DATE_LINE = 37,       /* "Date: …\r\n" */
 };
@@ -28,6 +30,8 @@ struct cw_http_memo;
 struct cw_http_shared {
     struct cw_http_exchange *unused;
     size_t unused_count;
+    struct cw_http_room *rooms; /* unused; bodies that come cut use them again */
+    size_t rooms_count;
     struct cw_http_site *site;  /* NULL: none */
     struct cw_http_memo *memos; /* NULL: none yet */
     bool made;
@@ -249,7 +253,9 @@ void cw_http_exchange_free(struct cw_http_exchange *x);          /* without tell
 void cw_http_exchange_end(struct cw_http_exchange *x, int code); /* tells everybody, and frees it */
 void cw_http_exchange_time(struct cw_http_exchange *x); /* somebody wants to know how long it takes */
 void *cw_http_take(struct cw_http_exchange *x,
-                   size_t size);                 /* as cw_http_alloc, not zeroed, not counted */
+                   size_t size); /* as cw_http_alloc, not zeroed, not counted */
+/* Memory for a body of so many bytes at least; *cap becomes what it holds. */
+uint8_t *cw_http_body_room(struct cw_http_exchange *x, size_t *cap);
 bool cw_http_detach(struct cw_http_exchange *x); /* copies what the input holds. False: no memory */
 
 /* Has the end of the exchange looked at when nobody is inside of it any more. */
