@@ -411,7 +411,8 @@ int cw_http_parse_response(const uint8_t *data, size_t len, bool head_request, b
 
 /* ---- trailers ---- */
 
-/* RFC 9110 §6.5.1: what frames, routes, authenticates, or says what the content is. Known fields are all of that kind. */
+/* RFC 9110 §6.5.1: what frames, routes, authenticates, asks for something else, or says what the content is. Known fields are all of
+ * that kind. */
 static bool may_trail(const uint8_t *data, const struct cw_http_line *field)
 {
     static const char *const refused[] = {
@@ -422,6 +423,9 @@ static bool may_trail(const uint8_t *data, const struct cw_http_line *field)
         "age",        "date",          "proxy-authenticate",  "www-authenticate",
         "expires",    "location",      "retry-after",         "vary",
         "warning",    "via",           "x-forwarded-host",    "x-forwarded-proto",
+        "accept",     "content-type",  "accept-encoding",     "x-forwarded-for",
+        "cookie",     "forwarded",     "authorization",       "if-modified-since",
+        "origin",     "user-agent",    "if-none-match",       "range",
     };
 
     if (field->known != CW_KNOWN_COUNT) {

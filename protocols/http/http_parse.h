@@ -39,7 +39,7 @@ ptrdiff_t cw_http_scan_response(const uint8_t *data, size_t len,
 
 /* ---- what a head says ---- */
 
-/* Fields that the framework itself looks for; an index into first[] of the head. */
+/* Fields that frame a message, or say what becomes of it; an index into first[] of the head. */
 enum cw_http_known {
     CW_KNOWN_HOST,
     CW_KNOWN_CONTENT_LENGTH,
@@ -47,18 +47,6 @@ enum cw_http_known {
     CW_KNOWN_CONNECTION,
     CW_KNOWN_EXPECT,
     CW_KNOWN_UPGRADE,
-    CW_KNOWN_COOKIE,
-    CW_KNOWN_CONTENT_TYPE,
-    CW_KNOWN_ACCEPT,
-    CW_KNOWN_ACCEPT_ENCODING,
-    CW_KNOWN_ORIGIN,
-    CW_KNOWN_USER_AGENT,
-    CW_KNOWN_IF_NONE_MATCH,
-    CW_KNOWN_IF_MODIFIED_SINCE,
-    CW_KNOWN_RANGE,
-    CW_KNOWN_AUTHORIZATION,
-    CW_KNOWN_FORWARDED,
-    CW_KNOWN_X_FORWARDED_FOR,
     CW_KNOWN_COUNT,
 };
 
