@@ -3,17 +3,7 @@
 
 #include <causeway/log.h>
 
-#include <time.h>
-
 /* ---- before the middleware ---- */
-
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 /* They end with a zero byte. */
 static bool copy_params(struct cw_http_exchange *x)
@@ -189,7 +179,7 @@ void cw_http_begin_chain(struct cw_http_exchange *x)
         memset(x->slots, 0, x->match.chain->slots_size);
     }
     if (x->match.chain->count > 0) {
-        x->began_ns = clock_ns();
+        cw_http_note_begin(x);
     }
     if (x->head.chunked) {
         x->chunked = (struct cw_http_chunked){0};
@@ -215,7 +205,7 @@ int cw_http_next(struct cw_http_exchange *http, const struct cw_http_middleware 
 {
     bool waits = http->stage == CW_STAGE_CHAIN || http->stage == CW_STAGE_LATER;
 
-    if (!waits || http->answer.state != CW_REPLY_NONE ||
+    if (!waits || http->over || http->answer.state != CW_REPLY_NONE ||
         http->match.chain->links[http->link].middleware != self) {
         return CW_ESTATE;
     }
@@ -252,9 +242,14 @@ int cw_http_need_body(struct cw_http_exchange *http)
     return CW_HTTP_LATER;
 }
 
+static bool is_being_read(const struct cw_http_exchange *x)
+{
+    return x->body.state != CW_BODY_UNREAD && x->body.state != CW_BODY_NONE;
+}
+
 int cw_http_set_body_max(struct cw_http_exchange *http, uint64_t bytes)
 {
-    if (http->body.state != CW_BODY_UNREAD && http->body.state != CW_BODY_NONE) {
+    if (is_being_read(http) || http->body.collected) {
         return CW_ESTATE;
     }
     http->body.max = bytes;
@@ -263,7 +258,7 @@ int cw_http_set_body_max(struct cw_http_exchange *http, uint64_t bytes)
 
 int cw_http_set_times(struct cw_http_exchange *http, uint64_t body_ms, uint64_t response_ms)
 {
-    if (http->body.state != CW_BODY_UNREAD && http->body.state != CW_BODY_NONE) {
+    if (is_being_read(http)) {
         return CW_ESTATE;
     }
     http->body.body_ms = body_ms != 0 ? body_ms : http->body.body_ms;

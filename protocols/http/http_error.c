@@ -62,7 +62,7 @@ int cw_http_reply_error(struct cw_http_exchange *http, int status, const char *t
     bool json;
     int len;
 
-    if (http->over || http->answer.state != CW_REPLY_NONE) {
+    if (!cw_http_may_reply(http)) {
         return CW_ESTATE;
     }
     if (status < 400 || status > 599) {

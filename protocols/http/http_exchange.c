@@ -286,7 +286,7 @@ void cw_http_exchange_end(struct cw_http_exchange *x, int code)
 
 /* ---- what hangs from it ---- */
 
-static void need_clock(struct cw_http_exchange *x)
+void cw_http_note_begin(struct cw_http_exchange *x)
 {
     if (x->began_ns == 0) {
         x->began_ns = now_ns();
@@ -300,6 +300,9 @@ int cw_http_on_done(struct cw_http_exchange *http,
 {
     struct cw_http_done_entry *entry;
 
+    if (http->over) {
+        return CW_ESTATE;
+    }
     if (http->done_count >= CW_HTTP_DONE_MAX) {
         return CW_EFULL;
     }
@@ -307,7 +310,7 @@ int cw_http_on_done(struct cw_http_exchange *http,
     if (!entry) {
         return CW_ENOMEM;
     }
-    need_clock(http);
+    cw_http_note_begin(http);
     *entry = (struct cw_http_done_entry){http->done, fn, user};
     http->done = entry;
     http->done_count++;
@@ -334,7 +337,7 @@ int cw_http_set_value(struct cw_http_exchange *http, const char *name, void *val
 
         entry->value = value;
         entry->drop = drop;
-        if (before.drop) {
+        if (before.drop && before.value != value) {
             before.drop(before.value);
         }
         return CW_OK;

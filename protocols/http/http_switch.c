@@ -35,7 +35,7 @@ int cw_http_switch(struct cw_http_exchange *http, const char *protocol,
 {
     int error;
 
-    if (http->over || http->answer.state != CW_REPLY_NONE || !http->body.whole) {
+    if (!cw_http_may_reply(http) || !http->body.whole) {
         return CW_ESTATE;
     }
     if (!cw_http_wants_upgrade(http, protocol)) {
