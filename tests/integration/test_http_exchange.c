@@ -1011,8 +1011,8 @@ Test(http_exchange, a_head_that_comes_again_has_the_same_answer)
         "HEAD /pulled HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n",
+        ("POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n"),
         "GET /teapot HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n",
         "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     };
