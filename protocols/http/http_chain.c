@@ -179,7 +179,7 @@ void cw_http_begin_chain(struct cw_http_exchange *x)
         memset(x->slots, 0, x->match.chain->slots_size);
     }
     if (x->match.chain->count > 0) {
-        cw_http_note_begin(x);
+        cw_http_exchange_time(x);
     }
     if (x->head.chunked) {
         x->chunked = (struct cw_http_chunked){0};
