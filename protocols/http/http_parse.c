@@ -375,7 +375,8 @@ int cw_http_parse_request(const uint8_t *data, size_t len, struct cw_http_head *
     }
     int status = read_request_line(&message, &line_end);
     if (status == 0) {
-        status = cw_http_read_fields(data, line_end + 2, len, head, &message.repeated, why);
+        status =
+            cw_http_read_fields(cw_span_of(data, len), line_end + 2, head, &message.repeated, why);
     }
     if (status == 0) {
         status = judge_host(&message);
@@ -408,15 +409,15 @@ static void settle_body(struct cw_http_head *head, bool none)
     head->keep_alive = head->keep_alive && !head->until_end;
 }
 
-int cw_http_parse_response(const uint8_t *data, size_t len, bool head_request, bool connect,
+int cw_http_parse_response(struct cw_span input, bool head_request, bool connect,
                            struct cw_http_head *head, const char **why)
 {
-    struct message message = {.data = data, .len = len, .head = head, .why = why};
+    struct message message = {.data = input.data, .len = input.len, .head = head, .why = why};
     size_t line_end = 0;
 
     clear(head);
-    if (len > UINT32_MAX || read_status_line(&message, &line_end) != 0 ||
-        cw_http_read_fields(data, line_end + 2, len, head, &message.repeated, why) != 0 ||
+    if (input.len > UINT32_MAX || read_status_line(&message, &line_end) != 0 ||
+        cw_http_read_fields(input, line_end + 2, head, &message.repeated, why) != 0 ||
         judge_framing(&message) != 0) {
         return -1;
     }
@@ -462,7 +463,9 @@ int cw_http_parse_trailers(const uint8_t *data, size_t len, struct cw_http_head 
     size_t kept = 0;
 
     clear(head);
-    int status = len > UINT32_MAX ? 431 : cw_http_read_fields(data, 0, len, head, &repeated, why);
+    int status = len > UINT32_MAX
+                     ? 431
+                     : cw_http_read_fields(cw_span_of(data, len), 0, head, &repeated, why);
     if (status != 0) {
         return status;
     }

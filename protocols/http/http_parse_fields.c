@@ -208,15 +208,15 @@ static const char *wrong_length(const struct reading *reading)
     return NULL;
 }
 
-int cw_http_read_fields(const uint8_t *data, size_t from, size_t len, struct cw_http_head *head,
+int cw_http_read_fields(struct cw_span input, size_t from, struct cw_http_head *head,
                         uint32_t *repeated, const char **why)
 {
-    struct reading reading = {.data = data, .head = head};
+    struct reading reading = {.data = input.data, .head = head};
     llhttp_t parser;
 
     get_ready(&parser);
     parser.data = &reading;
-    (void)llhttp_execute(&parser, (const char *)data + from, len - from);
+    (void)llhttp_execute(&parser, (const char *)input.data + from, input.len - from);
     *repeated = reading.repeated;
     *why = reading.why;
     if (reading.status != 0) {

@@ -397,6 +397,37 @@ Test(http_middleware, whoever_waits_may_answer_itself_and_does_not_go_on_then)
     cr_expect_eq(atomic_load(&seen.results[1]), CW_ESTATE);
 }
 
+static int wait_for_nothing(struct cw_http_middleware *self, struct cw_http_exchange *http,
+                            void *slot)
+{
+    atomic_fetch_add(&seen.asked, 1);
+    return CW_HTTP_LATER;
+}
+
+static void try_to_go_on(struct cw_http_middleware *self, struct cw_http_exchange *http, void *slot,
+                         const struct cw_http_outcome *outcome)
+{
+    atomic_store(&seen.results[0], cw_http_next(http, self));
+    count_done(self, http, slot, outcome);
+}
+
+Test(http_middleware, nobody_goes_on_when_the_exchange_is_over)
+{
+    struct rig_host *host = begin(
+        make((struct cw_http_middleware){.on_request = wait_for_nothing, .on_done = try_to_go_on}),
+        NULL);
+    struct rig_peer peer = rig_peer_tcp(rig_host_port(host, 0));
+
+    rig_peer_send_text(&peer, GET("/"));
+    rig_await(atomic_load(&seen.asked) == 1);
+    rig_peer_reset(&peer);
+    rig_await(atomic_load(&seen.done) == 1);
+    cr_expect_eq(atomic_load(&seen.results[0]), CW_ESTATE);
+    cr_expect_eq(atomic_load(&seen.code), CW_ECLOSED);
+    cr_expect_eq(atomic_load(&seen.status), 0, "none has left");
+    end(host);
+}
+
 /* ---- the head of the answer on its way ---- */
 
 static void change_head(struct cw_http_middleware *self, struct cw_http_exchange *http, void *slot)

@@ -571,8 +571,7 @@ static int answer(const char *text, bool head_request, bool connect)
 {
     head = (struct cw_http_head){.fields = lines, .fields_cap = FIELDS};
     why = NULL;
-    int result = cw_http_parse_response((const uint8_t *)text, strlen(text), head_request, connect,
-                                        &head, &why);
+    int result = cw_http_parse_response(cw_span_text(text), head_request, connect, &head, &why);
 
     cr_expect(result == 0 || why != NULL, "refused without a sentence: %s", text);
     return result;
