@@ -470,7 +470,7 @@ void cw_conn_do_switch(struct cw_conn *conn)
         return;
     }
     open_protocol(conn, handover);
-    if (!(conn->flags & CW_PROTOCOL_OPEN) && handover && extra->drop) {
+    if (handover && extra->drop && (!next->protocol->open || !(conn->flags & CW_PROTOCOL_OPEN))) {
         extra->drop(handover);
     }
     cw_conn_schedule(conn);

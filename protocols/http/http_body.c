@@ -257,7 +257,7 @@ static ptrdiff_t take_chunks(struct cw_http_exchange *x, const uint8_t *data, si
     if (x->chunked.chunks.step == CW_CHUNK_TRAILERS) {
         return take_trailers(x, data, len);
     }
-    n = cw_http_chunks_next(&x->chunked.chunks, max, data, len, &piece, &why);
+    n = cw_http_chunks_next(&x->chunked.chunks, max, cw_span_of(data, len), &piece, &why);
     if (n < 0) {
         give_up(x, (int)-n, n == -413 ? NULL : why, n == -413 ? CW_ETOOBIG : CW_EPROTO);
         return (ptrdiff_t)len;

@@ -205,7 +205,7 @@ int cw_http_next(struct cw_http_exchange *http, const struct cw_http_middleware 
 {
     bool waits = http->stage == CW_STAGE_CHAIN || http->stage == CW_STAGE_LATER;
 
-    if (!waits || http->answer.state != CW_REPLY_NONE ||
+    if (!waits || http->over || http->answer.state != CW_REPLY_NONE ||
         http->match.chain->links[http->link].middleware != self) {
         return CW_ESTATE;
     }
@@ -242,9 +242,14 @@ int cw_http_need_body(struct cw_http_exchange *http)
     return CW_HTTP_LATER;
 }
 
+static bool is_being_read(const struct cw_http_exchange *x)
+{
+    return x->body.state != CW_BODY_UNREAD && x->body.state != CW_BODY_NONE;
+}
+
 int cw_http_set_body_max(struct cw_http_exchange *http, uint64_t bytes)
 {
-    if (http->body.state != CW_BODY_UNREAD && http->body.state != CW_BODY_NONE) {
+    if (is_being_read(http) || http->body.collected) {
         return CW_ESTATE;
     }
     http->body.max = bytes;
@@ -253,7 +258,7 @@ int cw_http_set_body_max(struct cw_http_exchange *http, uint64_t bytes)
 
 int cw_http_set_times(struct cw_http_exchange *http, uint64_t body_ms, uint64_t response_ms)
 {
-    if (http->body.state != CW_BODY_UNREAD && http->body.state != CW_BODY_NONE) {
+    if (is_being_read(http)) {
         return CW_ESTATE;
     }
     http->body.body_ms = body_ms != 0 ? body_ms : http->body.body_ms;

@@ -196,17 +196,18 @@ static size_t take_data(struct cw_http_chunks *chunks, const uint8_t *data, size
     return used;
 }
 
-ptrdiff_t cw_http_chunks_next(struct cw_http_chunks *chunks, uint64_t max, const uint8_t *data,
-                              size_t len, struct cw_span *piece, const char **why)
+ptrdiff_t cw_http_chunks_next(struct cw_http_chunks *chunks, uint64_t max, struct cw_span input,
+                              struct cw_span *piece, const char **why)
 {
+    const uint8_t *data = input.data;
     size_t used = 0;
 
     *piece = cw_span_of(data, 0);
-    while (used < len && chunks->step < CW_CHUNK_TRAILERS) {
+    while (used < input.len && chunks->step < CW_CHUNK_TRAILERS) {
         ptrdiff_t judged = 0;
 
         if (chunks->step == CW_CHUNK_DATA) {
-            return (ptrdiff_t)(used + take_data(chunks, data + used, len - used, piece));
+            return (ptrdiff_t)(used + take_data(chunks, data + used, input.len - used, piece));
         }
         judged = chunks->step == CW_CHUNK_SIZE ? take_size(chunks, max, data[used], why)
                                                : take_end(chunks, data[used], why);

@@ -201,8 +201,8 @@ static ptrdiff_t take_chunks(struct cw_conn *conn, struct cw_http_answer *answer
     while (used < len && answer->call == call && !call->rests) {
         struct cw_span piece = {NULL, 0};
         const char *why = "";
-        ptrdiff_t n = cw_http_chunks_next(&answer->chunks, cw_http_raw_max(call), data + used,
-                                          len - used, &piece, &why);
+        ptrdiff_t n = cw_http_chunks_next(&answer->chunks, cw_http_raw_max(call),
+                                          cw_span_of(data + used, len - used), &piece, &why);
 
         if (n < 0) {
             if (refuse_chunk(answer, len, n, why) == 0) {
@@ -319,7 +319,7 @@ static ptrdiff_t read_head(struct cw_conn *conn, struct cw_http_answer *answer, 
     if (!head.fields) {
         return give_up(answer, len, CW_ENOMEM, "out of memory for the answer's head");
     }
-    if (cw_http_parse_response(data, len, is_head, false, &head, &why) < 0) {
+    if (cw_http_parse_response(cw_span_of(data, len), is_head, false, &head, &why) < 0) {
         cw_release(head.fields);
         return give_up(answer, len, CW_EPROTO, why);
     }

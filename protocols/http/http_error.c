@@ -62,7 +62,7 @@ int cw_http_reply_error(struct cw_http_exchange *http, int status, const char *t
     bool json;
     int len;
 
-    if (http->over || http->answer.state != CW_REPLY_NONE) {
+    if (!cw_http_may_reply(http)) {
         return CW_ESTATE;
     }
     if (status < 400 || status > 599) {
@@ -116,27 +116,41 @@ static void tell_refused(struct cw_conn *conn, struct cw_http_conn *http, int st
     }
 }
 
-int cw_http_refuse(struct cw_conn *conn, struct cw_http_conn *http, int status, const char *why)
+static struct cw_span print_top(char *room, size_t cap, int status)
 {
-    char text[ERROR_ROOM];
-    char body[ERROR_TEXT_MAX];
     char date[CW_HTTP_DATE_SIZE];
-    const char *words = cw_http_status_text(status);
     struct timespec now;
-    int body_len;
     int len;
 
     clock_gettime(CLOCK_REALTIME, &now);
     cw_http_print_date((int64_t)now.tv_sec, date);
-    body_len =
-        snprintf(body, sizeof body, "%d %s%s%s\n", status, words, why ? ": " : "", why ? why : "");
-    len = snprintf(text, sizeof text,
-                   "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                   "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
-                   status, words, date, body_len, body);
-    const struct cw_span part = cw_span_of(text, (size_t)len);
+    len = snprintf(room, cap, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, cw_http_status_text(status),
+                   date);
+    return cw_span_of(room, (size_t)len);
+}
 
-    cw_conn_write_control(conn, &part, 1);
+int cw_http_refuse(struct cw_conn *conn, struct cw_http_conn *http, int status, const char *why)
+{
+    const struct cw_http_options *options = cw_conn_options(conn);
+    const char *words = cw_http_status_text(status);
+    const char *server = options->server_name;
+    char top[ERROR_TEXT_MAX];
+    char body[ERROR_TEXT_MAX];
+    char rest[ERROR_ROOM];
+    int body_len =
+        snprintf(body, sizeof body, "%d %s%s%s\n", status, words, why ? ": " : "", why ? why : "");
+    int len = snprintf(rest, sizeof rest,
+                       "%sContent-Type: text/plain; charset=utf-8\r\n"
+                       "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
+                       server ? "\r\n" : "", body_len, body);
+    const struct cw_span parts[] = {
+        print_top(top, sizeof top, status),
+        cw_span_text(server ? "Server: " : ""),
+        cw_span_text(server ? server : ""),
+        cw_span_of(rest, (size_t)len),
+    };
+
+    cw_conn_write_control(conn, parts, sizeof parts / sizeof parts[0]);
     tell_refused(conn, http, status);
     http->last = true;
     cw_conn_linger(conn);

@@ -360,6 +360,9 @@ int cw_http_on_done(struct cw_http_exchange *http,
 {
     struct cw_http_done_entry *entry;
 
+    if (http->over) {
+        return CW_ESTATE;
+    }
     if (http->done_count >= CW_HTTP_DONE_MAX) {
         return CW_EFULL;
     }
@@ -394,7 +397,7 @@ int cw_http_set_value(struct cw_http_exchange *http, const char *name, void *val
 
         entry->value = value;
         entry->drop = drop;
-        if (before.drop) {
+        if (before.drop && before.value != value) {
             before.drop(before.value);
         }
         return CW_OK;

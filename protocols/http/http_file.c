@@ -51,7 +51,7 @@ static int reply_small_file(struct cw_http_exchange *x, int status, const char *
         shared->file = cw_alloc(CW_HTTP_FILE_WHOLE);
     }
     if (!shared->file) {
-        return CW_ENOMEM;
+        return cw_http_judge_reply(x, CW_ENOMEM);
     }
     while (got < range->len) {
         ssize_t n =
@@ -110,6 +110,9 @@ int cw_http_reply_file(struct cw_http_exchange *http, int status, const char *ty
     int spare;
     int error;
 
+    if (!cw_http_may_reply(http)) {
+        return CW_ESTATE;
+    }
     if (range->len <= CW_HTTP_FILE_WHOLE && http->head.known_method != CW_METHOD_HEAD) {
         return reply_small_file(http, status, type, range);
     }
@@ -135,10 +138,7 @@ int cw_http_reply_file(struct cw_http_exchange *http, int status, const char *ty
         error = http->answer.filtered ? reply_filtered_file(http, range)
                                       : reply_whole_file(http, range);
     }
-    if (error < 0) {
-        http->end_code = error;
-        cw_conn_abort(http->conn);
-    }
+    error = cw_http_judge_reply(http, error);
     cw_http_settle_soon(http);
-    return error < 0 ? error : CW_OK;
+    return error;
 }

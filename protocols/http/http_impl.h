@@ -22,6 +22,8 @@ enum {
     CW_HTTP_DATE_LINE = 37,       /* "Date: …\r\n" */
 };
 
+static const char cw_http_crlf[2] = {'\r', '\n'};
+
 /* ---- of a loop ---- */
 
 struct cw_http_exchange;
@@ -174,7 +176,7 @@ struct cw_http_answer {
     uint8_t state; /* enum cw_http_reply_state */
     bool chunked;
     bool pushed;  /* with cw_http_begin */
-    bool no_body; /* HEAD, 204, 304 */
+    bool no_body; /* HEAD, 204, 205, 304 */
     bool filtered;
     bool close; /* behind it */
     bool is_events;
@@ -183,7 +185,8 @@ struct cw_http_answer {
     const char *type; /* while its head is made */
     uint64_t length;  /* of what is sent; CW_NO_LIMIT: unknown */
     uint64_t told;    /* to cw_http_begin, before filters */
-    uint64_t sent;    /* body bytes handed over */
+    uint64_t given;   /* of that, with cw_http_send */
+    uint64_t sent;    /* body bytes queued, behind the filters and without chunks */
     struct cw_http_reply_line *fields;
     size_t fields_bytes;
     struct cw_http_reply_line *trailers;
@@ -212,7 +215,7 @@ struct cw_http_exchange {
     struct cw_http_conn *http;
     const struct cw_http_options *options;
     uint64_t number;
-    uint64_t began_ns; /* 0: nobody asks */
+    uint64_t began_ns; /* 0: nobody asks how long it took */
     const uint8_t *head_data;
     size_t head_len;
     struct cw_span host;
@@ -292,13 +295,21 @@ ptrdiff_t cw_http_take_body(struct cw_http_exchange *x, const uint8_t *data, siz
 bool cw_http_wants_input(const struct cw_http_exchange *x);
 int cw_http_body_late(struct cw_http_exchange *x); /* its deadline has passed */
 
-/* http_reply.c: prints a head into memory of the exchange or `room`. NULL: no memory. */
+/* http_reply.c: judges and begins an answer, asks the middleware, frames it, and sends its head. */
 int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type, uint64_t length);
 void cw_http_frame_reply(struct cw_http_exchange *x);
 int cw_http_write_head(struct cw_http_exchange *x, struct cw_span body);
 struct cw_span cw_http_date_line(struct cw_http_exchange *x);
 int cw_http_check_field(const char *name, const char *value);
 void cw_http_reply_is_over(struct cw_http_exchange *x);
+int cw_http_append_line(struct cw_http_exchange *x, struct cw_http_reply_line **list,
+                        const char *name, const char *value); /* judged by the caller */
+/* What a reply returns: an error but CW_ECLOSED resets the connection. */
+int cw_http_judge_reply(struct cw_http_exchange *x, int error);
+static inline bool cw_http_may_reply(const struct cw_http_exchange *x)
+{
+    return !x->over && x->answer.state == CW_REPLY_NONE;
+}
 bool cw_http_runs_filters(struct cw_http_exchange *x, struct cw_span in, bool last,
                           struct cw_span *out, int *error);
 
@@ -309,13 +320,15 @@ void cw_http_events_heartbeat(struct cw_http_exchange *x);
 /* http_send.c */
 int cw_http_emit(struct cw_http_exchange *x, const struct cw_span *parts, size_t count);
 int cw_http_on_writable(struct cw_http_exchange *x);
-/* http_pull.c. The pull lives in the exchange; cw_http_follow sends it behind a head that has left. NULL, < 0: no memory, or closed */
+
+/* http_pull.c. The pull lives in the exchange; cw_http_follow sends it behind a head that has left. NULL, < 0: no memory, or
+ * closed. */
 struct cw_http_pull *cw_http_make_pull(struct cw_http_exchange *x, cw_source_fn pull,
                                        cw_source_done_fn done, void *user);
 int cw_http_follow(struct cw_http_exchange *x, struct cw_http_pull *pull, uint64_t wire_length);
 int cw_http_send_large(struct cw_http_exchange *x, struct cw_span body);
 
-/* http_refuse.c: answers a head that makes no exchange, and says with which code the connection ends. */
+/* http_error.c: answers a head that makes no exchange, and says with which code the connection ends. */
 int cw_http_refuse(struct cw_conn *conn, struct cw_http_conn *http, int status, const char *why);
 
 /* http_settings.c, http_later.c … are behind the public headers. */

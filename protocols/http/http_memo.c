@@ -16,7 +16,7 @@ struct cw_http_memo {
     const struct cw_http_options *options; /* NULL: nothing is remembered */
     size_t len;
     struct cw_http_head head;
-    struct cw_http_target target; /* spans are offsets into bytes and room */
+    struct cw_http_target target; /* its spans are made anew, of what follows */
     size_t host_at;
     size_t host_len;
     bool has_host;
@@ -132,13 +132,12 @@ static bool lies_in(struct cw_span span, const uint8_t *data, size_t len)
     return at >= begin && at + span.len <= begin + len;
 }
 
-/* What is not worth a thought: long heads, absolute targets, encoded slashes, what proxies add. */
+/* What is not worth a thought: long heads, absolute targets, what proxies add. */
 static bool is_worth_it(const struct cw_http_exchange *x)
 {
     return x->head_len >= MEMO_LOOKED_AT && x->head_len <= MEMO_HEAD_MAX &&
            x->head.field_count <= MEMO_FIELDS_MAX && x->target.form == CW_FORM_ORIGIN &&
-           !x->target.has_slash && !x->origin &&
-           (!x->host.data || lies_in(x->host, x->head_data, x->head_len));
+           !x->origin && (!x->host.data || lies_in(x->host, x->head_data, x->head_len));
 }
 
 static void keep(struct cw_http_memo *memo, const struct cw_http_exchange *x)

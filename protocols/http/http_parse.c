@@ -375,7 +375,8 @@ int cw_http_parse_request(const uint8_t *data, size_t len, struct cw_http_head *
     }
     int status = read_request_line(&message, &line_end);
     if (status == 0) {
-        status = cw_http_read_fields(data, line_end + 2, len, head, &message.repeated, why);
+        status =
+            cw_http_read_fields(cw_span_of(data, len), line_end + 2, head, &message.repeated, why);
     }
     if (status == 0) {
         status = judge_host(&message);
@@ -408,15 +409,15 @@ static void settle_body(struct cw_http_head *head, bool none)
     head->keep_alive = head->keep_alive && !head->until_end;
 }
 
-int cw_http_parse_response(const uint8_t *data, size_t len, bool head_request, bool connect,
+int cw_http_parse_response(struct cw_span input, bool head_request, bool connect,
                            struct cw_http_head *head, const char **why)
 {
-    struct message message = {.data = data, .len = len, .head = head, .why = why};
+    struct message message = {.data = input.data, .len = input.len, .head = head, .why = why};
     size_t line_end = 0;
 
     clear(head);
-    if (len > UINT32_MAX || read_status_line(&message, &line_end) != 0 ||
-        cw_http_read_fields(data, line_end + 2, len, head, &message.repeated, why) != 0 ||
+    if (input.len > UINT32_MAX || read_status_line(&message, &line_end) != 0 ||
+        cw_http_read_fields(input, line_end + 2, head, &message.repeated, why) != 0 ||
         judge_framing(&message) != 0) {
         return -1;
     }
@@ -427,7 +428,8 @@ int cw_http_parse_response(const uint8_t *data, size_t len, bool head_request, b
 
 /* ---- trailers ---- */
 
-/* RFC 9110 §6.5.1: what frames, routes, authenticates, or says what the content is. Known fields are all of that kind. */
+/* RFC 9110 §6.5.1: what frames, routes, authenticates, asks for something else, or says what the content is. Known fields are all of
+ * that kind. */
 static bool may_trail(const uint8_t *data, const struct cw_http_line *field)
 {
     static const char *const refused[] = {
@@ -438,6 +440,9 @@ static bool may_trail(const uint8_t *data, const struct cw_http_line *field)
         "age",        "date",          "proxy-authenticate",  "www-authenticate",
         "expires",    "location",      "retry-after",         "vary",
         "warning",    "via",           "x-forwarded-host",    "x-forwarded-proto",
+        "accept",     "content-type",  "accept-encoding",     "x-forwarded-for",
+        "cookie",     "forwarded",     "authorization",       "if-modified-since",
+        "origin",     "user-agent",    "if-none-match",       "range",
     };
 
     if (field->known != CW_KNOWN_COUNT) {
@@ -458,7 +463,9 @@ int cw_http_parse_trailers(const uint8_t *data, size_t len, struct cw_http_head 
     size_t kept = 0;
 
     clear(head);
-    int status = len > UINT32_MAX ? 431 : cw_http_read_fields(data, 0, len, head, &repeated, why);
+    int status = len > UINT32_MAX
+                     ? 431
+                     : cw_http_read_fields(cw_span_of(data, len), 0, head, &repeated, why);
     if (status != 0) {
         return status;
     }

@@ -39,7 +39,7 @@ ptrdiff_t cw_http_scan_response(const uint8_t *data, size_t len,
 
 /* ---- what a head says ---- */
 
-/* Fields that the framework itself looks for; an index into first[] of the head. */
+/* Fields that frame a message, or say what becomes of it; an index into first[] of the head. */
 enum cw_http_known {
     CW_KNOWN_HOST,
     CW_KNOWN_CONTENT_LENGTH,
@@ -47,18 +47,6 @@ enum cw_http_known {
     CW_KNOWN_CONNECTION,
     CW_KNOWN_EXPECT,
     CW_KNOWN_UPGRADE,
-    CW_KNOWN_COOKIE,
-    CW_KNOWN_CONTENT_TYPE,
-    CW_KNOWN_ACCEPT,
-    CW_KNOWN_ACCEPT_ENCODING,
-    CW_KNOWN_ORIGIN,
-    CW_KNOWN_USER_AGENT,
-    CW_KNOWN_IF_NONE_MATCH,
-    CW_KNOWN_IF_MODIFIED_SINCE,
-    CW_KNOWN_RANGE,
-    CW_KNOWN_AUTHORIZATION,
-    CW_KNOWN_FORWARDED,
-    CW_KNOWN_X_FORWARDED_FOR,
     CW_KNOWN_COUNT,
 };
 
@@ -118,7 +106,7 @@ int cw_http_parse_request(const uint8_t *data, size_t len, struct cw_http_head *
 /* The same for an answer. head_request: the request was HEAD; connect: it was CONNECT.
  *
  * returns  0; -1: it breaks the rules, *why set */
-int cw_http_parse_response(const uint8_t *data, size_t len, bool head_request, bool connect,
+int cw_http_parse_response(struct cw_span input, bool head_request, bool connect,
                            struct cw_http_head *head, const char **why);
 
 /* ---- bodies in chunks (RFC 9112 §7.1) ---- */
@@ -150,12 +138,12 @@ enum {
 /* Goes on with a chunked body. Strict: CRLF alone ends a line, a size has 1 to 16 hexadecimal digits, extensions are judged
  * (tokens, quoted texts) and left aside. A chunk that would bring the body above `max` is refused at its size.
  *
- * *piece   body bytes among those used, if any (a view of data); len 0: none
+ * *piece   body bytes among those used, if any (a view of the input); len 0: none
  * returns  > 0: so many bytes are used, call again · 0: more is needed, or the trailers begin, or it is done: see step ·
  *          < 0: minus the status (400, 413), *why set. At CW_CHUNK_TRAILERS the input stands at the trailer section: feed it to
  *          cw_http_scan_trailers until that is whole, then set step to CW_CHUNK_DONE */
-ptrdiff_t cw_http_chunks_next(struct cw_http_chunks *chunks, uint64_t max, const uint8_t *data,
-                              size_t len, struct cw_span *piece, const char **why);
+ptrdiff_t cw_http_chunks_next(struct cw_http_chunks *chunks, uint64_t max, struct cw_span input,
+                              struct cw_span *piece, const char **why);
 
 /* As cw_http_scan_head, for the trailer section up to its empty line: > 0: its length; it may be that line alone. */
 ptrdiff_t cw_http_scan_trailers(const uint8_t *data, size_t len,

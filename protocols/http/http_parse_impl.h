@@ -44,7 +44,7 @@ static inline bool cw_http_is(const uint8_t *data, size_t len, const char *lower
  *
  * repeated  set: a bit for each known field that came more than once
  * returns   0, or the status of the refusal */
-int cw_http_read_fields(const uint8_t *data, size_t from, size_t len, struct cw_http_head *head,
+int cw_http_read_fields(struct cw_span input, size_t from, struct cw_http_head *head,
                         uint32_t *repeated, const char **why);
 
 /* Whether a whole line ends with a space and HTTP/ DIGIT . DIGIT. */

@@ -69,6 +69,7 @@ static ptrdiff_t pull_bytes(uint8_t *buffer, size_t cap, void *user)
 static ptrdiff_t pull_chunk(uint8_t *buffer, size_t cap, void *user)
 {
     static const char digits[] = "0123456789abcdef";
+    static const uint8_t last_chunk[] = {'0', '\r', '\n', '\r', '\n'};
     struct cw_http_pull *pull = user;
     size_t room = cap - SIZE_LINE - 2;
     ptrdiff_t n;
@@ -83,14 +84,14 @@ static ptrdiff_t pull_chunk(uint8_t *buffer, size_t cap, void *user)
     }
     if (n == 0) {
         pull->ended = true;
-        memcpy(buffer, "0\r\n\r\n", 5);
-        return 5;
+        memcpy(buffer, last_chunk, sizeof last_chunk);
+        return (ptrdiff_t)sizeof last_chunk;
     }
     for (size_t i = 0; i < 4; i++) {
         buffer[i] = (uint8_t)digits[((size_t)n >> (12 - 4 * i)) & 15];
     }
-    memcpy(buffer + 4, "\r\n", 2);
-    memcpy(buffer + SIZE_LINE + n, "\r\n", 2);
+    memcpy(buffer + 4, cw_http_crlf, 2);
+    memcpy(buffer + SIZE_LINE + n, cw_http_crlf, 2);
     return n + SIZE_LINE + 2;
 }
 
@@ -163,7 +164,7 @@ int cw_http_reply_source(struct cw_http_exchange *http, int status, const char *
     http->answer.type = NULL;
     if (error < 0 || !made) {
         cw_http_reply_is_over(http);
-        return give_back(done, user, error < 0 ? error : CW_OK);
+        return give_back(done, user, cw_http_judge_reply(http, error));
     }
     made->left = len;
     made->chunked = http->answer.chunked;
@@ -249,10 +250,10 @@ int cw_http_reply_payload(struct cw_http_exchange *http, int status, const char 
     if (body.len <= CW_HTTP_FILE_WHOLE) {
         return cw_http_reply(http, status, type, body);
     }
-    if (http->over || http->answer.state != CW_REPLY_NONE) {
+    if (!cw_http_may_reply(http)) {
         return CW_ESTATE;
     }
     held = hold_body(http, cw_payload_hold(payload));
     return held ? cw_http_reply_source(http, status, type, body.len, pull_held, drop_held, held)
-                : CW_ENOMEM;
+                : cw_http_judge_reply(http, CW_ENOMEM);
 }

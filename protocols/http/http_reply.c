@@ -70,15 +70,16 @@ static struct cw_http_reply_line *make_line(struct cw_http_exchange *x, struct c
         line->name_len = (uint32_t)name.len;
         line->len = (uint32_t)len;
         memcpy(to, name.data, name.len);
-        memcpy(to + name.len, ": ", 2);
+        to[name.len] = ':';
+        to[name.len + 1] = ' ';
         memcpy(to + name.len + 2, value.data, value.len);
-        memcpy(to + name.len + 2 + value.len, "\r\n", 2);
+        memcpy(to + name.len + 2 + value.len, cw_http_crlf, 2);
     }
     return line;
 }
 
-static int append(struct cw_http_exchange *x, struct cw_http_reply_line **list, const char *name,
-                  const char *value)
+int cw_http_append_line(struct cw_http_exchange *x, struct cw_http_reply_line **list,
+                        const char *name, const char *value)
 {
     struct cw_span name_span = cw_span_text(name);
     struct cw_span value_span = cw_span_text(value);
@@ -119,14 +120,15 @@ int cw_http_set_field(struct cw_http_exchange *http, const char *name, const cha
         http->answer.type = NULL;
     }
     remove_field(http, cw_span_text(name));
-    return value ? append(http, &http->answer.fields, name, value) : CW_OK;
+    return value ? cw_http_append_line(http, &http->answer.fields, name, value) : CW_OK;
 }
 
 int cw_http_add_field(struct cw_http_exchange *http, const char *name, const char *value)
 {
     int error = may_set(http, name, value);
 
-    return error < 0 || !value ? error : append(http, &http->answer.fields, name, value);
+    return error < 0 || !value ? error
+                               : cw_http_append_line(http, &http->answer.fields, name, value);
 }
 
 int cw_http_set_fieldf(struct cw_http_exchange *http, const char *name, const char *format, ...)
@@ -154,13 +156,18 @@ int cw_http_set_fieldf(struct cw_http_exchange *http, const char *name, const ch
     return cw_http_set_field(http, name, text);
 }
 
+static struct cw_span value_of(const struct cw_http_reply_line *line)
+{
+    return cw_span_of(line->text + line->name_len + 2, line->len - line->name_len - 4);
+}
+
 struct cw_span cw_http_reply_field(const struct cw_http_exchange *http, const char *name)
 {
     struct cw_span wanted = cw_span_text(name);
 
     for (const struct cw_http_reply_line *line = http->answer.fields; line; line = line->next) {
         if (is_line_of(line, wanted)) {
-            return cw_span_of(line->text + line->name_len + 2, line->len - line->name_len - 4);
+            return value_of(line);
         }
     }
     if (http->answer.type && cw_http_equal(wanted, "content-type")) {
@@ -169,15 +176,33 @@ struct cw_span cw_http_reply_field(const struct cw_http_exchange *http, const ch
     return cw_http_nothing();
 }
 
+/* How many lines of that name there are; *has: one of them has the token already. */
+static size_t count_lines(const struct cw_http_exchange *x, const char *name, const char *token,
+                          bool *has)
+{
+    size_t count = 0;
+
+    *has = false;
+    for (const struct cw_http_reply_line *line = x->answer.fields; line; line = line->next) {
+        if (is_line_of(line, cw_span_text(name))) {
+            *has = *has || cw_http_list_has(value_of(line), token);
+            count++;
+        }
+    }
+    return count;
+}
+
 int cw_http_add_to_list(struct cw_http_exchange *http, const char *name, const char *token)
 {
     struct cw_span list = cw_http_reply_field(http, name);
+    bool has;
+    size_t count = count_lines(http, name, token, &has);
 
-    if (list.data && cw_http_list_has(list, token)) {
+    if (has) {
         return CW_OK;
     }
-    if (!list.data || list.len == 0) {
-        return cw_http_set_field(http, name, token);
+    if (!list.data || list.len == 0 || count > 1) {
+        return cw_http_add_field(http, name, token);
     }
     return cw_http_set_fieldf(http, name, "%.*s, %s", (int)list.len, (const char *)list.data, token);
 }
@@ -392,7 +417,7 @@ int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type
 {
     struct cw_http_answer *answer = &x->answer;
 
-    if (x->over || answer->state != CW_REPLY_NONE) {
+    if (!cw_http_may_reply(x)) {
         return CW_ESTATE;
     }
     if ((status < 200 && status != 101) || status > 599 ||
@@ -443,7 +468,7 @@ void cw_http_reply_is_over(struct cw_http_exchange *x)
     cw_http_settle_soon(x);
 }
 
-static int failed(struct cw_http_exchange *x, int error)
+int cw_http_judge_reply(struct cw_http_exchange *x, int error)
 {
     if (error < 0 && error != CW_ECLOSED) {
         x->end_code = error;
@@ -475,7 +500,7 @@ int cw_http_reply(struct cw_http_exchange *http, int status, const char *type, s
     }
     if (http->answer.filtered && !http->answer.no_body) {
         if (!cw_http_runs_filters(http, body, true, &body, &error)) {
-            return failed(http, error);
+            return cw_http_judge_reply(http, error);
         }
         http->answer.length = body.len;
     }
@@ -488,7 +513,7 @@ int cw_http_reply(struct cw_http_exchange *http, int status, const char *type, s
     if (http->answer.state == CW_REPLY_HEAD) {
         cw_http_reply_is_over(http);
     }
-    return failed(http, error);
+    return cw_http_judge_reply(http, error);
 }
 
 /* ---- short forms ---- */
@@ -526,7 +551,7 @@ int cw_http_replyf(struct cw_http_exchange *http, int status, const char *type, 
     if ((size_t)len >= sizeof room) {
         text = cw_alloc((size_t)len + 1);
         if (!text) {
-            return CW_ENOMEM;
+            return cw_http_may_reply(http) ? cw_http_judge_reply(http, CW_ENOMEM) : CW_ESTATE;
         }
         va_start(args, format);
         vsnprintf(text, (size_t)len + 1, format, args);
@@ -588,9 +613,13 @@ int cw_http_filter_body(struct cw_http_exchange *http)
 {
     struct cw_http_answer *answer = &http->answer;
 
-    if (answer->state != CW_REPLY_HEAD || answer->status == 204 || answer->status == 304 ||
-        answer->status == 101) {
+    if (answer->state != CW_REPLY_HEAD || answer->status == 204 || answer->status == 205 ||
+        answer->status == 304 || answer->status == 101 ||
+        !http->match.chain->links[http->reply_link].middleware->on_reply_body) {
         return CW_ESTATE;
+    }
+    if (answer->filter_count > 0 && answer->filters[answer->filter_count - 1] == http->reply_link) {
+        return CW_OK;
     }
     if (!answer->filters) {
         answer->filters = cw_http_take(http, http->match.chain->count * sizeof *answer->filters);

@@ -124,8 +124,9 @@ struct cw_span cw_http_field_list(struct cw_http_exchange *http, const char *nam
     total = 0;
     for (at = 0; (value = cw_http_field_next(http, name, &at)).data;) {
         memcpy(list + total, value.data, value.len);
-        memcpy(list + total + value.len, ", ", 2);
-        total += value.len + 2;
+        total += value.len;
+        list[total++] = ',';
+        list[total++] = ' ';
     }
     return cw_span_of(list, total - 2);
 }

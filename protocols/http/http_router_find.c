@@ -57,13 +57,10 @@ static bool try_leaf(struct search *search, const struct cw_route_leaf *leaf, si
     return search->entry != NULL;
 }
 
-static void capture(struct search *search, const struct point *point, struct cw_span value,
-                    bool rest)
+static void capture(struct search *search, const struct point *point, struct cw_span value)
 {
     assert(point->params < CW_HTTP_PARAMS_MAX);
     search->match->params[point->params].value = value;
-    search->match->params[point->params].segment = (uint16_t)point->depth;
-    search->match->params[point->params].rest = rest;
 }
 
 static bool try_rest(struct search *search, const struct cw_route_node *node,
@@ -74,7 +71,7 @@ static bool try_rest(struct search *search, const struct cw_route_node *node,
     if (!try_leaf(search, &node->ends[CW_ROUTE_END_REST], point->params + 1)) {
         return false;
     }
-    capture(search, point, cw_span_of(search->path.data + from, search->path.len - from), true);
+    capture(search, point, cw_span_of(search->path.data + from, search->path.len - from));
     return true;
 }
 
@@ -110,7 +107,7 @@ static bool visit_children(struct search *search, const struct cw_route_node *no
         if (child &&
             cw_http_segment_fits((enum cw_http_segment_kind)(CW_ROUTE_KIND_FIRST + i), segment)) {
             if (visit(search, child, &next)) {
-                capture(search, point, segment, false);
+                capture(search, point, segment);
                 return true;
             }
         }

@@ -75,9 +75,13 @@ int cw_http_begin(struct cw_http_exchange *http, int status, const char *type, u
 {
     int error;
 
-    http->answer.pushed = http->answer.state == CW_REPLY_NONE;
+    if (!cw_http_may_reply(http)) {
+        return CW_ESTATE;
+    }
+    http->answer.pushed = true;
     error = cw_http_start_reply(http, status, type, length);
     if (error < 0) {
+        http->answer.pushed = false;
         return error;
     }
     http->answer.told = length;
@@ -104,7 +108,7 @@ static int write_piece(struct cw_http_exchange *x, struct cw_span piece)
     if (!x->answer.chunked) {
         return cw_http_emit(x, &piece, 1);
     }
-    memcpy(line + at, "\r\n", 2);
+    memcpy(line + at, cw_http_crlf, 2);
     for (size_t left = piece.len; left > 0; left >>= 4) {
         line[--at] = digits[left & 15];
     }
@@ -122,14 +126,14 @@ int cw_http_send(struct cw_http_exchange *http, struct cw_span piece)
     if (http->over || answer->state != CW_REPLY_OPEN) {
         return CW_ESTATE;
     }
-    if (answer->told != CW_NO_LIMIT && piece.len > answer->told - answer->sent) {
+    if (answer->told != CW_NO_LIMIT && piece.len > answer->told - answer->given) {
         return CW_ETOOBIG;
     }
     if (answer->backlog_len > 0) {
         answer->drain_wanted = true;
         return CW_EFULL;
     }
-    answer->sent += piece.len;
+    answer->given += piece.len;
     if (answer->no_body || piece.len == 0) {
         return CW_OK;
     }
@@ -138,6 +142,7 @@ int cw_http_send(struct cw_http_exchange *http, struct cw_span piece)
         cw_conn_abort(http->conn);
         return error;
     }
+    answer->sent += piece.len;
     error = piece.len > 0 ? write_piece(http, piece) : CW_OK;
     answer->drain_wanted = answer->drain_wanted || error == 1;
     return error;
@@ -175,13 +180,14 @@ int cw_http_end(struct cw_http_exchange *http)
     if (http->over || answer->state != CW_REPLY_OPEN) {
         return CW_ESTATE;
     }
-    if (!answer->no_body && answer->told != CW_NO_LIMIT && answer->sent < answer->told) {
+    if (!answer->no_body && answer->told != CW_NO_LIMIT && answer->given < answer->told) {
         http->end_code = CW_ETRUNCATED;
         cw_conn_abort(http->conn);
         return CW_ETRUNCATED;
     }
     if (answer->filtered && !answer->no_body) {
         if (cw_http_runs_filters(http, rest, true, &rest, &error) && rest.len > 0) {
+            answer->sent += rest.len;
             error = write_piece(http, rest);
         }
     }
@@ -215,35 +221,14 @@ static bool may_be_trailer(const char *name)
 int cw_http_add_trailer(struct cw_http_exchange *http, const char *name, const char *value)
 {
     struct cw_http_answer *answer = &http->answer;
-    struct cw_http_reply_line **tail = &answer->trailers;
-    size_t len = strlen(name) + strlen(value) + 4;
-    int error = cw_http_check_field(name, value);
 
-    if (error < 0 || !may_be_trailer(name)) {
+    if (!value || cw_http_check_field(name, value) < 0 || !may_be_trailer(name)) {
         return CW_EINVAL;
     }
     if (answer->state != CW_REPLY_OPEN) {
         return CW_ESTATE;
     }
-    if (len > CW_HTTP_FIELDS_BYTES - answer->fields_bytes) {
-        return CW_ETOOBIG;
-    }
-    while (*tail) {
-        tail = &(*tail)->next;
-    }
-    *tail = cw_http_take(http, sizeof **tail + len + 1);
-    if (!*tail) {
-        return CW_ENOMEM;
-    }
-    (*tail)->next = NULL;
-    (*tail)->name_len = (uint32_t)strlen(name);
-    (*tail)->len = (uint32_t)len;
-    answer->fields_bytes += len;
-    memcpy((*tail)->text, name, strlen(name));
-    memcpy((*tail)->text + strlen(name), ": ", 2);
-    memcpy((*tail)->text + strlen(name) + 2, value, strlen(value));
-    memcpy((*tail)->text + len - 2, "\r\n", 2);
-    return CW_OK;
+    return cw_http_append_line(http, &answer->trailers, name, value);
 }
 
 void cw_http_on_drain(struct cw_http_exchange *http, cw_http_fn fn, void *user)

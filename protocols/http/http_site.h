@@ -50,8 +50,6 @@ struct cw_http_match {
     struct {
         const char *name;
         struct cw_span value; /* a view of the path that was matched */
-        uint16_t segment;     /* which one, from 0 */
-        bool rest;            /* a `*name` */
     } params[CW_HTTP_PARAMS_MAX];
     size_t param_count;
     char allow_text[CW_HTTP_ALLOW_MAX]; /* set where allow is */

@@ -19,14 +19,10 @@ bool cw_http_wants_upgrade(const struct cw_http_exchange *http, const char *prot
     return false;
 }
 
-static int write_switching(struct cw_http_exchange *x, const char *protocol)
+static int write_switching(struct cw_http_exchange *x)
 {
-    int error = cw_http_set_field(x, "Upgrade", protocol);
+    int error = cw_http_start_reply(x, 101, NULL, CW_NO_LIMIT);
 
-    if (error < 0) {
-        return error;
-    }
-    error = cw_http_start_reply(x, 101, NULL, CW_NO_LIMIT);
     return error < 0 ? error : cw_http_write_head(x, cw_http_nothing());
 }
 
@@ -35,24 +31,28 @@ int cw_http_switch(struct cw_http_exchange *http, const char *protocol,
 {
     int error;
 
-    if (http->over || http->answer.state != CW_REPLY_NONE || !http->body.whole) {
+    if (!cw_http_may_reply(http) || !http->body.whole) {
         return CW_ESTATE;
     }
-    if (!cw_http_wants_upgrade(http, protocol)) {
-        return CW_EINVAL; /* RFC 9110 §7.8: to what was asked for, and to nothing else */
+    /* RFC 9110 §7.8: to what was asked for, and to nothing else. */
+    if (!service || !cw_http_wants_upgrade(http, protocol)) {
+        return CW_EINVAL;
     }
-    error = write_switching(http, protocol);
-    if (error < 0) {
-        return error;
+    error = cw_http_set_field(http, "Upgrade", protocol);
+    if (error == CW_OK) {
+        error = cw_conn_switch(http->conn, service, handover, drop);
     }
-    error = cw_conn_switch(http->conn, service, handover, drop);
     if (error < 0) {
-        /* The 101 is out: there is no way back. */
-        http->end_code = error;
-        cw_conn_abort(http->conn);
+        cw_http_set_field(http, "Upgrade", NULL);
         return error;
     }
     http->http->switched = true;
+    error = write_switching(http);
     http->answer.state = CW_REPLY_DONE;
+    if (error < 0) {
+        /* The handover is no longer the caller's: that the connection ends is told by the end of the exchange. */
+        http->end_code = error;
+        cw_conn_abort(http->conn);
+    }
     return CW_OK;
 }

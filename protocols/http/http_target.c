@@ -17,13 +17,10 @@ static int refuse(const char **why, const char *sentence)
 
 /* ---- the path ---- */
 
-/* A path on its way out. Both texts end in a slash whenever a segment begins. */
+/* A path on its way out. It ends in a slash whenever a segment begins. */
 struct writer {
     uint8_t *path;
     size_t path_len;
-    uint8_t *encoded;
-    size_t encoded_len;
-    bool has_slash;
 };
 
 /* Decodes one segment behind what is written. An encoded slash is no separator (RFC 3986 §2.2): it stays. */
@@ -48,7 +45,6 @@ static const char *decode_segment(struct writer *out, struct cw_span segment)
             *to++ = '%';
             *to++ = '2';
             *to++ = 'F';
-            out->has_slash = true;
         } else {
             *to++ = (uint8_t)byte;
         }
@@ -72,7 +68,6 @@ static const char *climb(struct writer *out)
         return "the path climbs above the root";
     }
     out->path_len = parent_of(out->path, out->path_len);
-    out->encoded_len = parent_of(out->encoded, out->encoded_len);
     return NULL;
 }
 
@@ -90,11 +85,8 @@ static const char *add_segment(struct writer *out, struct cw_span segment, bool 
         out->path_len = start;
         return decoded.len == 2 ? climb(out) : NULL;
     }
-    memcpy(out->encoded + out->encoded_len, segment.data, segment.len);
-    out->encoded_len += segment.len;
     if (more) {
         out->path[out->path_len++] = '/';
-        out->encoded[out->encoded_len++] = '/';
     }
     return NULL;
 }
@@ -102,10 +94,9 @@ static const char *add_segment(struct writer *out, struct cw_span segment, bool 
 /* The long way, for paths with escapes, dots or empty segments. */
 static const char *normalise(struct cw_span raw, uint8_t *room, struct cw_http_target *target)
 {
-    struct writer out = {.path = room, .encoded = room + raw.len + 1};
+    struct writer out = {.path = room};
 
     out.path[out.path_len++] = '/';
-    out.encoded[out.encoded_len++] = '/';
     for (size_t at = 1; at < raw.len; at++) {
         const uint8_t *slash = memchr(raw.data + at, '/', raw.len - at);
         size_t end = slash != NULL ? (size_t)(slash - raw.data) : raw.len;
@@ -121,10 +112,6 @@ static const char *normalise(struct cw_span raw, uint8_t *room, struct cw_http_t
     }
     out.path[out.path_len] = '\0';
     target->path = cw_span_of(out.path, out.path_len);
-    target->has_slash = out.has_slash;
-    if (out.has_slash) {
-        target->encoded = cw_span_of(out.encoded, out.encoded_len);
-    }
     return NULL;
 }
 
@@ -263,23 +250,6 @@ int cw_http_parse_target(enum cw_http_method_known method, struct cw_span raw, u
         return method == CW_METHOD_OPTIONS ? 0 : refuse(why, "only OPTIONS has the target *");
     }
     return take_absolute(method, raw, room, target, why);
-}
-
-struct cw_span cw_http_segment(struct cw_span encoded, size_t index)
-{
-    struct cw_span segment = {NULL, 0};
-
-    if (encoded.len == 0 || encoded.data[0] != '/') {
-        return segment;
-    }
-    struct cw_span rest = cw_span_of(encoded.data + 1, encoded.len - 1);
-    for (size_t i = 0; i <= index; i++) {
-        if (rest.data == NULL) {
-            return rest;
-        }
-        segment = cw_span_cut(&rest, '/');
-    }
-    return segment;
 }
 
 /* ---- host and port ---- */

@@ -14,19 +14,16 @@ struct cw_http_target {
     struct cw_span
         path; /* decoded and normalised; ends with a zero byte that does not count. "*" for asterisk-form; empty for
                                    authority-form */
-    struct cw_span
-        encoded; /* the same path not decoded, as many segments; only if has_slash, otherwise empty */
     struct cw_span query;     /* without the question mark; data NULL: none */
     struct cw_span authority; /* absolute- and authority-form: host[:port]; data NULL: none */
     bool is_https;            /* absolute-form with that scheme */
-    bool has_slash; /* an encoded slash stands in the path, as `%2F` (always upper case) */
 };
 
 /* What cw_http_parse_target may write. */
-#define CW_HTTP_TARGET_ROOM(target_len) (2 * (target_len) + 2)
+#define CW_HTTP_TARGET_ROOM(target_len) ((target_len) + 1)
 
 /* Takes a target apart (RFC 9112 §3.2; RFC 3986 §5.2.4, §6.2.2): `.` and `..` are resolved, also when they are encoded;
- * several slashes count as one; escapes are decoded but for `%2F`. Fragments, characters that RFC 3986 does not allow (`|`, `{`,
+ * several slashes count as one; escapes are decoded but for `%2F`, which is always written so. Fragments, characters that RFC 3986 does not allow (`|`, `{`,
  * quotes and bytes above 127 are let pass as browsers send some of them; space, `<`, `>`, `#`, `\` are not), half escapes, zero
  * bytes, paths that climb above the root, userinfo, forms that the method does not go with: 400.
  *
@@ -34,9 +31,6 @@ struct cw_http_target {
  * returns  0, or 400 with *why set */
 int cw_http_parse_target(enum cw_http_method_known method, struct cw_span raw, uint8_t *room,
                          struct cw_http_target *target, const char **why);
-
-/* Segment number `index` of an encoded path, from 0: `/a/b%2Fc` has "a" and "b%2Fc". data NULL: none. */
-struct cw_span cw_http_segment(struct cw_span encoded, size_t index);
 
 /* Takes `host[:port]` apart and judges it (RFC 3986 §3.2.2): a name, an IPv4 address, or an IPv6 address in brackets.
  *

@@ -117,8 +117,8 @@ static void try_response(struct cw_span input, size_t step, bool head_request, b
     if (end <= 0) {
         return;
     }
-    int result =
-        cw_http_parse_response(input.data, (size_t)end, head_request, connect, &head, &why);
+    int result = cw_http_parse_response(cw_span_of(input.data, (size_t)end), head_request, connect,
+                                        &head, &why);
     expect(result == 0 || (result == -1 && why != NULL));
     expect(result != 0 || !(head.chunked && head.until_end));
 }
@@ -139,8 +139,9 @@ static void feed(struct body *body, struct cw_span input)
     struct cw_span piece;
 
     while (body->status == 0) {
-        ptrdiff_t used = cw_http_chunks_next(&body->chunks, BODY_MAX, input.data + body->used,
-                                             input.len - body->used, &piece, &why);
+        ptrdiff_t used = cw_http_chunks_next(
+            &body->chunks, BODY_MAX, cw_span_of(input.data + body->used, input.len - body->used),
+            &piece, &why);
         if (used <= 0) {
             body->status = used;
             expect(used == 0 || why != NULL);

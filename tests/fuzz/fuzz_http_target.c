@@ -1,9 +1,10 @@
-/* Whatever the target: what is let through has no dots, no empty segments and no zero bytes in its path, says the same when it is
- * encoded and read again, and has as many segments encoded as decoded. */
+/* Whatever the target: what is let through has no dots, no empty segments and no zero bytes in its path, and says the same when it is
+ * encoded and read again. */
 #include "http/http_target.h"
 
 #include <causeway/error.h>
 #include <causeway/http_fields.h>
+#include <causeway/span.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -28,43 +29,17 @@ static bool is(struct cw_span span, const char *text)
     return cw_span_equal(span, cw_span_text(text));
 }
 
-/* Each segment but the last is neither empty nor dots; returns how many there are. */
-static size_t judge_segments(struct cw_span path)
+/* No segment is dots, and only the last one may be empty. */
+static void judge_segments(struct cw_span path)
 {
-    size_t count = 0;
+    struct cw_span rest = cw_span_of(path.data + 1, path.len - 1);
 
-    for (;; count++) {
-        struct cw_span segment = cw_http_segment(path, count);
-        if (segment.data == NULL) {
-            return count;
-        }
+    while (rest.data != NULL) {
+        struct cw_span segment = cw_span_cut(&rest, '/');
+
         expect(!is(segment, ".") && !is(segment, ".."));
-        expect(segment.len > 0 || cw_http_segment(path, count + 1).data == NULL);
+        expect(segment.len > 0 || rest.data == NULL);
     }
-}
-
-/* A decoded segment and its encoded one are the same, but that an encoded slash stays encoded in the first. */
-static void compare_segments(struct cw_span path, struct cw_span encoded, size_t count)
-{
-    uint8_t *decoded = room_for(encoded.len + 1);
-
-    for (size_t i = 0; i < count; i++) {
-        struct cw_span segment = cw_http_segment(path, i);
-        ptrdiff_t len = cw_http_decode(cw_http_segment(encoded, i), false, decoded);
-        size_t at = 0;
-
-        expect(len >= 0);
-        for (ptrdiff_t j = 0; j < len; j++) {
-            bool slash = decoded[j] == '/';
-            struct cw_span wanted = slash ? cw_span_text("%2F") : cw_span_of(decoded + j, 1);
-
-            expect(segment.len - at >= wanted.len);
-            expect(cw_span_equal(cw_span_of(segment.data + at, wanted.len), wanted));
-            at += wanted.len;
-        }
-        expect(at == segment.len);
-    }
-    free(decoded);
 }
 
 /* Encoded anew, but for its separators, the path is read as the same. */
@@ -98,7 +73,6 @@ static void judge(const struct cw_http_target *target)
 
     expect(path.data[path.len] == '\0');
     expect(memchr(path.data, '\0', path.len) == NULL);
-    expect(target->has_slash == (target->encoded.len > 0));
     if (target->form == CW_FORM_AUTHORITY) {
         expect(path.len == 0);
         return;
@@ -107,11 +81,7 @@ static void judge(const struct cw_http_target *target)
         return;
     }
     expect(path.data[0] == '/');
-    size_t count = judge_segments(path);
-    if (target->has_slash) {
-        expect(judge_segments(target->encoded) == count);
-        compare_segments(path, target->encoded, count);
-    }
+    judge_segments(path);
     read_again(path);
 }
 

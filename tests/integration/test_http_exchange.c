@@ -45,6 +45,7 @@ static void note_done(struct cw_http_exchange *http, const struct cw_http_outcom
     atomic_store(&stage.done_status, outcome->status);
     atomic_store(&stage.bytes_in, outcome->bytes_in);
     atomic_store(&stage.bytes_out, outcome->bytes_out);
+    rig_check(cw_http_on_done(http, note_done, NULL) == CW_ESTATE);
     atomic_fetch_add(&stage.done, 1);
 }
 
@@ -246,6 +247,7 @@ static void values(struct cw_http_exchange *http, void *user)
     cw_http_set_value(http, "a", strdup("first"), drop_value);
     cw_http_set_value(http, "a", strdup("second"), drop_value);
     cw_http_set_value(http, "b", strdup("third"), drop_value);
+    cw_http_set_value(http, "b", cw_http_value(http, "b"), drop_value);
     cw_http_replyf(http, 200, "text/plain", "%s %s %s", (char *)cw_http_value(http, "a"),
                    (char *)cw_http_value(http, "b"), cw_http_value(http, "c") ? "?" : "none");
 }
@@ -975,6 +977,24 @@ Test(http_exchange, a_connection_serves_no_more_requests_than_it_may)
     rig_host_end(host);
 }
 
+Test(http_exchange, the_server_s_name_is_told_by_every_answer)
+{
+    static const char *const requests[] = {GET("/"), GET("/nowhere"), "GET / HTTP/1.1\r\n\r\n"};
+    struct rig_host *host = begin(&(struct cw_http_options){.server_name = "example/1"});
+    struct http_reply *reply = new_reply();
+
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        struct http_peer peer = http_peer_new(rig_host_port(host, 0));
+
+        http_peer_ask(&peer, requests[i], reply);
+        cr_assert_str_eq(http_reply_field(reply, "Server"), "example/1", "%s", requests[i]);
+        http_reply_release(reply);
+        http_peer_close(&peer);
+    }
+    free(reply);
+    rig_host_end(host);
+}
+
 Test(http_exchange, heads_over_a_limit_are_told_which)
 {
     struct rig_host *host = begin(&(struct cw_http_options){
@@ -1011,8 +1031,8 @@ Test(http_exchange, a_head_that_comes_again_has_the_same_answer)
         "HEAD /pulled HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n",
+        ("POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n"),
         "GET /teapot HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n",
         "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     };

@@ -27,9 +27,8 @@ static void feed(struct cw_http_chunks *chunks, struct outcome *outcome, const c
     while (outcome->status == 0) {
         struct cw_span piece;
         const char *why = NULL;
-        ptrdiff_t used =
-            cw_http_chunks_next(chunks, body_max, (const uint8_t *)text + outcome->used,
-                                len - outcome->used, &piece, &why);
+        ptrdiff_t used = cw_http_chunks_next(
+            chunks, body_max, cw_span_of(text + outcome->used, len - outcome->used), &piece, &why);
 
         outcome->step = chunks->step;
         if (used <= 0) {
@@ -192,8 +191,8 @@ Test(http_chunks, without_a_limit_sizes_still_do_not_wrap_around)
     struct cw_http_chunks chunks = {.total = UINT64_MAX - 1};
     struct cw_span piece;
     const char *why = NULL;
-    cr_expect_eq(
-        cw_http_chunks_next(&chunks, UINT64_MAX, (const uint8_t *)"2\r\n", 3, &piece, &why), -413);
+    cr_expect_eq(cw_http_chunks_next(&chunks, UINT64_MAX, cw_span_text("2\r\n"), &piece, &why),
+                 -413);
 }
 
 Test(http_chunks, a_size_line_is_bounded)

@@ -92,8 +92,8 @@ Test(http_conditions, what_is_no_tag_is_passed_over)
 
 Test(http_conditions, without_conditions_it_goes_on)
 {
-    cr_expect_eq(judge((struct asked){NULL}, &both, true), 0);
-    cr_expect_eq(judge((struct asked){NULL}, &nothing, false), 0);
+    cr_expect_eq(judge((struct asked){0}, &both, true), 0);
+    cr_expect_eq(judge((struct asked){0}, &nothing, false), 0);
 }
 
 Test(http_conditions, if_match_wants_the_same_state_by_strong_comparison)

@@ -279,24 +279,7 @@ Test(http_parse, a_head_is_taken_apart_into_offsets)
 Test(http_parse, every_known_field_is_known_in_any_case)
 {
     static const char *const names[CW_KNOWN_COUNT] = {
-        "Host",
-        "Content-Length",
-        "Transfer-Encoding",
-        "Connection",
-        "Expect",
-        "Upgrade",
-        "Cookie",
-        "Content-Type",
-        "Accept",
-        "Accept-Encoding",
-        "Origin",
-        "User-Agent",
-        "If-None-Match",
-        "If-Modified-Since",
-        "Range",
-        "Authorization",
-        "Forwarded",
-        "X-Forwarded-For",
+        "Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Upgrade",
     };
     char text[ROOM];
 
@@ -588,8 +571,7 @@ static int answer(const char *text, bool head_request, bool connect)
 {
     head = (struct cw_http_head){.fields = lines, .fields_cap = FIELDS};
     why = NULL;
-    int result = cw_http_parse_response((const uint8_t *)text, strlen(text), head_request, connect,
-                                        &head, &why);
+    int result = cw_http_parse_response(cw_span_text(text), head_request, connect, &head, &why);
 
     cr_expect(result == 0 || why != NULL, "refused without a sentence: %s", text);
     return result;

@@ -151,18 +151,6 @@ Test(http_router, a_parameter_is_any_one_segment_but_an_empty_one)
     cr_expect_str_eq(get("/users/7/posts"), "404");
 }
 
-Test(http_router, a_match_says_which_segment_a_value_is)
-{
-    add("GET /a/:b/c/:d/*rest");
-    cr_expect_str_eq(get("/a/1/c/2/3/4"), "GET /a/:b/c/:d/*rest b=1 d=2 rest=3/4");
-    cr_assert_eq(match.param_count, 3);
-    cr_expect_eq(match.params[0].segment, 1);
-    cr_expect_eq(match.params[1].segment, 3);
-    cr_expect_eq(match.params[2].segment, 4);
-    cr_expect_not(match.params[1].rest);
-    cr_expect(match.params[2].rest);
-}
-
 Test(http_router, a_rest_is_all_that_follows_and_may_be_empty)
 {
     add("GET /files/*path");

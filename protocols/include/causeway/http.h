@@ -13,9 +13,10 @@
  * later, from a timer or another thread; one that does neither is answered with 500. One connection has one exchange at a time;
  * requests behind it wait unread (in_max_bytes bounds them) and are answered in their order.
  *
- * A `struct cw_http_exchange *` is good until the exchange is done, and so are spans that its functions return. It is never done
- * inside a call of this header: at the earliest when the handler, hook, timer or post that answered has returned. Until then calls
- * are allowed and answer CW_ESTATE. At the end come, in this order: the source's `done`, functions of cw_http_on_done (the last one
+ * A `struct cw_http_exchange *` is good until the exchange is done. It is never done inside a call of this header: at the earliest
+ * when the handler, hook, timer or post that answered has returned. Until then calls are allowed and answer CW_ESTATE. Spans that
+ * its functions return are views: good until the function that asked for them (a handler, a hook, a timer) has returned. Whoever
+ * answers later asks again, or copies. At the end come, in this order: the source's `done`, functions of cw_http_on_done (the last one
  * first), on_done of middleware in reverse, values, memory; the request may be read in them.
  *
  * When the server stops, idle connections close, streams of events end, other exchanges have drain_ms; each answer says
@@ -175,7 +176,8 @@ int cw_http_group_use(struct cw_http_group *group, struct cw_http_middleware *mi
 
 /* Has fn make the answer wherever one with this status is made without a handler, or by cw_http_reply_error: a page for
  * 404. fn answers with a status of its choice; cw_http_error_status and cw_http_error_text tell what it is about. If it
- * does not answer, the plain answer follows.
+ * does not answer, the plain answer follows. A head that is refused makes no exchange: it is answered plainly
+ * (cw_http_on_refused).
  *
  * status   400 to 599; 0: all that have none of their own
  * returns  0, CW_EINVAL, CW_ENOMEM, CW_ESTATE
@@ -302,7 +304,7 @@ void cw_http_resume_body(struct cw_http_exchange *http);
  * thread   loop thread */
 int cw_http_set_field(struct cw_http_exchange *http, const char *name, const char *value);
 
-/* Adds one beside those of that name. Returns and thread as above. */
+/* Adds one beside those of that name; NULL adds none. Returns and thread as above. */
 int cw_http_add_field(struct cw_http_exchange *http, const char *name, const char *value);
 
 /* The same as cw_http_set_field, as printf does it. */
@@ -373,6 +375,7 @@ int cw_http_reply_payload(struct cw_http_exchange *http, int status, const char 
 
 /* An error as text, as JSON where the request asks for that, or as the page set for it.
  *
+ * status   400 to 599
  * text     a sentence for people; NULL: the status's own words */
 int cw_http_reply_error(struct cw_http_exchange *http, int status, const char *text);
 
@@ -448,7 +451,7 @@ struct cw_http_event {
 };
 
 /* Answers with a stream of events, that lasts until cw_http_end or until the peer is gone (cw_http_on_done); a peer that has
- * gone without a word is found by the heartbeat. Sets Cache-Control, unless it is set. A HEAD is answered whole, and done.
+ * gone without a word is found by the heartbeat. Sets Cache-Control, unless it is set, and X-Accel-Buffering. A HEAD is answered whole, and done.
  *
  * options  NULL: the defaults
  * returns  as cw_http_begin
@@ -528,7 +531,7 @@ struct cw_http_outcome {
 
 /* Has fn called once when the exchange is over: answered, or its peer gone. A place to free, not to answer. Up to 16.
  *
- * returns  0, CW_ENOMEM, CW_EFULL
+ * returns  0, CW_ENOMEM, CW_EFULL; CW_ESTATE: it is over
  * thread   loop thread */
 int cw_http_on_done(struct cw_http_exchange *http,
                     void (*fn)(struct cw_http_exchange *http, const struct cw_http_outcome *outcome,
@@ -552,8 +555,9 @@ bool cw_http_wants_upgrade(const struct cw_http_exchange *http, const char *prot
 /* Answers 101 with the fields set so far, `Connection: upgrade` and `Upgrade: protocol`, and puts another service in charge
  * from the next byte on (cw_conn_switch). The exchange is done before that. CONNECT is not served (405).
  *
- * returns  0; CW_ESTATE: answered, or its body has not ended; CW_EINVAL: the request does not ask for it
- *          (cw_http_wants_upgrade); CW_ECLOSED, CW_ENOMEM. On an error nothing has changed and handover stays the caller's
+ * returns  0: the connection has the handover, whatever becomes of it; CW_ESTATE: answered, or its body has not ended; CW_EINVAL:
+ *          the request does not ask for it (cw_http_wants_upgrade), or service is NULL; CW_ECLOSED, CW_ENOMEM. On an error
+ *          nothing has changed and handover stays the caller's
  * thread   loop thread */
 int cw_http_switch(struct cw_http_exchange *http, const char *protocol,
                    struct cw_service_ref *service, void *handover, void (*drop)(void *handover));

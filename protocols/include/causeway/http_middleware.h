@@ -81,27 +81,27 @@ uint64_t cw_http_reply_length(const struct cw_http_exchange *http);
 int cw_http_set_status(struct cw_http_exchange *http, int status);
 
 /* Within on_reply: has on_reply_body called for this answer. Its length is then unknown, and a strong ETag would be a lie:
- * make it weak. Not for answers without a body.
+ * make it weak. Once is enough.
  *
- * returns  0, CW_ESTATE */
+ * returns  0; CW_ESTATE: not within on_reply, a status without a body, or there is no on_reply_body; CW_ENOMEM */
 int cw_http_filter_body(struct cw_http_exchange *http);
 
 /* From on_request: limits of this exchange in place of the connection's and the route's. CW_NO_LIMIT and CW_OFF lift them.
  *
- * returns  0, CW_ESTATE: the body has been read already */
+ * returns  0; CW_ESTATE: the body is being read, or (cw_http_set_body_max) has been */
 int cw_http_set_body_max(struct cw_http_exchange *http, uint64_t bytes);
 int cw_http_set_times(struct cw_http_exchange *http, uint64_t body_ms,
                       uint64_t response_ms); /* 0: as it is */
 
 /* From on_request: asks for the whole body before what follows is called, up to the exchange's limit: returns CW_HTTP_LATER,
  * to be returned; when the body is there, on_request is called again and cw_http_body has it. CW_HTTP_NEXT: it is there
- * already. Routes that stream are not for that: CW_HTTP_NEXT, and the body is empty.
+ * already. CW_HTTP_ANSWERED: it is above the limit, and 413 has been said. Routes that stream are not for that: CW_HTTP_NEXT, and the body is empty.
  *
  * thread   loop thread */
 int cw_http_need_body(struct cw_http_exchange *http);
 
 /* What was found on the way in, for metrics and logs: called for answers that no exchange was made for, because the head was
- * refused (400, 408, 414, 431). Set once for the server; fn runs on the loops' threads.
+ * refused (400, 408, 414, 417, 421, 431, 501, 503, 505). fn runs on the loops' threads.
  *
  * returns  0, CW_ENOMEM, CW_EFULL: 16 are set, CW_ESTATE
  * thread   before it runs */
