@@ -35,8 +35,8 @@ struct gathered {
     struct access_log *log; /* NULL: never used */
     struct cw_log_batch *batch;
     struct cw_timer *timer; /* runs while the batch holds lines */
-    struct cw_access_clock clock;
-    uint64_t clock_ms; /* of the loop's clock, when `clock` was set: lines of one turn have one time */
+    struct cw_access_common common;
+    uint64_t clock_ms; /* of the loop's clock, when the time was set: lines of one turn have one time */
     bool stopping;     /* timers have ended: lines go at once */
 };
 
@@ -110,7 +110,7 @@ static void read_clock(struct gathered *gathered, uint64_t now_ms)
     if (gathered->clock_ms != now_ms) {
         gathered->clock_ms = now_ms;
         clock_gettime(CLOCK_REALTIME_COARSE, &now);
-        cw_access_clock_set(&gathered->clock, now.tv_sec, (unsigned)(now.tv_nsec / 1000000));
+        cw_access_set_time(&gathered->common, now.tv_sec, (unsigned)(now.tv_nsec / 1000000));
     }
 }
 
@@ -134,7 +134,7 @@ static void write_line(struct access_log *log, struct cw_loop *loop,
         return;
     }
     read_clock(gathered, cw_loop_now_ms(loop));
-    gathered->batch->len += cw_access_line(entry, &log->style, &gathered->clock, to);
+    gathered->batch->len += cw_access_line(entry, &log->style, &gathered->common, to);
     gathered->batch->lines++;
     flush_later(gathered, loop);
 }
@@ -161,6 +161,7 @@ static void on_done(struct cw_http_middleware *self, struct cw_http_exchange *ht
     if (log->options.skip && log->options.skip(http, outcome, log->options.skip_user)) {
         return;
     }
+    bool is_short = log->style.format == CW_ACCESS_LOG_COMBINED;
     struct cw_access_entry entry = {
         .client = cw_http_client(http),
         .user = text_or_none(cw_http_user_of(http)),
@@ -169,8 +170,8 @@ static void on_done(struct cw_http_middleware *self, struct cw_http_exchange *ht
         .host = cw_http_host(http),
         .referer = cw_http_field(http, "Referer"),
         .agent = cw_http_field(http, "User-Agent"),
-        .id = text_or_none(cw_http_request_id_of(http)),
-        .route = text_or_none(cw_http_route_name(http)),
+        .id = text_or_none(is_short ? NULL : cw_http_request_id_of(http)),
+        .route = text_or_none(is_short ? NULL : cw_http_route_name(http)),
         .version = cw_http_version(http),
         .status = outcome->status,
         .code = outcome->code,

@@ -36,12 +36,12 @@ static struct cw_access_entry request(void)
 static const char *print(const struct cw_access_entry *entry, enum cw_access_log_format format)
 {
     const struct cw_access_style style = {format, 64};
-    struct cw_access_clock clock = {0};
+    struct cw_access_common common = {0};
     size_t max = cw_access_line_max(entry, &style);
     uint8_t *room = malloc(max);
 
-    cw_access_clock_set(&clock, 1795259702, 81); /* 2026-11-21T11:15:02Z */
-    size_t len = cw_access_line(entry, &style, &clock, room);
+    cw_access_set_time(&common, 1795259702, 81); /* 2026-11-21T11:15:02Z */
+    size_t len = cw_access_line(entry, &style, &common, room);
     cr_assert_leq(len, max);
     cr_assert_lt(len, sizeof line);
     memcpy(line, room, len);
@@ -236,12 +236,12 @@ Test(access_line, a_user_stays_in_one_column)
 
 Test(access_line, the_clock_is_printed_anew_when_the_second_changes)
 {
-    struct cw_access_clock clock = {0};
+    struct cw_access_common common = {0};
 
-    cw_access_clock_set(&clock, 0, 5);
-    cr_expect_str_eq(clock.combined, "01/Jan/1970:00:00:00 +0000");
-    cw_access_clock_set(&clock, 951827696, 999);
-    cr_expect_str_eq(clock.combined, "29/Feb/2000:12:34:56 +0000");
-    cr_expect_str_eq(clock.iso, "2000-02-29T12:34:56");
-    cr_expect_eq(clock.ms, 999);
+    cw_access_set_time(&common, 0, 5);
+    cr_expect_str_eq(common.combined, "01/Jan/1970:00:00:00 +0000");
+    cw_access_set_time(&common, 951827696, 999);
+    cr_expect_str_eq(common.combined, "29/Feb/2000:12:34:56 +0000");
+    cr_expect_str_eq(common.iso, "2000-02-29T12:34:56");
+    cr_expect_eq(common.ms, 999);
 }
