@@ -82,15 +82,17 @@ static struct cw_span value_of(const struct cw_http_exchange *x, const struct cw
 
 struct cw_span cw_http_field_next(const struct cw_http_exchange *http, const char *name, size_t *at)
 {
+    const struct cw_http_line *lines = http->head.fields;
+    size_t count = http->head.field_count;
     size_t len = strlen(name);
 
-    while (*at < http->head.field_count) {
-        const struct cw_http_line *line = &http->head.fields[(*at)++];
-
-        if (line->name_len == len && cw_http_equal(view(http, line->name, len), name)) {
-            return value_of(http, line);
+    for (size_t i = *at; i < count; i++) {
+        if (lines[i].name_len == len && cw_http_equal(view(http, lines[i].name, len), name)) {
+            *at = i + 1;
+            return value_of(http, &lines[i]);
         }
     }
+    *at = *at > count ? *at : count;
     return cw_http_nothing();
 }
 
