@@ -56,14 +56,15 @@ static uint8_t *put_bytes(uint8_t *to, const void *data, size_t len)
 
 static uint8_t *put_u64(uint8_t *to, uint64_t number)
 {
-    uint8_t digits[20];
-    size_t at = sizeof digits;
+    uint8_t *end = to + 1;
 
-    do {
-        digits[--at] = (uint8_t)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return put_bytes(to, digits + at, sizeof digits - at);
+    for (uint64_t rest = number; rest >= 10; rest /= 10) {
+        end++;
+    }
+    for (uint8_t *at = end; at > to; number /= 10) {
+        *--at = (uint8_t)('0' + number % 10);
+    }
+    return end;
 }
 
 /* The three digits that statuses have. */
@@ -308,9 +309,13 @@ static uint8_t *put_request_line(uint8_t *to, const struct cw_access_entry *entr
     if (!entry->method.data) {
         return PUT(to, "\"-\"");
     }
-    *to++ = '"';
-    to = put_text(to, entry->method, SHORT_MAX, false);
-    *to++ = ' ';
+    if (cw_span_equal(entry->method, cw_span_text("GET"))) {
+        to = PUT(to, "\"GET ");
+    } else {
+        *to++ = '"';
+        to = put_text(to, entry->method, SHORT_MAX, false);
+        *to++ = ' ';
+    }
     to = put_text(to, entry->target, text_max, false);
     to = entry->version == 10 ? PUT(to, " HTTP/1.0") : PUT(to, " HTTP/1.1");
     *to++ = '"';
@@ -431,6 +436,11 @@ size_t cw_access_line_max(const struct cw_access_entry *entry, const struct cw_a
         cut(entry->target.len, max) + cut(entry->referer.len, max) + cut(entry->agent.len, max);
 
     return FIXED_BYTES + (shorts + longs) * ESCAPED_MOST;
+}
+
+size_t cw_access_line_most(const struct cw_access_style *style)
+{
+    return FIXED_BYTES + (5 * SHORT_MAX + 3 * style->text_max) * ESCAPED_MOST;
 }
 
 size_t cw_access_line(const struct cw_access_entry *entry, const struct cw_access_style *style,

@@ -50,6 +50,9 @@ struct cw_access_style {
 /* Room that the line of an entry needs at most. */
 size_t cw_access_line_max(const struct cw_access_entry *entry, const struct cw_access_style *style);
 
+/* The same for any entry. */
+size_t cw_access_line_most(const struct cw_access_style *style);
+
 /* Prints it, with its end. Returns its length. */
 size_t cw_access_line(const struct cw_access_entry *entry, const struct cw_access_style *style,
                       struct cw_access_common *common, uint8_t *to);

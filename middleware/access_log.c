@@ -27,6 +27,7 @@ struct access_log {
     struct cw_access_log_options options; /* its path is below */
     char *path;                           /* NULL: none */
     struct cw_access_style style;
+    size_t line_most;             /* what any line fits into */
     struct cw_log_writer *writer; /* NULL: not started */
 };
 
@@ -64,10 +65,18 @@ static void flush(struct cw_loop *loop, void *user)
     hand_over(gathered);
 }
 
-/* Room for a line. NULL: there is none. */
-static uint8_t *make_room(struct gathered *gathered, size_t len)
+static bool has_room(const struct gathered *gathered, const struct cw_access_entry *entry)
 {
-    if (gathered->batch && CW_LOG_BATCH_BYTES - gathered->batch->len < len) {
+    const struct access_log *log = gathered->log;
+    size_t left = CW_LOG_BATCH_BYTES - gathered->batch->len;
+
+    return left >= log->line_most || left >= cw_access_line_max(entry, &log->style);
+}
+
+/* Room for a line. NULL: there is none. */
+static uint8_t *make_room(struct gathered *gathered, const struct cw_access_entry *entry)
+{
+    if (gathered->batch && !has_room(gathered, entry)) {
         hand_over(gathered);
     }
     if (!gathered->batch) {
@@ -128,7 +137,7 @@ static void write_line(struct access_log *log, struct cw_loop *loop,
         gathered->log = log;
         gathered->clock_ms = CW_NO_LIMIT; /* not looked at yet */
     }
-    to = make_room(gathered, cw_access_line_max(entry, &log->style));
+    to = make_room(gathered, entry);
     if (!to) {
         cw_log_writer_lost(log->writer, 1);
         return;
@@ -261,6 +270,7 @@ static void set_options(struct access_log *log, const struct cw_access_log_optio
     log->options.stop_ms = or_default(options->stop_ms, STOP_MS);
     log->style.format = options->format;
     log->style.text_max = (size_t)or_default(options->text_max_bytes, TEXT_MAX_BYTES);
+    log->line_most = cw_access_line_most(&log->style);
 }
 
 struct cw_http_middleware *cw_access_log(const struct cw_access_log_options *options)

@@ -114,13 +114,8 @@ bool cw_http_is_value(struct cw_span span)
 bool cw_http_equal(struct cw_span span, const char *text)
 {
     for (size_t i = 0; i < span.len; i++) {
-        uint8_t byte = (uint8_t)text[i];
-
-        if (byte == '\0') {
-            return false;
-        }
-        /* Mostly they are written as they are asked for. */
-        if (span.data[i] != byte && cw_http_lower(span.data[i]) != cw_http_lower(byte)) {
+        /* A zero byte in the span is no letter either, so the text's end is not passed. */
+        if (text[i] == '\0' || cw_http_lower(span.data[i]) != cw_http_lower((uint8_t)text[i])) {
             return false;
         }
     }

@@ -37,6 +37,17 @@ static inline uint64_t cw_http_differ(const uint8_t *data, const char *lower)
     return (bytes ^ text) & ~((text & 0x4040404040404040U) >> 1);
 }
 
+/* The same of four. */
+static inline uint32_t cw_http_differ_half(const uint8_t *data, const char *lower)
+{
+    uint32_t bytes;
+    uint32_t text;
+
+    memcpy(&bytes, data, sizeof bytes);
+    memcpy(&text, lower, sizeof text);
+    return (bytes ^ text) & ~((text & 0x40404040U) >> 1);
+}
+
 /* Whether bytes are a text in lower case, whatever their own case. The text has letters, digits and `-` only. */
 static inline bool cw_http_is(const uint8_t *data, size_t len, const char *lower, size_t lower_len)
 {
@@ -50,6 +61,10 @@ static inline bool cw_http_is(const uint8_t *data, size_t len, const char *lower
             differ |= cw_http_differ(data + i, lower + i);
         }
         return (differ | cw_http_differ(data + len - 8, lower + len - 8)) == 0;
+    }
+    if (len >= 4) {
+        return (cw_http_differ_half(data, lower) |
+                cw_http_differ_half(data + len - 4, lower + len - 4)) == 0;
     }
     for (size_t i = 0; i < len; i++) {
         uint8_t letter = (uint8_t)(lower[i] & 0x40) >> 1;
