@@ -70,7 +70,9 @@ bool load_init(struct load *load)
     assert(load->options.connections > 0);
     assert(load->options.depth > 0);
     if (load->options.http != NULL) {
+        const char *varied = strstr(load->options.http, HTTP_VARIED);
         shape->wire_len = load->options.size = (uint32_t)strlen(load->options.http);
+        shape->varied_at = varied != NULL ? (size_t)(varied - load->options.http) : 0;
     } else {
         shape->wire_len = shape->length_len + load->options.size;
         shape->head_len = shape->wire_len < whole_head ? shape->wire_len : whole_head;
@@ -228,6 +230,9 @@ static uint32_t lay_out(const struct load *load, const struct conn *conn)
         count = shape->out_messages;
     for (uint32_t i = 0; i < count && shape->head_len > 0; i++)
         load_fill_head(load, shape->out + i * shape->wire_len, conn->index, conn->out_seq + i);
+    for (uint32_t i = 0; i < count && shape->varied_at > 0; i++)
+        http_vary(shape->out + i * shape->wire_len + shape->varied_at, conn->index,
+                  conn->out_seq + i);
     return count;
 }
 

@@ -1,7 +1,9 @@
 /* The load program's HTTP: requests, and answers judged without much ado.
  *
  * An answer is parsed once; those behind it that are the same but for Date are only compared. Any other is
- * parsed as the first was. */
+ * parsed as the first was.
+ *
+ * Requests that vary have a number of fixed width that no other request of the run has. */
 #include "load_impl.h"
 
 #include <stdlib.h>
@@ -15,19 +17,44 @@ static const size_t body_len = sizeof body_text - 1;
 
 static const char small_request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-static const char browser_request[] =
-    "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\n"
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/120.0.0.0 Safari/537.36\r\n"
-    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
-    "Accept-Encoding: gzip, deflate, br\r\nAccept-Language: en-GB,en;q=0.9\r\n"
-    "Cookie: session=4f6b1a2c9d8e\r\n\r\n";
+#define BROWSER(session)                                                                              \
+    "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\n" \
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "             \
+    "Chrome/120.0.0.0 Safari/537.36\r\n"                                                              \
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"                     \
+    "Accept-Encoding: gzip, deflate, br\r\nAccept-Language: en-GB,en;q=0.9\r\n"                       \
+    "Cookie: session=" session "\r\n\r\n"
+
+static const char browser_request[] = BROWSER("4f6b1a2c9d8e");
+
+static const char varied_request[] = "GET /?n=" HTTP_VARIED " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/* The same page for many: what differs is deep in the head. */
+static const char varied_browser_request[] = BROWSER(HTTP_VARIED);
 
 const char *http_request(const char *name)
 {
-    if (strcmp(name, "small") == 0)
-        return small_request;
-    return strcmp(name, "browser") == 0 ? browser_request : NULL;
+    static const struct {
+        const char *name;
+        const char *request;
+    } known[] = {{"small", small_request},
+                 {"browser", browser_request},
+                 {"varied", varied_request},
+                 {"varied-browser", varied_browser_request}};
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(name, known[i].name) == 0)
+            return known[i].request;
+    }
+    return NULL;
+}
+
+void http_vary(uint8_t *at, uint32_t index, uint32_t seq)
+{
+    uint64_t number = (uint64_t)index << 32 | seq;
+
+    for (size_t i = HTTP_VARIED_LEN; i-- > 0; number >>= 4)
+        at[i] = (uint8_t) "0123456789abcdef"[number & 15];
 }
 
 /* The value of a field, behind its name and the space; NULL: it is not there. */

@@ -53,6 +53,7 @@ struct shape {
     uint8_t *pattern; /* wire_len bytes */
     uint8_t *out;     /* out_messages copies of it, whose heads are filled in before each send */
     uint32_t out_messages;
+    size_t varied_at; /* HTTP: where the number of a request stands; 0: all are alike */
 };
 
 enum conn_phase { CONN_CLOSED, CONN_CONNECTING, CONN_HANDSHAKING, CONN_GREETING, CONN_OPEN };
@@ -142,8 +143,13 @@ void conn_fail(struct load *load, struct conn *conn, const char *why);
 /* Asks for `count` more messages and sends what the socket takes. */
 void conn_send(struct load *load, struct conn *conn, uint32_t count);
 
-/* The request by its name ("small", "browser"); NULL: there is none. */
+/* The request by its name ("small", "browser", "varied", "varied-browser"); NULL: there is none. */
 const char *http_request(const char *name);
+
+/* What stands in requests that vary, and in whose place http_vary writes the number of one. */
+#define HTTP_VARIED "000000000000"
+enum { HTTP_VARIED_LEN = sizeof HTTP_VARIED - 1 };
+void http_vary(uint8_t *at, uint32_t index, uint32_t seq);
 
 /* Takes whole answers of HTTP, each with status 200 and the body "Hello, world!", and keeps the beginning
  * of one that is not whole.

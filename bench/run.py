@@ -102,6 +102,10 @@ def over_http():
         case("small GET", "≥0.72", 16, "small"),
         case("browser's GET", "", 1, "browser"),
         case("browser's GET", "", 16, "browser"),
+        case("GET, no two alike", "", 1, "varied"),
+        case("GET, no two alike", "", 16, "varied"),
+        case("browser's, no two alike", "", 1, "varied-browser"),
+        case("browser's, no two alike", "", 16, "varied-browser"),
     ]
 
 

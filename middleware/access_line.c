@@ -8,6 +8,10 @@
 #include <stdio.h>
 #include <time.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 enum {
     FIXED_BYTES =
         512, /* of a line, beside what its texts take: names of members, numbers, an address */
@@ -15,27 +19,28 @@ enum {
     ESCAPED_MOST = 6, /* what one byte becomes at most */
     NO_ANSWER = 499,  /* what tools know for "the client went first" */
     WORD = 8,
+    WIDE = 16,
 };
 
-/* ---- the clock ---- */
+/* ---- the moment ---- */
 
-void cw_access_clock_set(struct cw_access_clock *clock, int64_t second, unsigned ms)
+void cw_access_set_time(struct cw_access_common *common, int64_t second, unsigned ms)
 {
     time_t time = (time_t)second;
     struct tm parts;
 
-    clock->ms = ms < 1000 ? ms : 999;
-    if (clock->second == second && clock->iso[0] != '\0') {
+    common->ms = ms < 1000 ? ms : 999;
+    if (common->second == second && common->iso[0] != '\0') {
         return;
     }
-    clock->second = second;
+    common->second = second;
     gmtime_r(&time, &parts);
-    strftime(clock->iso, sizeof clock->iso, "%Y-%m-%dT%H:%M:%S", &parts);
+    strftime(common->iso, sizeof common->iso, "%Y-%m-%dT%H:%M:%S", &parts);
     static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     /* By hand: strftime's %b is the locale's. */
-    strftime(clock->combined, sizeof clock->combined, "%d/xxx/%Y:%H:%M:%S +0000", &parts);
-    memcpy(clock->combined + 3, months[parts.tm_mon], 3);
+    strftime(common->combined, sizeof common->combined, "%d/xxx/%Y:%H:%M:%S +0000", &parts);
+    memcpy(common->combined + 3, months[parts.tm_mon], 3);
 }
 
 /* ---- pieces ---- */
@@ -51,14 +56,15 @@ static uint8_t *put_bytes(uint8_t *to, const void *data, size_t len)
 
 static uint8_t *put_u64(uint8_t *to, uint64_t number)
 {
-    uint8_t digits[20];
-    size_t at = sizeof digits;
+    uint8_t *end = to + 1;
 
-    do {
-        digits[--at] = (uint8_t)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return put_bytes(to, digits + at, sizeof digits - at);
+    for (uint64_t rest = number; rest >= 10; rest /= 10) {
+        end++;
+    }
+    for (uint8_t *at = end; at > to; number /= 10) {
+        *--at = (uint8_t)('0' + number % 10);
+    }
+    return end;
 }
 
 /* The three digits that statuses have. */
@@ -85,7 +91,7 @@ static uint8_t *put_octet(uint8_t *to, unsigned octet)
     return to;
 }
 
-static uint8_t *put_address(uint8_t *to, const struct cw_address *address)
+static uint8_t *print_address(uint8_t *to, const struct cw_address *address)
 {
     char text[INET6_ADDRSTRLEN];
 
@@ -104,6 +110,27 @@ static uint8_t *put_address(uint8_t *to, const struct cw_address *address)
     default:
         return PUT(to, "-");
     }
+}
+
+/* Connections ask several times in a row, and proxies for everybody. */
+static bool is_same_client(const struct cw_access_common *common, const struct cw_address *address)
+{
+    return common->client_len > 0 && common->client.family == address->family &&
+           memcmp(common->client.ip, address->ip, sizeof address->ip) == 0;
+}
+
+static uint8_t *put_client(uint8_t *to, struct cw_access_common *common,
+                           const struct cw_address *address)
+{
+    if (!is_same_client(common, address)) {
+        uint8_t *text = (uint8_t *)common->client_text;
+
+        common->client = *address;
+        common->client_len = (uint8_t)(print_address(text, address) - text);
+    }
+    /* All of it, for that is one copy of known size; what follows is written over the rest. */
+    memcpy(to, common->client_text, sizeof common->client_text);
+    return to + common->client_len;
 }
 
 static uint8_t hex_digit(unsigned value)
@@ -134,6 +161,25 @@ static bool is_plain_word(const uint8_t *data)
     return (controls | high | zeros_in(word ^ 0x2222222222222222U) |
             zeros_in(word ^ 0x5c5c5c5c5c5c5c5cU) | zeros_in(word ^ 0x7f7f7f7f7f7f7f7fU)) == 0;
 }
+
+#ifdef __SSE2__
+static bool is_plain_wide(const uint8_t *data)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)data);
+    /* Signed: bytes above 127 are below the space, too. */
+    __m128i odd = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
+
+    odd = _mm_or_si128(odd, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')));
+    odd = _mm_or_si128(odd, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+    odd = _mm_or_si128(odd, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)));
+    return _mm_movemask_epi8(odd) == 0;
+}
+#else
+static bool is_plain_wide(const uint8_t *data)
+{
+    return is_plain_word(data) && is_plain_word(data + WORD);
+}
+#endif
 
 /* Length of the character of UTF-8 that begins here; 0: none does, or one that steers terminals (U+0080 to U+009F). */
 static size_t character_at(const uint8_t *data, size_t len)
@@ -201,18 +247,33 @@ static size_t cut(size_t len, size_t max)
     return len < max ? len : max;
 }
 
+/* Bytes up to the first that is not plain; *at moves to it, or to the end. */
+static uint8_t *put_plain(uint8_t *to, const uint8_t **at, const uint8_t *end)
+{
+    const uint8_t *from = *at;
+
+    for (; end - from >= WIDE && is_plain_wide(from); from += WIDE) {
+        to = put_bytes(to, from, WIDE);
+    }
+    if (end - from >= WORD && is_plain_word(from)) {
+        to = put_bytes(to, from, WORD);
+        from += WORD;
+    }
+    while (from < end && is_plain(*from)) {
+        *to++ = *from++;
+    }
+    *at = from;
+    return to;
+}
+
 static uint8_t *put_text(uint8_t *to, struct cw_span text, size_t max, bool json)
 {
     const uint8_t *at = text.data;
     const uint8_t *end = at + cut(text.len, max);
 
     while (at < end) {
-        if (end - at >= WORD && is_plain_word(at)) {
-            to = put_bytes(to, at, WORD);
-            at += WORD;
-        } else if (is_plain(*at)) {
-            *to++ = *at++;
-        } else {
+        to = put_plain(to, &at, end);
+        if (at < end) {
             to = json ? put_json_special(to, &at, (size_t)(end - at)) : put_quoted_special(to, &at);
         }
     }
@@ -248,9 +309,13 @@ static uint8_t *put_request_line(uint8_t *to, const struct cw_access_entry *entr
     if (!entry->method.data) {
         return PUT(to, "\"-\"");
     }
-    *to++ = '"';
-    to = put_text(to, entry->method, SHORT_MAX, false);
-    *to++ = ' ';
+    if (cw_span_equal(entry->method, cw_span_text("GET"))) {
+        to = PUT(to, "\"GET ");
+    } else {
+        *to++ = '"';
+        to = put_text(to, entry->method, SHORT_MAX, false);
+        *to++ = ' ';
+    }
     to = put_text(to, entry->target, text_max, false);
     to = entry->version == 10 ? PUT(to, " HTTP/1.0") : PUT(to, " HTTP/1.1");
     *to++ = '"';
@@ -258,14 +323,13 @@ static uint8_t *put_request_line(uint8_t *to, const struct cw_access_entry *entr
 }
 
 static uint8_t *put_combined(uint8_t *to, const struct cw_access_entry *entry,
-                             const struct cw_access_style *style,
-                             const struct cw_access_clock *clock)
+                             const struct cw_access_style *style, struct cw_access_common *common)
 {
-    to = put_address(to, entry->client);
+    to = put_client(to, common, entry->client);
     to = PUT(to, " - ");
     to = put_user(to, entry->user);
     to = PUT(to, " [");
-    to = put_bytes(to, clock->combined, sizeof clock->combined - 1);
+    to = put_bytes(to, common->combined, sizeof common->combined - 1);
     to = PUT(to, "] ");
     to = put_request_line(to, entry, style->text_max);
     *to++ = ' ';
@@ -302,14 +366,14 @@ static uint8_t *put_member(uint8_t *to, const char *name, struct cw_span value, 
     return to;
 }
 
-static uint8_t *put_moment(uint8_t *to, const struct cw_access_clock *clock)
+static uint8_t *put_moment(uint8_t *to, const struct cw_access_common *common)
 {
     to = PUT(to, "{\"time\":\"");
-    to = put_bytes(to, clock->iso, sizeof clock->iso - 1);
+    to = put_bytes(to, common->iso, sizeof common->iso - 1);
     *to++ = '.';
-    *to++ = (uint8_t)('0' + clock->ms / 100);
-    *to++ = (uint8_t)('0' + clock->ms / 10 % 10);
-    *to++ = (uint8_t)('0' + clock->ms % 10);
+    *to++ = (uint8_t)('0' + common->ms / 100);
+    *to++ = (uint8_t)('0' + common->ms / 10 % 10);
+    *to++ = (uint8_t)('0' + common->ms % 10);
     return PUT(to, "Z\"");
 }
 
@@ -337,11 +401,11 @@ static struct cw_span version_of(const struct cw_access_entry *entry)
 }
 
 static uint8_t *put_json(uint8_t *to, const struct cw_access_entry *entry,
-                         const struct cw_access_style *style, const struct cw_access_clock *clock)
+                         const struct cw_access_style *style, struct cw_access_common *common)
 {
-    to = put_moment(to, clock);
+    to = put_moment(to, common);
     to = PUT(to, ",\"client\":\"");
-    to = put_address(to, entry->client);
+    to = put_client(to, common, entry->client);
     *to++ = '"';
     to = put_member(to, ",\"user\":\"", entry->user, SHORT_MAX);
     to = put_member(to, ",\"method\":\"", entry->method, SHORT_MAX);
@@ -364,29 +428,30 @@ static uint8_t *put_json(uint8_t *to, const struct cw_access_entry *entry,
 
 size_t cw_access_line_max(const struct cw_access_entry *entry, const struct cw_access_style *style)
 {
-    const struct cw_span shorts[] = {entry->user, entry->method, entry->host, entry->id,
-                                     entry->route};
-    const struct cw_span longs[] = {entry->target, entry->referer, entry->agent};
-    size_t len = 0;
+    size_t max = style->text_max;
+    size_t shorts = cut(entry->user.len, SHORT_MAX) + cut(entry->method.len, SHORT_MAX) +
+                    cut(entry->host.len, SHORT_MAX) + cut(entry->id.len, SHORT_MAX) +
+                    cut(entry->route.len, SHORT_MAX);
+    size_t longs =
+        cut(entry->target.len, max) + cut(entry->referer.len, max) + cut(entry->agent.len, max);
 
-    for (size_t i = 0; i < sizeof shorts / sizeof *shorts; i++) {
-        len += cut(shorts[i].len, SHORT_MAX);
-    }
-    for (size_t i = 0; i < sizeof longs / sizeof *longs; i++) {
-        len += cut(longs[i].len, style->text_max);
-    }
-    return FIXED_BYTES + len * ESCAPED_MOST;
+    return FIXED_BYTES + (shorts + longs) * ESCAPED_MOST;
+}
+
+size_t cw_access_line_most(const struct cw_access_style *style)
+{
+    return FIXED_BYTES + (5 * SHORT_MAX + 3 * style->text_max) * ESCAPED_MOST;
 }
 
 size_t cw_access_line(const struct cw_access_entry *entry, const struct cw_access_style *style,
-                      const struct cw_access_clock *clock, uint8_t *to)
+                      struct cw_access_common *common, uint8_t *to)
 {
     uint8_t *at;
 
     if (style->format == CW_ACCESS_LOG_JSON) {
-        at = put_json(to, entry, style, clock);
+        at = put_json(to, entry, style, common);
     } else {
-        at = put_combined(to, entry, style, clock);
+        at = put_combined(to, entry, style, common);
         if (style->format == CW_ACCESS_LOG_EXTENDED) {
             at = put_extension(at, entry);
         }

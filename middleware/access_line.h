@@ -6,12 +6,16 @@
 #include <causeway/address.h>
 #include <causeway/middleware/access_log.h>
 
-/* A moment, printed once for all lines of the same second. Zero at first. */
-struct cw_access_clock {
+/* What many lines have in common, printed once: the moment, for all lines of the same second, and the client, for lines in a
+ * row. Zero at first. */
+struct cw_access_common {
     int64_t second; /* since 1970 */
     unsigned ms;
     char combined[27]; /* 21/Nov/2026:11:15:02 +0000 */
     char iso[20];      /* 2026-11-21T11:15:02 */
+    struct cw_address client;
+    uint8_t client_len; /* 0: none was printed yet */
+    char client_text[48];
 };
 
 /* What a line tells. Texts with data NULL are not there. */
@@ -34,8 +38,8 @@ struct cw_access_entry {
     bool refused; /* at its head: there is no more to tell than client and status */
 };
 
-/* Sets the clock. */
-void cw_access_clock_set(struct cw_access_clock *clock, int64_t second, unsigned ms);
+/* Sets the moment. */
+void cw_access_set_time(struct cw_access_common *common, int64_t second, unsigned ms);
 
 /* How lines look. */
 struct cw_access_style {
@@ -46,8 +50,11 @@ struct cw_access_style {
 /* Room that the line of an entry needs at most. */
 size_t cw_access_line_max(const struct cw_access_entry *entry, const struct cw_access_style *style);
 
+/* The same for any entry. */
+size_t cw_access_line_most(const struct cw_access_style *style);
+
 /* Prints it, with its end. Returns its length. */
 size_t cw_access_line(const struct cw_access_entry *entry, const struct cw_access_style *style,
-                      const struct cw_access_clock *clock, uint8_t *to);
+                      struct cw_access_common *common, uint8_t *to);
 
 #endif

@@ -27,6 +27,7 @@ struct access_log {
     struct cw_access_log_options options; /* its path is below */
     char *path;                           /* NULL: none */
     struct cw_access_style style;
+    size_t line_most;             /* what any line fits into */
     struct cw_log_writer *writer; /* NULL: not started */
 };
 
@@ -35,8 +36,8 @@ struct gathered {
     struct access_log *log; /* NULL: never used */
     struct cw_log_batch *batch;
     struct cw_timer *timer; /* runs while the batch holds lines */
-    struct cw_access_clock clock;
-    uint64_t clock_ms; /* of the loop's clock, when `clock` was set: lines of one turn have one time */
+    struct cw_access_common common;
+    uint64_t clock_ms; /* of the loop's clock, when the time was set: lines of one turn have one time */
     bool stopping;     /* timers have ended: lines go at once */
 };
 
@@ -64,10 +65,18 @@ static void flush(struct cw_loop *loop, void *user)
     hand_over(gathered);
 }
 
-/* Room for a line. NULL: there is none. */
-static uint8_t *make_room(struct gathered *gathered, size_t len)
+static bool has_room(const struct gathered *gathered, const struct cw_access_entry *entry)
 {
-    if (gathered->batch && CW_LOG_BATCH_BYTES - gathered->batch->len < len) {
+    const struct access_log *log = gathered->log;
+    size_t left = CW_LOG_BATCH_BYTES - gathered->batch->len;
+
+    return left >= log->line_most || left >= cw_access_line_max(entry, &log->style);
+}
+
+/* Room for a line. NULL: there is none. */
+static uint8_t *make_room(struct gathered *gathered, const struct cw_access_entry *entry)
+{
+    if (gathered->batch && !has_room(gathered, entry)) {
         hand_over(gathered);
     }
     if (!gathered->batch) {
@@ -110,7 +119,7 @@ static void read_clock(struct gathered *gathered, uint64_t now_ms)
     if (gathered->clock_ms != now_ms) {
         gathered->clock_ms = now_ms;
         clock_gettime(CLOCK_REALTIME_COARSE, &now);
-        cw_access_clock_set(&gathered->clock, now.tv_sec, (unsigned)(now.tv_nsec / 1000000));
+        cw_access_set_time(&gathered->common, now.tv_sec, (unsigned)(now.tv_nsec / 1000000));
     }
 }
 
@@ -128,13 +137,13 @@ static void write_line(struct access_log *log, struct cw_loop *loop,
         gathered->log = log;
         gathered->clock_ms = CW_NO_LIMIT; /* not looked at yet */
     }
-    to = make_room(gathered, cw_access_line_max(entry, &log->style));
+    to = make_room(gathered, entry);
     if (!to) {
         cw_log_writer_lost(log->writer, 1);
         return;
     }
     read_clock(gathered, cw_loop_now_ms(loop));
-    gathered->batch->len += cw_access_line(entry, &log->style, &gathered->clock, to);
+    gathered->batch->len += cw_access_line(entry, &log->style, &gathered->common, to);
     gathered->batch->lines++;
     flush_later(gathered, loop);
 }
@@ -161,6 +170,7 @@ static void on_done(struct cw_http_middleware *self, struct cw_http_exchange *ht
     if (log->options.skip && log->options.skip(http, outcome, log->options.skip_user)) {
         return;
     }
+    bool is_short = log->style.format == CW_ACCESS_LOG_COMBINED;
     struct cw_access_entry entry = {
         .client = cw_http_client(http),
         .user = text_or_none(cw_http_user_of(http)),
@@ -169,8 +179,8 @@ static void on_done(struct cw_http_middleware *self, struct cw_http_exchange *ht
         .host = cw_http_host(http),
         .referer = cw_http_field(http, "Referer"),
         .agent = cw_http_field(http, "User-Agent"),
-        .id = text_or_none(cw_http_request_id_of(http)),
-        .route = text_or_none(cw_http_route_name(http)),
+        .id = text_or_none(is_short ? NULL : cw_http_request_id_of(http)),
+        .route = text_or_none(is_short ? NULL : cw_http_route_name(http)),
         .version = cw_http_version(http),
         .status = outcome->status,
         .code = outcome->code,
@@ -260,6 +270,7 @@ static void set_options(struct access_log *log, const struct cw_access_log_optio
     log->options.stop_ms = or_default(options->stop_ms, STOP_MS);
     log->style.format = options->format;
     log->style.text_max = (size_t)or_default(options->text_max_bytes, TEXT_MAX_BYTES);
+    log->line_most = cw_access_line_most(&log->style);
 }
 
 struct cw_http_middleware *cw_access_log(const struct cw_access_log_options *options)

@@ -144,6 +144,9 @@ static unsigned method_of(struct cw_span method)
 {
     unsigned number = 0;
 
+    if (method.len == 3 && memcmp(method.data, "GET", 3) == 0) {
+        return 0;
+    }
     while (number < METHOD_COUNT - 1 && !cw_span_equal(method, cw_span_text(methods[number]))) {
         number++;
     }

@@ -12,7 +12,7 @@ enum {
 };
 
 struct cw_http_memo {
-    uint64_t candidate;                    /* what came last; the second time it is remembered */
+    uint64_t candidate; /* begin and end of what came last; the second time it is remembered */
     const struct cw_http_options *options; /* NULL: nothing is remembered */
     size_t len;
     struct cw_http_head head;
@@ -180,6 +180,8 @@ void cw_http_memo_remember(struct cw_http_exchange *x)
     }
     mark = mark_of(x->head_data);
     memo = slot_of(shared, mark);
+    /* Their ends too: the same page is asked for by many, each with a cookie of its own. */
+    mark ^= mark_of(x->head_data + x->head_len - MEMO_LOOKED_AT);
     if (memo->candidate == mark) {
         keep(memo, x);
     }

@@ -306,14 +306,21 @@ static int judge_framing(const struct message *message)
 /* RFC 9112 §9.3. Returns whether the fields name `upgrade`. */
 static bool read_connection(const struct message *message)
 {
+    const struct cw_http_line *first = first_of(message, CW_KNOWN_CONNECTION);
     struct elements list = elements_of(message, CW_KNOWN_CONNECTION);
     struct cw_span option;
     bool close = false;
     bool keep = message->head->version == 11;
     bool upgrade = false;
 
-    if (first_of(message, CW_KNOWN_CONNECTION) == NULL) {
+    if (first == NULL) {
         message->head->keep_alive = keep;
+        return false;
+    }
+    /* What browsers say, and nothing else. */
+    if (!came_again(message, CW_KNOWN_CONNECTION) &&
+        SPAN_IS(cw_span_of(message->data + first->value, first->value_len), "keep-alive")) {
+        message->head->keep_alive = true;
         return false;
     }
     while (next_element(&list, &option)) {

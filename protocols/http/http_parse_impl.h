@@ -25,16 +25,51 @@ static inline bool cw_http_all_digits(const uint8_t *data, size_t len)
     return all;
 }
 
+/* Zero: eight bytes are those of a text in lower case, whatever their own case. Only letters have the bit 0x40, so only they
+ * may differ by 0x20. */
+static inline uint64_t cw_http_differ(const uint8_t *data, const char *lower)
+{
+    uint64_t bytes;
+    uint64_t text;
+
+    memcpy(&bytes, data, sizeof bytes);
+    memcpy(&text, lower, sizeof text);
+    return (bytes ^ text) & ~((text & 0x4040404040404040U) >> 1);
+}
+
+/* The same of four. */
+static inline uint32_t cw_http_differ_half(const uint8_t *data, const char *lower)
+{
+    uint32_t bytes;
+    uint32_t text;
+
+    memcpy(&bytes, data, sizeof bytes);
+    memcpy(&text, lower, sizeof text);
+    return (bytes ^ text) & ~((text & 0x40404040U) >> 1);
+}
+
 /* Whether bytes are a text in lower case, whatever their own case. The text has letters, digits and `-` only. */
 static inline bool cw_http_is(const uint8_t *data, size_t len, const char *lower, size_t lower_len)
 {
-    uint8_t differ = 0;
+    uint64_t differ = 0;
 
     if (len != lower_len) {
         return false;
     }
+    if (len >= 8) {
+        for (size_t i = 0; i + 8 < len; i += 8) {
+            differ |= cw_http_differ(data + i, lower + i);
+        }
+        return (differ | cw_http_differ(data + len - 8, lower + len - 8)) == 0;
+    }
+    if (len >= 4) {
+        return (cw_http_differ_half(data, lower) |
+                cw_http_differ_half(data + len - 4, lower + len - 4)) == 0;
+    }
     for (size_t i = 0; i < len; i++) {
-        differ |= (uint8_t)(cw_http_lower(data[i]) ^ (uint8_t)lower[i]);
+        uint8_t letter = (uint8_t)(lower[i] & 0x40) >> 1;
+
+        differ |= (uint8_t)((data[i] ^ (uint8_t)lower[i]) & ~letter);
     }
     return differ == 0;
 }

@@ -80,17 +80,29 @@ static struct cw_span value_of(const struct cw_http_exchange *x, const struct cw
     return view(x, line->value, line->value_len);
 }
 
+/* `len` bytes each. Mostly fields are written as they are asked for. */
+static bool is_field(const uint8_t *written, const char *name, size_t len)
+{
+    if (len > 0 && ((written[0] ^ (uint8_t)name[0]) & 0xdf) != 0) {
+        return false;
+    }
+    return memcmp(written, name, len) == 0 || cw_http_equal(cw_span_of(written, len), name);
+}
+
 struct cw_span cw_http_field_next(const struct cw_http_exchange *http, const char *name, size_t *at)
 {
+    const struct cw_http_line *lines = http->head.fields;
+    const uint8_t *data = http->head_data;
+    size_t count = http->head.field_count;
     size_t len = strlen(name);
 
-    while (*at < http->head.field_count) {
-        const struct cw_http_line *line = &http->head.fields[(*at)++];
-
-        if (line->name_len == len && cw_http_equal(view(http, line->name, len), name)) {
-            return value_of(http, line);
+    for (size_t i = *at; i < count; i++) {
+        if (lines[i].name_len == len && is_field(data + lines[i].name, name, len)) {
+            *at = i + 1;
+            return value_of(http, &lines[i]);
         }
     }
+    *at = *at > count ? *at : count;
     return cw_http_nothing();
 }
 

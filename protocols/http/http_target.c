@@ -259,6 +259,9 @@ static size_t name_len(struct cw_span text)
 {
     size_t len = 0;
 
+    while (len < text.len && cw_http_byte_is(text.data[len], CW_BYTE_NAME)) {
+        len++;
+    }
     while (len < text.len && text.data[len] != ':') {
         if (cw_http_byte_is(text.data[len], CW_BYTE_NAME)) {
             len++;

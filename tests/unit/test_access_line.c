@@ -36,12 +36,12 @@ static struct cw_access_entry request(void)
 static const char *print(const struct cw_access_entry *entry, enum cw_access_log_format format)
 {
     const struct cw_access_style style = {format, 64};
-    struct cw_access_clock clock = {0};
+    struct cw_access_common common = {0};
     size_t max = cw_access_line_max(entry, &style);
     uint8_t *room = malloc(max);
 
-    cw_access_clock_set(&clock, 1795259702, 81); /* 2026-11-21T11:15:02Z */
-    size_t len = cw_access_line(entry, &style, &clock, room);
+    cw_access_set_time(&common, 1795259702, 81); /* 2026-11-21T11:15:02Z */
+    size_t len = cw_access_line(entry, &style, &common, room);
     cr_assert_leq(len, max);
     cr_assert_lt(len, sizeof line);
     memcpy(line, room, len);
@@ -155,8 +155,8 @@ Test(access_line, every_byte_is_escaped_wherever_it_stands)
     struct cw_access_entry entry = request();
 
     for (unsigned byte = 0; byte < 256; byte++) {
-        for (size_t at = 0; at < 17; at++) {
-            uint8_t text[17];
+        for (size_t at = 0; at < 27; at++) {
+            uint8_t text[27]; /* by sixteen, by eight and one by one */
             memset(text, 'x', sizeof text);
             text[at] = (uint8_t)byte;
             entry.agent = cw_span_of(text, sizeof text);
@@ -236,12 +236,42 @@ Test(access_line, a_user_stays_in_one_column)
 
 Test(access_line, the_clock_is_printed_anew_when_the_second_changes)
 {
-    struct cw_access_clock clock = {0};
+    struct cw_access_common common = {0};
 
-    cw_access_clock_set(&clock, 0, 5);
-    cr_expect_str_eq(clock.combined, "01/Jan/1970:00:00:00 +0000");
-    cw_access_clock_set(&clock, 951827696, 999);
-    cr_expect_str_eq(clock.combined, "29/Feb/2000:12:34:56 +0000");
-    cr_expect_str_eq(clock.iso, "2000-02-29T12:34:56");
-    cr_expect_eq(clock.ms, 999);
+    cw_access_set_time(&common, 0, 5);
+    cr_expect_str_eq(common.combined, "01/Jan/1970:00:00:00 +0000");
+    cw_access_set_time(&common, 951827696, 999);
+    cr_expect_str_eq(common.combined, "29/Feb/2000:12:34:56 +0000");
+    cr_expect_str_eq(common.iso, "2000-02-29T12:34:56");
+    cr_expect_eq(common.ms, 999);
+}
+
+Test(access_line, each_line_has_its_own_client_whoever_came_before)
+{
+    const struct cw_access_style style = {CW_ACCESS_LOG_COMBINED, 64};
+    const char *const addresses[] = {"192.0.2.7:1", "192.0.2.70:1", "[2001:db8::1]:1",
+                                     "[2001:db8::1]:2", "192.0.2.7:2"};
+    const char *const texts[] = {"192.0.2.7 - ", "192.0.2.70 - ", "2001:db8::1 - ",
+                                 "2001:db8::1 - ", "192.0.2.7 - "};
+    struct cw_access_entry entry = request();
+    struct cw_access_common common = {0};
+
+    cw_access_set_time(&common, 1795259702, 81);
+    for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) {
+        cr_assert_eq(cw_address_parse(addresses[i], &address), 0);
+        cw_access_line(&entry, &style, &common, (uint8_t *)line);
+        cr_expect_eq(memcmp(line, texts[i], strlen(texts[i])), 0, "%s", addresses[i]);
+    }
+}
+
+Test(access_line, no_line_needs_more_than_the_longest)
+{
+    const struct cw_access_style style = {CW_ACCESS_LOG_JSON, 64};
+    struct cw_access_entry entry = request();
+    struct cw_span much = cw_span_of(line, sizeof line);
+
+    cr_expect_leq(cw_access_line_max(&entry, &style), cw_access_line_most(&style));
+    entry.user = entry.method = entry.host = entry.id = entry.route = much;
+    entry.target = entry.referer = entry.agent = much;
+    cr_expect_eq(cw_access_line_max(&entry, &style), cw_access_line_most(&style));
 }

@@ -1,5 +1,6 @@
 /* The sets of bytes, against their definitions in the RFCs. */
 #include "http/http_bytes.h"
+#include "http/http_parse_impl.h"
 #include "support/leak.h"
 
 #include <criterion/criterion.h>
@@ -44,4 +45,52 @@ Test(http_bytes, two_digits_make_a_byte)
     cr_expect_eq(cw_http_hex((const uint8_t *)"0:"), -1);
     cr_expect_eq(cw_http_hex((const uint8_t *)"/0"), -1);
     cr_expect_eq(cw_http_hex((const uint8_t *)"@`"), -1);
+}
+
+Test(http_bytes, one_byte_outside_of_a_set_is_seen_wherever_it_stands)
+{
+    uint8_t bytes[12];
+
+    for (size_t len = 0; len <= sizeof bytes; len++) {
+        memset(bytes, 'a', sizeof bytes);
+        cr_expect(cw_http_all_are(cw_span_of(bytes, len), CW_BYTE_TOKEN));
+        for (size_t at = 0; at < len; at++) {
+            bytes[at] = '"';
+            cr_expect_not(cw_http_all_are(cw_span_of(bytes, len), CW_BYTE_TOKEN), "%zu of %zu", at,
+                          len);
+            cr_expect(cw_http_all_are(cw_span_of(bytes, len), CW_BYTE_VALUE));
+            bytes[at] = 'a';
+        }
+    }
+}
+
+/* Each byte at each place: only the same letter in the other case may stand for another. */
+static void expect_only_itself(const char *name)
+{
+    size_t len = strlen(name);
+    uint8_t bytes[32];
+
+    memcpy(bytes, name, len);
+    for (size_t at = 0; at < len; at++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            bytes[at] = (uint8_t)byte;
+            bool same = cw_http_lower((uint8_t)byte) == (uint8_t)name[at];
+            cr_expect_eq(cw_http_is(bytes, len, name, len), same, "%s, byte %#x at %zu", name, byte,
+                         at);
+        }
+        bytes[at] = (uint8_t)name[at];
+    }
+    cr_expect_not(cw_http_is(bytes, len - 1, name, len));
+}
+
+Test(http_bytes, a_known_name_is_no_other_bytes)
+{
+    expect_only_itself("h2-");
+    expect_only_itself("host");
+    expect_only_itself("x-3cake");
+    expect_only_itself("x-cookie");
+    expect_only_itself("100-continue");
+    expect_only_itself("x-forwarded-for");
+    expect_only_itself("content-encoding");
+    expect_only_itself("if-modified-since");
 }
