@@ -496,6 +496,7 @@ static int on_stop(struct cw_conn *conn, void *state)
         cw_http_end(x);
     }
     x->answer.close = true;
+    cw_http_settle_soon(x); /* answered already: what is left of its body is not waited for */
     return 1;
 }
 
