@@ -13,9 +13,10 @@
  * later, from a timer or another thread; one that does neither is answered with 500. One connection has one exchange at a time;
  * requests behind it wait unread (in_max_bytes bounds them) and are answered in their order.
  *
- * A `struct cw_http_exchange *` is good until the exchange is done, and so are spans that its functions return. It is never done
- * inside a call of this header: at the earliest when the handler, hook, timer or post that answered has returned. Until then calls
- * are allowed and answer CW_ESTATE. At the end come, in this order: the source's `done`, functions of cw_http_on_done (the last one
+ * A `struct cw_http_exchange *` is good until the exchange is done. Spans that its functions return are views, good until the
+ * handler, hook, timer or post that asked has returned: who answers later asks again. It is never done inside a call of this
+ * header: at the earliest when the handler, hook, timer or post that answered has returned. Until then calls are allowed and
+ * answer CW_ESTATE. At the end come, in this order: the source's `done`, functions of cw_http_on_done (the last one
  * first), on_done of middleware in reverse, values, memory; the request may be read in them.
  *
  * When the server stops, idle connections close, streams of events end, other exchanges have drain_ms; each answer says
