@@ -40,7 +40,7 @@ static int reply_small_file(struct cw_http_exchange *x, int status, const char *
         shared->file = cw_alloc(CW_HTTP_FILE_WHOLE);
     }
     if (!shared->file) {
-        return CW_ENOMEM;
+        return cw_http_no_memory(x);
     }
     while (got < range->len) {
         ssize_t n = pread(range->fd, shared->file + got, (size_t)range->len - got,

@@ -222,6 +222,7 @@ struct cw_http_exchange {
     bool over;
     bool in_page;
     bool next_asked; /* cw_http_next, by the middleware under way */
+    bool switches;   /* it may be answered with 101 */
     bool id_taken;
     int error_status;
     const char *error_text;
@@ -291,6 +292,7 @@ int cw_http_write_head(struct cw_http_exchange *x, struct cw_span body);
 struct cw_span cw_http_date_line(struct cw_http_exchange *x);
 int cw_http_check_field(const char *name, const char *value);
 void cw_http_reply_is_over(struct cw_http_exchange *x);
+int cw_http_no_memory(struct cw_http_exchange *x); /* for an answer: ends the connection */
 bool cw_http_runs_filters(struct cw_http_exchange *x, struct cw_span in, bool last,
                           struct cw_span *out, int *error);
 

@@ -161,6 +161,10 @@ int cw_http_reply_source(struct cw_http_exchange *http, int status, const char *
     cw_http_frame_reply(http);
     error = cw_http_write_head(http, cw_http_nothing());
     http->answer.type = NULL;
+    if (error < 0) {
+        http->end_code = error;
+        cw_conn_abort(http->conn); /* the next answer would be taken for this one */
+    }
     if (error < 0 || !made) {
         cw_http_reply_is_over(http);
         return give_back(done, user, error < 0 ? error : CW_OK);
@@ -254,5 +258,5 @@ int cw_http_reply_payload(struct cw_http_exchange *http, int status, const char 
     }
     held = hold_body(http, cw_payload_hold(payload));
     return held ? cw_http_reply_source(http, status, type, body.len, pull_held, drop_held, held)
-                : CW_ENOMEM;
+                : cw_http_no_memory(http);
 }

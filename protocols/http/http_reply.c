@@ -395,7 +395,7 @@ int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type
     if (x->over || answer->state != CW_REPLY_NONE) {
         return CW_ESTATE;
     }
-    if ((status < 200 && status != 101) || status > 599 ||
+    if ((status < 200 && !(status == 101 && x->switches)) || status > 599 ||
         (type && !cw_http_is_value(cw_span_text(type)))) {
         return CW_EINVAL;
     }
@@ -412,11 +412,11 @@ int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type
     run_on_reply(x);
     answer->no_body = has_no_body(x);
     answer->close = !keeps(x);
-    if (answer->status == 205) {
-        answer->length = 0; /* RFC 9110 §15.3.6: told, for otherwise its end would be looked for */
-    }
     if (answer->filtered && answer->no_body) {
         answer->length = CW_NO_LIMIT;
+    }
+    if (answer->status == 205) {
+        answer->length = 0; /* RFC 9110 §15.3.6: told, for otherwise its end would be looked for */
     }
     return CW_OK;
 }
@@ -445,11 +445,22 @@ void cw_http_reply_is_over(struct cw_http_exchange *x)
 
 static int failed(struct cw_http_exchange *x, int error)
 {
+    x->answer.type = NULL; /* the caller's, and no longer looked at */
+    if (error < 0) {
+        x->end_code = x->end_code != 0 ? x->end_code : error;
+    }
     if (error < 0 && error != CW_ECLOSED) {
-        x->end_code = error;
         cw_conn_abort(x->conn);
     }
     return error < 0 ? error : CW_OK;
+}
+
+int cw_http_no_memory(struct cw_http_exchange *x)
+{
+    if (x->over || x->answer.state != CW_REPLY_NONE) {
+        return CW_ESTATE;
+    }
+    return failed(x, CW_ENOMEM);
 }
 
 bool cw_http_runs_filters(struct cw_http_exchange *x, struct cw_span in, bool last,
@@ -526,7 +537,7 @@ int cw_http_replyf(struct cw_http_exchange *http, int status, const char *type, 
     if ((size_t)len >= sizeof room) {
         text = cw_alloc((size_t)len + 1);
         if (!text) {
-            return CW_ENOMEM;
+            return cw_http_no_memory(http);
         }
         va_start(args, format);
         vsnprintf(text, (size_t)len + 1, format, args);
@@ -587,10 +598,17 @@ int cw_http_set_status(struct cw_http_exchange *http, int status)
 int cw_http_filter_body(struct cw_http_exchange *http)
 {
     struct cw_http_answer *answer = &http->answer;
+    size_t count = answer->filter_count;
 
-    if (answer->state != CW_REPLY_HEAD || answer->status == 204 || answer->status == 304 ||
-        answer->status == 101) {
+    if (answer->state != CW_REPLY_HEAD || answer->status == 204 || answer->status == 205 ||
+        answer->status == 304 || answer->status == 101) {
         return CW_ESTATE;
+    }
+    if (!http->match.chain->links[http->reply_link].middleware->on_reply_body) {
+        return CW_ESTATE;
+    }
+    if (count > 0 && answer->filters[count - 1] == http->reply_link) {
+        return CW_OK;
     }
     if (!answer->filters) {
         answer->filters = cw_http_take(http, http->match.chain->count * sizeof *answer->filters);

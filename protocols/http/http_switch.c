@@ -26,8 +26,18 @@ static int write_switching(struct cw_http_exchange *x, const char *protocol)
     if (error < 0) {
         return error;
     }
+    x->switches = true;
     error = cw_http_start_reply(x, 101, NULL, CW_NO_LIMIT);
-    return error < 0 ? error : cw_http_write_head(x, cw_http_nothing());
+    x->switches = false;
+    if (error < 0) {
+        return error;
+    }
+    error = cw_http_write_head(x, cw_http_nothing());
+    if (error < 0) {
+        x->end_code = error; /* middleware has seen an answer: there will be no other */
+        cw_conn_abort(x->conn);
+    }
+    return error;
 }
 
 int cw_http_switch(struct cw_http_exchange *http, const char *protocol,
