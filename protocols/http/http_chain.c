@@ -3,17 +3,7 @@
 
 #include <causeway/log.h>
 
-#include <time.h>
-
 /* ---- before the middleware ---- */
-
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 /* They end with a zero byte. */
 static bool copy_params(struct cw_http_exchange *x)
@@ -189,7 +179,7 @@ void cw_http_begin_chain(struct cw_http_exchange *x)
         memset(x->slots, 0, x->match.chain->slots_size);
     }
     if (x->match.chain->count > 0) {
-        x->began_ns = clock_ns();
+        cw_http_exchange_time(x);
     }
     if (x->head.chunked) {
         x->chunked = (struct cw_http_chunked){0};

@@ -100,6 +100,30 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+/* The end of one is the begin of the next that came with the same read. */
+void cw_http_exchange_time(struct cw_http_exchange *x)
+{
+    struct cw_http_shared *shared = x->http->shared;
+
+    if (x->began_ns != 0) {
+        return;
+    }
+    x->began_ns = x->http->in_bytes && shared->now_ns != 0 ? shared->now_ns : now_ns();
+    shared->now_ns = x->http->in_bytes ? x->began_ns : 0;
+}
+
+static uint64_t took_us(struct cw_http_exchange *x)
+{
+    uint64_t now;
+
+    if (x->began_ns == 0) {
+        return 0;
+    }
+    now = now_ns();
+    x->http->shared->now_ns = x->http->in_bytes ? now : 0;
+    return (now - x->began_ns) / 1000;
+}
+
 static struct cw_http_exchange *make(size_t lines)
 {
     struct cw_http_exchange *x = cw_alloc(sizeof *x + lines * sizeof x->lines[0]);
@@ -295,7 +319,7 @@ void cw_http_exchange_end(struct cw_http_exchange *x, int code)
         .status = x->answer.status,
         .bytes_in = x->body.seen,
         .bytes_out = x->answer.sent,
-        .took_us = x->began_ns != 0 ? (now_ns() - x->began_ns) / 1000 : 0,
+        .took_us = took_us(x),
     };
 
     assert(!x->over);
@@ -308,13 +332,6 @@ void cw_http_exchange_end(struct cw_http_exchange *x, int code)
 }
 
 /* ---- what hangs from it ---- */
-
-static void need_clock(struct cw_http_exchange *x)
-{
-    if (x->began_ns == 0) {
-        x->began_ns = now_ns();
-    }
-}
 
 int cw_http_on_done(struct cw_http_exchange *http,
                     void (*fn)(struct cw_http_exchange *http, const struct cw_http_outcome *outcome,
@@ -330,7 +347,7 @@ int cw_http_on_done(struct cw_http_exchange *http,
     if (!entry) {
         return CW_ENOMEM;
     }
-    need_clock(http);
+    cw_http_exchange_time(http);
     *entry = (struct cw_http_done_entry){http->done, fn, user};
     http->done = entry;
     http->done_count++;

@@ -4,6 +4,7 @@
 #include <causeway/log.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 struct file_pull {
@@ -11,10 +12,20 @@ struct file_pull {
     uint64_t at;
 };
 
+static ssize_t read_at(int fd, uint8_t *buffer, size_t cap, uint64_t at)
+{
+    ssize_t n;
+
+    do {
+        n = pread(fd, buffer, cap, (off_t)at);
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
 static ptrdiff_t pull_file(uint8_t *buffer, size_t cap, void *user)
 {
     struct file_pull *file = user;
-    ssize_t n = pread(file->fd, buffer, cap, (off_t)file->at);
+    ssize_t n = read_at(file->fd, buffer, cap, file->at);
 
     if (n < 0) {
         return cw_error_from_errno(errno);
@@ -43,8 +54,8 @@ static int reply_small_file(struct cw_http_exchange *x, int status, const char *
         return cw_http_no_memory(x);
     }
     while (got < range->len) {
-        ssize_t n = pread(range->fd, shared->file + got, (size_t)range->len - got,
-                          (off_t)(range->offset + got));
+        ssize_t n =
+            read_at(range->fd, shared->file + got, (size_t)range->len - got, range->offset + got);
         if (n <= 0) {
             return n < 0 ? cw_error_from_errno(errno) : CW_ETRUNCATED;
         }
@@ -62,7 +73,7 @@ static int reply_filtered_file(struct cw_http_exchange *x, const struct cw_file_
     if (!pull) {
         return CW_ENOMEM;
     }
-    *file = (struct file_pull){dup(range->fd), range->offset};
+    *file = (struct file_pull){fcntl(range->fd, F_DUPFD_CLOEXEC, 3), range->offset};
     if (file->fd < 0) {
         return CW_EDESCRIPTORS;
     }
@@ -96,18 +107,26 @@ static int reply_whole_file(struct cw_http_exchange *x, const struct cw_file_ran
 int cw_http_reply_file(struct cw_http_exchange *http, int status, const char *type,
                        const struct cw_file_range *range)
 {
+    int spare;
     int error;
 
     if (range->len <= CW_HTTP_FILE_WHOLE && http->head.known_method != CW_METHOD_HEAD) {
         return reply_small_file(http, status, type, range);
     }
+    /* Once the head has left, the only answer to "no descriptors" would be a reset: one is kept for the body. */
+    spare = fcntl(range->fd, F_DUPFD_CLOEXEC, 3);
+    if (spare < 0) {
+        return CW_EDESCRIPTORS;
+    }
     error = cw_http_start_reply(http, status, type, range->len);
     if (error < 0) {
+        close(spare);
         return error;
     }
     cw_http_frame_reply(http);
     error = cw_http_write_head(http, cw_http_nothing());
     http->answer.type = NULL;
+    close(spare);
     if (error >= 0 && http->answer.no_body) {
         cw_http_reply_is_over(http);
         return CW_OK;

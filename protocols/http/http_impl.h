@@ -34,6 +34,7 @@ struct cw_http_shared {
     uint64_t date_ms; /* of the loop's clock, when the date was looked at */
     int64_t date_s;
     char date[CW_HTTP_DATE_LINE + 1];
+    uint64_t now_ns; /* the clock, read in this on_bytes; 0: not yet */
     uint64_t bodies; /* bytes of whole bodies */
     uint8_t *file;   /* CW_HTTP_FILE_WHOLE; NULL: not needed yet */
 };
@@ -247,6 +248,7 @@ extern const struct cw_loop_part cw_http_loop_part;
 struct cw_http_exchange *cw_http_exchange_new(struct cw_conn *conn, struct cw_http_conn *http);
 void cw_http_exchange_free(struct cw_http_exchange *x);          /* without telling anybody */
 void cw_http_exchange_end(struct cw_http_exchange *x, int code); /* tells everybody, and frees it */
+void cw_http_exchange_time(struct cw_http_exchange *x); /* somebody wants to know how long it takes */
 void *cw_http_take(struct cw_http_exchange *x,
                    size_t size);                 /* as cw_http_alloc, not zeroed, not counted */
 bool cw_http_detach(struct cw_http_exchange *x); /* copies what the input holds. False: no memory */

@@ -199,12 +199,28 @@ static int read_status_line(const struct message *message, size_t *line_end)
 
 /* ---- Host ---- */
 
+/* Most hosts: a name without escapes, and perhaps a port that is surely below 65536. */
+static bool is_plain_host(struct cw_span host)
+{
+    size_t len = 0;
+
+    while (len < host.len && cw_http_byte_is(host.data[len], CW_BYTE_NAME)) {
+        len++;
+    }
+    size_t port = host.len - len;
+    if (port == 0) {
+        return true;
+    }
+    return len > 0 && port >= 2 && port <= 5 && host.data[len] == ':' &&
+           host.data[len + 1] != '0' && cw_http_all_digits(host.data + len + 1, port - 1);
+}
+
 /* RFC 9110 §7.2: uri-host [ ":" port ]. It may be empty: the target's authority may be. */
 static bool is_host(struct cw_span host)
 {
     struct cw_span name;
 
-    return cw_http_all_are(host, CW_BYTE_NAME) || cw_http_parse_authority(host, &name, NULL) == 0;
+    return is_plain_host(host) || cw_http_parse_authority(host, &name, NULL) == 0;
 }
 
 /* RFC 9112 §3.2. */

@@ -405,6 +405,7 @@ static ptrdiff_t take_bytes(struct cw_conn *conn, void *state, uint8_t *data, si
         return (ptrdiff_t)len;
     }
     http->in_bytes = true;
+    http->shared->now_ns = 0;
     n = http->exchange ? cw_http_take_body(http->exchange, data, len)
                        : take_head(conn, http, data, len);
     error = n >= 0 ? settle(conn, http) : CW_OK;

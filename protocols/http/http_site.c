@@ -279,10 +279,15 @@ static struct cw_http_group *make_group(struct cw_server *server, struct cw_http
     struct cw_http_site *site = site_for(server, "cw_http_group", &error);
     struct cw_http_group *group;
 
+    prefix = prefix && strcmp(prefix, "/") != 0 ? prefix : "";
     if (!site) {
         return NULL;
     }
-    group = new_group(server, outer, prefix && strcmp(prefix, "/") != 0 ? prefix : "", options);
+    if (options->site && options->site[0] == '\0') {
+        cw_server_complain(server, CW_EINVAL, "group %.60s: the name of its site is empty", prefix);
+        return NULL;
+    }
+    group = new_group(server, outer, prefix, options);
     if (!group) {
         out_of_memory(server, "group");
         return NULL;

@@ -327,6 +327,30 @@ def http_fields():
         "Sat, 01 Jan 0001 00:00:00 GMT", b"a\xff\x7f\0,b"])
 
 
+def http():
+    get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    chunked = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    requests = [
+        get * 3,
+        b"GET /?name=a%20b HTTP/1.1\r\nHost: a\r\nCookie: sid=1; x=2\r\n\r\n" + get,
+        b"GET /things/%41bc HTTP/1.1\r\nHost: a\r\nCookie: sid=1\r\n\r\n" + get,
+        b"HEAD /files/a/../b HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + get,
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + get,
+        chunked + get,
+        chunked.replace(b"echo", b"count").replace(b"0\r\n\r\n", b"0\r\nX-Sum: 5\r\n\r\n") + get,
+        chunked.replace(b"echo", b"careless") + get,
+        b"PUT /careless HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc" + get,
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc" + get,
+        b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\nDELETE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + get,
+        b"GET http://b/ HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n" + get,
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + get,
+        b"\r\n\r\n" + get,
+    ]
+    for index, request in enumerate(requests):
+        for limits in range(4):
+            write("http", f"{index:02}-{limits}", bytes([0x80 * (index % 2) | index * 4 & 0x7F, limits]) + request)
+
+
 if __name__ == "__main__":
     framed()
     line()
@@ -340,3 +364,4 @@ if __name__ == "__main__":
     http_cookie()
     http_forwarded()
     http_fields()
+    http()

@@ -723,7 +723,7 @@ Test(http_multipart, node_uploads_with_fetch_and_form_data)
     }
     snprintf(url, sizeof url, "http://127.0.0.1:%u/disk", port);
     expect_program(
-        RIG_WORDS("node", "-e", script, url),
+        RIG_WORDS("node", "--no-warnings", "-e", script, url),
         "{one\r\ntwo}<a\"b|\xc3\xbc \"q\".txt|text/x-test|5|hello><c|big|application/octet-stream|300000|many>\n");
 }
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-TestSuite(site, .fini = rig_expect_no_leak, .timeout = 90);
+TestSuite(site, .fini = rig_expect_no_leak, .timeout = 110);
 
 static struct rig_child child;
 static uint16_t port;
@@ -222,7 +222,7 @@ Test(site, another_folder_can_be_served)
     end();
 }
 
-Test(site, chromium_can_do_all_that_the_page_offers, .timeout = 120)
+Test(site, chromium_can_do_all_that_the_page_offers)
 {
     static char env[] = "env";
     static char node[] = "node";

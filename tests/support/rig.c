@@ -510,6 +510,7 @@ struct rig *rig_new(const struct rig_setup *setup)
 {
     struct rig *rig = make_rig(setup);
     struct cw_loop *loop = cw_loop_create(&(struct cw_loop_setup){
+        .server = setup->server,
         .mailbox_max = 16, .mailbox_max_bytes = 65536, .buffered_max = SIZE_MAX});
 
     rig->inside->loop = loop;

@@ -57,6 +57,7 @@ struct rig_setup {
     size_t messages_per_turn; /* 0: 1024 */
     size_t out_high;          /* 0: 65536 */
     size_t out_max;           /* 0: 1048576 */
+    struct cw_server *server; /* whose parts the protocol finds; started by the caller. NULL: none */
 };
 
 struct rig {

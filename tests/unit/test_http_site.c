@@ -612,6 +612,14 @@ Test(http_site, a_host_with_a_port_is_refused)
                      "group host \"a.example:80\": a port is no part of it");
 }
 
+Test(http_site, a_site_without_a_name_is_refused)
+{
+    const struct cw_http_group_options place = {.site = ""};
+
+    cr_expect_null(cw_http_group(server, "/x", &place));
+    cr_expect_str_eq(cw_server_error(server), "group /x: the name of its site is empty");
+}
+
 /* ---- error pages, hooks ---- */
 
 Test(http_site, an_error_page_is_for_its_status_or_for_all_that_have_none)

@@ -380,7 +380,7 @@ int cw_http_reply_error(struct cw_http_exchange *http, int status, const char *t
 /* 301, 302, 303, 307 or 308. location: a target or URL; checked for characters it must not have. */
 int cw_http_redirect(struct cw_http_exchange *http, int status, const char *location);
 
-/* A range of an open file, sent by the kernel where it can. range->fd is duplicated. */
+/* A range of an open file, sent by the kernel where it can. range->fd is duplicated. CW_EDESCRIPTORS: nothing has been answered. */
 int cw_http_reply_file(struct cw_http_exchange *http, int status, const char *type,
                        const struct cw_file_range *range);
 

@@ -37,8 +37,8 @@ struct cw_http_middleware {
     const char *name;
     size_t slot_size; /* zeroed bytes for each exchange: `slot` below, aligned for anything. 0: none */
 
-    /* Called once when the server starts, with what it serves: NULL for the whole server, otherwise the group's prefix.
-     * 0, or an enum cw_error with a complaint, which stops the start. */
+    /* Called once when the server starts, with what it serves: NULL for the whole server, otherwise the group's prefix or the
+     * route's path. 0, or an enum cw_error with a complaint, which stops the start. */
     int (*start)(struct cw_http_middleware *self, struct cw_server *server, const char *prefix);
 
     /* A request's head. An enum cw_http_verdict. */
