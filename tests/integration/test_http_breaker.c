@@ -804,7 +804,10 @@ static const char *const odd_requests[] = {
     "POST /later HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
 };
 
-static void try_deed(enum place place, enum deed deed)
+enum { ODD_REQUESTS = sizeof odd_requests / sizeof odd_requests[0] };
+
+/* Nobody does anything odd until place and deed are set. */
+static struct rig_host *odd_host(void)
 {
     static struct cw_http_middleware middleware = {.name = "odd",
                                                    .on_request = odd_request,
@@ -815,8 +818,7 @@ static void try_deed(enum place place, enum deed deed)
     struct cw_server *server = make_server(&(struct cw_server_options){.drain_ms = 2000});
 
     memset(&odd, 0, sizeof odd);
-    odd.place = place;
-    odd.deed = deed;
+    odd.place = PLACES;
     odd.self = &middleware;
     odd.line = cw_service_new(&(struct cw_service){.protocol = &cw_line}, NULL);
     cw_http_configure(server, &(struct cw_http_options){.response_ms = 100, .body_ms = 100});
@@ -827,18 +829,27 @@ static void try_deed(enum place place, enum deed deed)
     cw_http_route(server, "GET /source", odd_source, NULL);
     cw_http_route(server, "GET|POST /later", odd_later, NULL);
     cw_http_route(server, "GET /hello", hello, NULL);
-    struct rig_host *host = rig_host_start(server, NULL, NULL);
+    return rig_host_start(server, NULL, NULL);
+}
 
-    for (size_t i = 0; i < sizeof odd_requests / sizeof odd_requests[0]; i++) {
-        if (getenv("CW_TEST_LOG")) {
-            fprintf(stderr, "place %d deed %d request %zu\n", (int)place, (int)deed, i);
-        }
-        talk(rig_host_port(host, 0), odd_requests[i]);
-    }
+static void end_odd_host(struct rig_host *host)
+{
     rig_host_end(host);
     cw_service_free(odd.line);
     rig_check(atomic_load(&odd.requests) == atomic_load(&odd.dones));
     rig_check(atomic_load(&odd.sources) == atomic_load(&odd.sources_done));
+}
+
+static void try_deed(enum place place, enum deed deed)
+{
+    struct rig_host *host = odd_host();
+
+    odd.place = place;
+    odd.deed = deed;
+    for (size_t i = 0; i < ODD_REQUESTS; i++) {
+        talk(rig_host_port(host, 0), odd_requests[i]);
+    }
+    end_odd_host(host);
 }
 
 static void try_deeds(enum place place)
@@ -866,3 +877,87 @@ TRY(on_done_of_middleware, IN_MIDDLEWARE_DONE)
 TRY(a_pull, IN_PULL)
 TRY(done_of_a_source, IN_SOURCE_DONE)
 TRY(a_timer, IN_TIMER)
+
+Test(http_breaker, whichever_allocation_fails_the_exchange_ends_once)
+{
+    fault_install();
+    struct rig_host *host = odd_host();
+
+    for (size_t i = 0; i < ODD_REQUESTS; i++) {
+        for (size_t nth = 1; nth <= 16; nth++) {
+            fault_arm(nth);
+            talk(rig_host_port(host, 0), odd_requests[i]);
+            fault_disarm();
+        }
+    }
+    end_odd_host(host);
+    fault_remove();
+}
+
+/* ---- limits ---- */
+
+static struct cw_http_id held;
+static atomic_uint holding;
+
+static void hold(struct cw_http_exchange *http, void *user)
+{
+    held = cw_http_id(http);
+    atomic_fetch_add(&holding, 1);
+}
+
+Test(http_breaker, bodies_that_came_with_their_heads_count_as_held_too)
+{
+    struct cw_server *server = make_server(NULL);
+    struct http_reply *reply = new_reply();
+    static const char request[] =
+        "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n12345678";
+
+    atomic_store(&holding, 0);
+    cw_http_configure(server, &(struct cw_http_options){.bodies_max_bytes = 10});
+    cw_http_route(server, "POST /hold", hold, NULL);
+    struct rig_host *host = rig_host_start(server, NULL, NULL);
+    struct http_peer peer = http_peer_new(rig_host_port(host, 0));
+
+    http_peer_send(&peer, request);
+    rig_await(atomic_load(&holding) == 1);
+    cr_assert_eq(http_get(rig_host_port(host, 0), request, NULL, 0), 503);
+    cr_assert_eq(cw_http_reply_to(rig_host_server(host), held, 200, NULL, cw_span_text("")), 0);
+    http_peer_read(&peer, reply, false);
+    cr_assert_eq(reply->status, 200);
+    cr_assert_eq(atomic_load(&holding), 1);
+    free_reply(reply);
+    http_peer_close(&peer);
+    rig_host_end(host);
+}
+
+/* ---- the server stops ---- */
+
+static void odd_events(struct cw_http_exchange *http, void *user)
+{
+    cw_http_begin_events(http, NULL);
+    cw_http_on_done(http, note_done, NULL);
+}
+
+Test(http_breaker, a_stop_ends_many_streams_of_events_and_each_is_told_once)
+{
+    enum { PEERS = 40 };
+    struct cw_server *server = make_server(NULL);
+    struct http_peer peers[PEERS];
+    char line[64];
+
+    cw_http_route(server, "GET /", odd_events, NULL);
+    struct rig_host *host = rig_host_start(server, NULL, NULL);
+
+    for (size_t i = 0; i < PEERS; i++) {
+        peers[i] = http_peer_new(rig_host_port(host, 0));
+        http_peer_send(&peers[i], GET("/") GET("/"));
+        rig_peer_receive(&peers[i].peer, line, 15);
+    }
+    cr_assert_eq(rig_host_stop(host), 0);
+    cr_assert_eq(atomic_load(&stage.done), PEERS);
+    for (size_t i = 0; i < PEERS; i++) {
+        (void)rig_peer_receive_all(&peers[i].peer);
+        http_peer_close(&peers[i]);
+    }
+    rig_host_free(host);
+}
