@@ -250,6 +250,28 @@ static bool detach_body(struct cw_http_exchange *x)
     return true;
 }
 
+/* There is no memory for what the input holds: whoever asks until the end is told of nothing. */
+static void forget_views(struct cw_http_exchange *x)
+{
+    x->head_data = (const uint8_t *)"";
+    x->head_len = 0;
+    x->head.method_len = 0;
+    x->head.target_len = 0;
+    x->head.method = 0;
+    x->head.target = 0;
+    x->head.field_count = 0;
+    memset(x->head.first, 0, sizeof x->head.first);
+    x->target.query = cw_http_nothing();
+    x->target.authority = cw_http_nothing();
+    x->host = cw_http_nothing();
+    if (x->body.viewed) {
+        x->body.viewed = false;
+        x->body.bytes = NULL;
+        x->body.len = 0;
+    }
+    x->detached = true;
+}
+
 bool cw_http_detach(struct cw_http_exchange *x)
 {
     const uint8_t *from = x->head_data;
@@ -260,6 +282,7 @@ bool cw_http_detach(struct cw_http_exchange *x)
     }
     copy = cw_http_take(x, x->head_len);
     if (!copy || !detach_body(x)) {
+        forget_views(x);
         return false;
     }
     memcpy(copy, from, x->head_len);

@@ -230,6 +230,7 @@ struct cw_http_exchange {
     bool over;
     bool in_page;
     bool next_asked; /* cw_http_next, by the middleware under way */
+    bool switches;   /* it may be answered with 101 */
     bool id_taken;
     int error_status;
     const char *error_text;

@@ -24,13 +24,14 @@ struct cw_http_memo {
     bool has_match;
     const struct cw_http_route *route;
     const struct cw_http_chain *chain;
-    const char *allow;
+    bool has_allow;
     int status;
     size_t path_len;
     size_t query_at;
     size_t query_len;
     uint8_t bytes[MEMO_HEAD_MAX];
     uint8_t path[MEMO_HEAD_MAX + 1];
+    char allow_text[CW_HTTP_ALLOW_MAX];
     struct cw_http_line lines[MEMO_FIELDS_MAX];
 };
 
@@ -115,7 +116,11 @@ bool cw_http_memo_recall(const struct cw_http_memo *memo, struct cw_http_exchang
         x->matched = true;
         x->match.route = memo->route;
         x->match.chain = memo->chain;
-        x->match.allow = memo->allow;
+        x->match.allow = NULL;
+        if (memo->has_allow) {
+            memcpy(x->match.allow_text, memo->allow_text, sizeof memo->allow_text);
+            x->match.allow = x->match.allow_text;
+        }
         x->match.status = memo->status;
         x->match.param_count = 0;
     }
@@ -159,7 +164,10 @@ static void keep(struct cw_http_memo *memo, const struct cw_http_exchange *x)
     memo->has_match = x->match.param_count == 0;
     memo->route = x->match.route;
     memo->chain = x->match.chain;
-    memo->allow = x->match.allow;
+    memo->has_allow = x->match.allow != NULL;
+    if (memo->has_allow) {
+        memcpy(memo->allow_text, x->match.allow_text, sizeof memo->allow_text);
+    }
     memo->status = x->match.status;
 }
 

@@ -291,12 +291,21 @@ static void begin_head(struct cw_conn *conn, struct cw_http_conn *http, size_t l
     }
 }
 
+/* It may have to be kept, if the handler answers later. */
+static bool may_be_held(const struct cw_http_exchange *x, uint64_t length)
+{
+    uint64_t max = x->options->bodies_max_bytes;
+
+    return length <= max && x->http->shared->bodies <= max - length;
+}
+
 /* Of a length that is there already: the body is looked at where it lies. */
 static size_t view_body(struct cw_http_exchange *x, const uint8_t *data, size_t len)
 {
     uint64_t length = x->head.content_length;
     bool there = (x->stage == CW_STAGE_HANDLER_BODY || x->stage == CW_STAGE_CHAIN_BODY) &&
-                 x->body.state == CW_BODY_COLLECT && !x->head.chunked && length <= len;
+                 x->body.state == CW_BODY_COLLECT && !x->head.chunked && length <= len &&
+                 may_be_held(x, length);
 
     if (!there) {
         return 0;
@@ -497,6 +506,7 @@ static int on_stop(struct cw_conn *conn, void *state)
         cw_http_end(x);
     }
     x->answer.close = true;
+    cw_http_settle_soon(x); /* answered already: what is left of its body is not waited for */
     return 1;
 }
 

@@ -162,6 +162,10 @@ int cw_http_reply_source(struct cw_http_exchange *http, int status, const char *
     cw_http_frame_reply(http);
     error = cw_http_write_head(http, cw_http_nothing());
     http->answer.type = NULL;
+    if (error < 0) {
+        http->end_code = error;
+        cw_conn_abort(http->conn); /* the next answer would be taken for this one */
+    }
     if (error < 0 || !made) {
         cw_http_reply_is_over(http);
         return give_back(done, user, cw_http_judge_reply(http, error));

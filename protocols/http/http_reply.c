@@ -420,7 +420,7 @@ int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type
     if (!cw_http_may_reply(x)) {
         return CW_ESTATE;
     }
-    if ((status < 200 && status != 101) || status > 599 ||
+    if ((status < 200 && !(status == 101 && x->switches)) || status > 599 ||
         (type && !cw_http_is_value(cw_span_text(type)))) {
         return CW_EINVAL;
     }
@@ -437,11 +437,11 @@ int cw_http_start_reply(struct cw_http_exchange *x, int status, const char *type
     run_on_reply(x);
     answer->no_body = has_no_body(x);
     answer->close = !keeps(x);
-    if (answer->status == 205) {
-        answer->length = 0; /* RFC 9110 §15.3.6: told, for otherwise its end would be looked for */
-    }
     if (answer->filtered && answer->no_body) {
         answer->length = CW_NO_LIMIT;
+    }
+    if (answer->status == 205) {
+        answer->length = 0; /* RFC 9110 §15.3.6: told, for otherwise its end would be looked for */
     }
     return CW_OK;
 }
@@ -470,8 +470,11 @@ void cw_http_reply_is_over(struct cw_http_exchange *x)
 
 int cw_http_judge_reply(struct cw_http_exchange *x, int error)
 {
+    x->answer.type = NULL; /* the caller's, and no longer looked at */
+    if (error < 0) {
+        x->end_code = x->end_code != 0 ? x->end_code : error;
+    }
     if (error < 0 && error != CW_ECLOSED) {
-        x->end_code = error;
         cw_conn_abort(x->conn);
     }
     return error < 0 ? error : CW_OK;

@@ -3,6 +3,8 @@
 
 #include <causeway/log.h>
 
+enum { SLICE_MAX = 65536 };
+
 /* ---- what the queue has no room for ---- */
 
 static int keep(struct cw_http_exchange *x, const struct cw_span *parts, size_t count)
@@ -34,30 +36,28 @@ static int keep(struct cw_http_exchange *x, const struct cw_span *parts, size_t 
     return 1;
 }
 
-/* Whatever happens, these bytes leave, in their order. */
-int cw_http_emit(struct cw_http_exchange *x, const struct cw_span *parts, size_t count)
-{
-    int error = x->answer.backlog_len > 0 ? (int)CW_EFULL : cw_conn_write(x->conn, parts, count);
-
-    if (error != CW_EFULL && error != CW_ETOOBIG) {
-        return error;
-    }
-    x->answer.drain_wanted = true;
-    return keep(x, parts, count);
-}
-
-/* True: all of it has gone. */
-static bool flush_backlog(struct cw_http_exchange *x)
+/* 0, 1: all of it has gone, as cw_conn_write says; < 0: not yet. */
+static int flush_backlog(struct cw_http_exchange *x)
 {
     struct cw_http_answer *answer = &x->answer;
-    const size_t slice = 65536;
+    size_t slice = SLICE_MAX;
     size_t gone = 0;
+    int error = CW_OK;
 
     while (gone < answer->backlog_len) {
         size_t left = answer->backlog_len - gone;
         const struct cw_span part = cw_span_of(answer->backlog + gone, left < slice ? left : slice);
 
-        if (cw_conn_write(x->conn, &part, 1) < 0) {
+        error = cw_conn_write(x->conn, &part, 1);
+        if (error == CW_ETOOBIG && slice > 1) {
+            slice /= 2; /* the queue may never hold so much */
+            continue;
+        }
+        if (error == CW_ENOMEM) {
+            x->end_code = error;
+            cw_conn_abort(x->conn);
+        }
+        if (error < 0) {
             break;
         }
         gone += part.len;
@@ -66,7 +66,26 @@ static bool flush_backlog(struct cw_http_exchange *x)
         memmove(answer->backlog, answer->backlog + gone, answer->backlog_len - gone);
         answer->backlog_len -= gone;
     }
-    return answer->backlog_len == 0;
+    return error;
+}
+
+/* Whatever happens, these bytes leave, in their order. */
+int cw_http_emit(struct cw_http_exchange *x, const struct cw_span *parts, size_t count)
+{
+    int error = x->answer.backlog_len > 0 ? (int)CW_EFULL : cw_conn_write(x->conn, parts, count);
+
+    if (error != CW_EFULL && error != CW_ETOOBIG) {
+        return error;
+    }
+    if (keep(x, parts, count) < 0) {
+        return CW_ENOMEM;
+    }
+    /* A queue that was not full does not tell when there is room: it is filled first. */
+    if (error == CW_ETOOBIG && flush_backlog(x) == CW_OK) {
+        return CW_OK;
+    }
+    x->answer.drain_wanted = true;
+    return 1;
 }
 
 /* ---- pushed ---- */
@@ -144,6 +163,10 @@ int cw_http_send(struct cw_http_exchange *http, struct cw_span piece)
     }
     answer->sent += piece.len;
     error = piece.len > 0 ? write_piece(http, piece) : CW_OK;
+    if (error < 0) {
+        http->end_code = http->end_code != 0 ? http->end_code : error;
+        cw_conn_abort(http->conn); /* what follows would stand in its place */
+    }
     answer->drain_wanted = answer->drain_wanted || error == 1;
     return error;
 }
@@ -256,7 +279,7 @@ int cw_http_on_writable(struct cw_http_exchange *x)
         cw_conn_soon(x->conn);
         return CW_OK;
     }
-    if (!flush_backlog(x)) {
+    if (flush_backlog(x) < 0) {
         return CW_OK;
     }
     if (answer->state == CW_REPLY_ENDING) {

@@ -21,9 +21,20 @@ bool cw_http_wants_upgrade(const struct cw_http_exchange *http, const char *prot
 
 static int write_switching(struct cw_http_exchange *x)
 {
-    int error = cw_http_start_reply(x, 101, NULL, CW_NO_LIMIT);
+    int error;
 
-    return error < 0 ? error : cw_http_write_head(x, cw_http_nothing());
+    x->switches = true;
+    error = cw_http_start_reply(x, 101, NULL, CW_NO_LIMIT);
+    x->switches = false;
+    if (error < 0) {
+        return error;
+    }
+    error = cw_http_write_head(x, cw_http_nothing());
+    if (error < 0) {
+        x->end_code = error; /* middleware has seen an answer: there will be no other */
+        cw_conn_abort(x->conn);
+    }
+    return error;
 }
 
 int cw_http_switch(struct cw_http_exchange *http, const char *protocol,
