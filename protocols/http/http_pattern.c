@@ -378,7 +378,8 @@ int cw_http_pattern_method(struct cw_span *rest, struct cw_span *method, char wh
         return refuse(why, "a method is missing; write `GET /path` or `* /path`");
     }
     if (!all_are(*method, is_token_char)) {
-        return refuse(why, "`%.*s` is no method", shown(*method), chars(*method));
+        return refuse(why, "`%.*s` is no method; several are written `GET|PUT`", shown(*method),
+                      chars(*method));
     }
     for (size_t i = 0; i < sizeof usual_methods / sizeof usual_methods[0]; i++) {
         const char *usual = usual_methods[i];

@@ -189,7 +189,7 @@ static const char *wrong_host(const char *host)
         return "longer than 253 characters";
     }
     if (host[0] == '[' ? host[len - 1] != ']' : strchr(host, ':') != NULL) {
-        return "a port is no part of it";
+        return "the name alone, without a scheme and a port";
     }
     for (size_t i = skip; i < len; i++) {
         if (host[i] <= ' ' || host[i] == 0x7f || strchr("*/?#@", host[i])) {

@@ -178,13 +178,19 @@ static int take(struct cw_server *server, struct cw_http_site *site,
     return CW_OK;
 }
 
+static int not_made(struct cw_server *server)
+{
+    return cw_server_complain(server, CW_ENOMEM,
+                              "use: the middleware could not be made (see the log)");
+}
+
 int cw_http_use(struct cw_server *server, struct cw_http_middleware *middleware)
 {
     int error;
     struct cw_http_site *site = site_for(server, "cw_http_use", &error);
 
     if (!middleware) {
-        return error < 0 ? error : out_of_memory(server, "middleware");
+        return error < 0 ? error : not_made(server);
     }
     if (!site) {
         give_up_one(server, middleware);
@@ -199,7 +205,7 @@ int cw_http_group_use(struct cw_http_group *group, struct cw_http_middleware *mi
     struct cw_http_site *site = group ? site_for(group->server, "cw_http_group_use", &error) : NULL;
 
     if (!middleware) {
-        return error < 0 ? error : out_of_memory(group->server, "middleware");
+        return error < 0 ? error : not_made(group->server);
     }
     if (!site) {
         give_up_one(group ? group->server : NULL, middleware);
@@ -416,7 +422,7 @@ static int check_options(struct cw_server *server, const char *pattern,
     /* Without what its maker had no memory for, the route would stand unguarded. */
     for (size_t i = 0; i < options->use_count; i++) {
         if (!options->use[i]) {
-            return out_of_memory(server, "route: middleware");
+            return not_made(server);
         }
     }
     return CW_OK;

@@ -1,5 +1,6 @@
 /* The programs of docs/recipes.md, built as a user would build them, driven over real sockets. */
 #include "support/child.h"
+#include "support/http_talk.h"
 #include "support/leak.h"
 #include "support/peer.h"
 #include "support/wait.h"
@@ -22,23 +23,37 @@ static void name_path(char *path, size_t cap, const char *name)
     snprintf(path, cap, "%s/tests/recipes/recipe_%s", CW_BUILD_DIR, name);
 }
 
-/* The port that it says it listens on. */
-static uint16_t await_port(struct rig_child *child)
+/* The port behind what it says of its listener. */
+static uint16_t await_port_of(struct rig_child *child, const char *before)
 {
-    static const char before[] = "listening on tcp://[::]:";
-
     rig_child_await_text(child, before);
     return (uint16_t)strtoul(strstr(child->text, before) + strlen(before), NULL, 10);
 }
 
-static uint16_t start(struct rig_child *child, const char *name)
+static uint16_t await_port(struct rig_child *child)
+{
+    return await_port_of(child, "listening on tcp://[::]:");
+}
+
+static void start_with(struct rig_child *child, const char *name, char *second)
 {
     char path[512];
-    char *arguments[] = {path, "0", NULL};
+    char *arguments[] = {path, "0", second, NULL};
 
     name_path(path, sizeof path, name);
     rig_child_start(child, path, arguments);
+}
+
+static uint16_t start(struct rig_child *child, const char *name)
+{
+    start_with(child, name, NULL);
     return await_port(child);
+}
+
+static uint16_t start_http(struct rig_child *child, const char *name, char *second)
+{
+    start_with(child, name, second);
+    return await_port_of(child, "listening on http://[::]:");
 }
 
 /* Leaks, too, show in its status. */
@@ -392,13 +407,10 @@ Test(recipes, a_client_asks_again_when_the_server_has_come_back)
 
 static uint16_t start_pool(struct rig_child *child, uint16_t backend)
 {
-    char path[512];
     char address[32];
-    char *arguments[] = {path, "0", address, NULL};
 
     snprintf(address, sizeof address, "127.0.0.1:%u", backend);
-    name_path(path, sizeof path, "pool");
-    rig_child_start(child, path, arguments);
+    start_with(child, "pool", address);
     return await_port(child);
 }
 
@@ -435,5 +447,166 @@ Test(recipes, without_its_backend_a_question_is_answered_with_an_excuse)
     rig_peer_send_text(&peer, "91\n");
     rig_peer_expect(&peer, "no answer, try again\n");
     rig_peer_close(&peer);
+    end(&child);
+}
+
+/* ---- a login over HTTP ---- */
+
+/* One request on a connection of its own; where it leads to, and the cookie it sets. */
+static int visit(uint16_t port, const char *request, const char *fields, char cookie[128])
+{
+    static struct rig_answer answer;
+    char text[512];
+    const char *set;
+    int status;
+
+    snprintf(text, sizeof text, "%s HTTP/1.1\r\nHost: a.example\r\n%s\r\n", request, fields);
+    rig_ask_once(port, text, (struct cw_span){0}, &answer);
+    set = rig_answer_field(&answer, "Set-Cookie");
+    snprintf(cookie, 128, "%s", set ? set : "");
+    status = answer.status;
+    rig_answer_free(&answer);
+    return status;
+}
+
+static int log_in(uint16_t port, const char *form, char cookie[128])
+{
+    static struct rig_answer answer;
+    const char *set;
+    int status;
+
+    rig_post_once(port, "/login", "Content-Type: application/x-www-form-urlencoded\r\n",
+                  cw_span_text(form), &answer);
+    set = rig_answer_field(&answer, "Set-Cookie");
+    snprintf(cookie, 128, "%s", set ? set : "");
+    status = answer.status;
+    rig_answer_free(&answer);
+    return status;
+}
+
+Test(recipes, a_cookie_lets_in_who_knew_the_password_until_the_way_out)
+{
+    struct rig_child child;
+    char cookie[128];
+    char field[160];
+    uint16_t port;
+
+    setenv("SITE_PASSWORD", "open sesame", 1);
+    port = start_http(&child, "http_login", NULL);
+    cr_expect_eq(visit(port, "GET /", "", cookie), 303);
+    cr_expect_eq(visit(port, "GET /", "Cookie: sid=\r\n", cookie), 303);
+    cr_expect_eq(log_in(port, "password=open+barley", cookie), 403);
+    cr_expect_eq(log_in(port, "name=ada", cookie), 403);
+    cr_expect_str_empty(cookie);
+    cr_expect_eq(log_in(port, "password=open+sesame", cookie), 303);
+    cr_assert_eq(strncmp(cookie, "sid=", 4), 0, "%s", cookie);
+    cr_expect_not_null(strstr(cookie, "; HttpOnly; SameSite=Lax"), "%s", cookie);
+    snprintf(field, sizeof field, "Cookie: %.36s\r\n", cookie);
+    cr_expect_eq(visit(port, "GET /", field, cookie), 200);
+    cr_expect_eq(visit(port, "POST /logout", field, cookie), 303);
+    cr_expect_not_null(strstr(cookie, "Max-Age=0"), "%s", cookie);
+    cr_expect_eq(visit(port, "GET /", field, cookie), 303);
+    end(&child);
+}
+
+Test(recipes, without_a_password_set_nobody_logs_in)
+{
+    struct rig_child child;
+    char cookie[128];
+    uint16_t port;
+
+    unsetenv("SITE_PASSWORD");
+    port = start_http(&child, "http_login", NULL);
+    cr_expect_eq(log_in(port, "password=", cookie), 403);
+    end(&child);
+}
+
+/* ---- later over HTTP ---- */
+
+static void ask_divisor(struct rig_peer *peer, const char *number)
+{
+    char head[128];
+
+    snprintf(head, sizeof head, "GET /divisor/%s HTTP/1.1\r\nHost: a\r\n\r\n", number);
+    rig_ask(peer, head, (struct cw_span){0});
+}
+
+static void expect_text(struct rig_peer *peer, int status, const char *text)
+{
+    static struct rig_answer answer;
+
+    rig_answer_read(peer, true, &answer);
+    cr_expect_eq(answer.status, status);
+    cr_expect_str_eq((const char *)answer.body, text);
+    rig_answer_free(&answer);
+}
+
+Test(recipes, an_http_answer_may_come_later_and_others_are_answered_meanwhile)
+{
+    struct rig_child child;
+    uint16_t port = start_http(&child, "http_later", NULL);
+    struct rig_peer slow = rig_peer_tcp(port);
+    struct rig_peer gone = rig_peer_tcp(port);
+    struct rig_peer quick = rig_peer_tcp(port);
+
+    ask_divisor(&slow, "100000007");
+    ask_divisor(&gone, "10000019");
+    rig_peer_close(&gone);
+    ask_divisor(&quick, "1");
+    expect_text(&quick, 400, "400 Bad Request: a number above 1, please\n");
+    ask_divisor(&quick, "91");
+    expect_text(&quick, 200, "91 is divided by 7\n");
+    expect_text(&slow, 200, "100000007 is divided by 100000007\n");
+    rig_peer_close(&slow);
+    rig_peer_close(&quick);
+    end(&child);
+}
+
+/* ---- events ---- */
+
+static void expect_event(struct rig_peer *reader, const char *text)
+{
+    struct rig_answer answer = {0};
+
+    cr_expect_eq(rig_answer_read_chunk(reader, &answer), strlen(text));
+    cr_expect_str_eq((const char *)answer.body, text);
+    rig_answer_free(&answer);
+}
+
+/* How many are told of a line, once those who have gone are forgotten. */
+static bool tells_one(struct rig_peer *speaker)
+{
+    char answer[8] = "";
+
+    rig_peer_send_text(speaker, "is anybody there?\n");
+    rig_peer_receive(speaker, answer, strlen("told 1\n"));
+    return strcmp(answer, "told 1\n") == 0;
+}
+
+Test(recipes, every_browser_is_told_what_one_line_says)
+{
+    static struct rig_answer answer;
+    struct rig_child child;
+    uint16_t port = start_http(&child, "http_events", "0");
+    struct rig_peer speaker = rig_peer_tcp(await_port_of(&child, "tcp://127.0.0.1:"));
+    struct rig_peer readers[3];
+
+    for (int i = 0; i < 3; i++) {
+        readers[i] = rig_peer_tcp(port);
+        rig_ask(&readers[i], "GET /feed HTTP/1.1\r\nHost: a\r\n\r\n", (struct cw_span){0});
+        rig_answer_read_head(&readers[i], &answer);
+        cr_expect_str_eq(rig_answer_field(&answer, "Content-Type"), "text/event-stream");
+        rig_answer_free(&answer);
+    }
+    rig_peer_send_text(&speaker, "hello all\n");
+    rig_peer_expect(&speaker, "told 3\n");
+    for (int i = 0; i < 3; i++) {
+        expect_event(&readers[i], "id: 1\ndata: hello all\n\n");
+    }
+    rig_peer_close(&readers[1]);
+    rig_peer_close(&readers[2]);
+    rig_await(tells_one(&speaker));
+    rig_peer_close(&readers[0]);
+    rig_peer_close(&speaker);
     end(&child);
 }

@@ -563,7 +563,8 @@ Test(http_router, a_method_that_is_none_is_refused_with_a_reason)
                      "GET| /x: a method is missing; write `GET /path` or `* /path`");
     cr_expect_str_eq(why_not("|GET /x"),
                      "|GET /x: a method is missing; write `GET /path` or `* /path`");
-    cr_expect_str_eq(why_not("GET,PUT /x"), "GET,PUT /x: `GET,PUT` is no method");
+    cr_expect_str_eq(why_not("GET,PUT /x"),
+                     "GET,PUT /x: `GET,PUT` is no method; several are written `GET|PUT`");
     cr_expect_str_eq(why_not("GET|* /x"), "GET|* /x: `*` is every method and stands alone");
 }
 
@@ -600,8 +601,8 @@ Test(http_router, a_host_that_is_none_is_refused_with_a_reason)
     static const char *const refused[][2] = {
         {"", "host \"\": empty"},
         {"*.", "host \"*.\": empty"},
-        {"a.example:8080", "host \"a.example:8080\": a port is no part of it"},
-        {"[::1]:80", "host \"[::1]:80\": a port is no part of it"},
+        {"a.example:8080", "host \"a.example:8080\": the name alone, without a scheme and a port"},
+        {"[::1]:80", "host \"[::1]:80\": the name alone, without a scheme and a port"},
         {"http//a", "host \"http//a\": not a name like api.example or *.example"},
         {"a.*.example", "host \"a.*.example\": not a name like api.example or *.example"},
         {"*example", "host \"*example\": not a name like api.example or *.example"},

@@ -453,7 +453,7 @@ Test(http_site, middleware_that_its_maker_had_no_memory_for_stops_the_server)
     struct cw_http_middleware *const use[] = {probe("there", 0), NULL};
 
     cr_expect_eq(cw_http_use(server, NULL), CW_ENOMEM);
-    cr_expect_str_eq(cw_server_error(server), "middleware: out of memory");
+    cr_expect_str_eq(cw_server_error(server), "use: the middleware could not be made (see the log)");
     cr_expect_eq(cw_http_group_use(cw_http_group(server, "/x", NULL), NULL), CW_ENOMEM);
     cr_expect_eq(cw_http_group_use(NULL, NULL), CW_EINVAL);
     cr_expect_eq(cw_http_use(NULL, NULL), CW_ENOMEM);
@@ -609,7 +609,7 @@ Test(http_site, a_host_with_a_port_is_refused)
 
     cr_expect_null(cw_http_group(server, "/x", &place));
     cr_expect_str_eq(cw_server_error(server),
-                     "group host \"a.example:80\": a port is no part of it");
+                     "group host \"a.example:80\": the name alone, without a scheme and a port");
 }
 
 Test(http_site, a_site_without_a_name_is_refused)
