@@ -176,6 +176,7 @@ struct cw_http_exchange *cw_http_exchange_new(struct cw_conn *conn, struct cw_ht
     x->http = http;
     x->options = options;
     x->number = ++http->number;
+    x->serial = ++http->shared->serial;
     x->head.fields = x->lines;
     x->head.fields_cap =
         x->lines_cap < options->fields_max ? x->lines_cap : (size_t)options->fields_max;

@@ -41,6 +41,7 @@ struct cw_http_shared {
     int64_t date_s;
     char date[CW_HTTP_DATE_LINE + 1];
     uint64_t now_ns; /* the clock, read in this on_bytes; 0: not yet */
+    uint64_t serial; /* of the last exchange: its ids */
     uint64_t bodies; /* bytes of whole bodies */
     uint8_t *file;   /* CW_HTTP_FILE_WHOLE; NULL: not needed yet */
 };
@@ -214,7 +215,8 @@ struct cw_http_exchange {
     struct cw_conn *conn;
     struct cw_http_conn *http;
     const struct cw_http_options *options;
-    uint64_t number;
+    uint64_t number;   /* of its connection */
+    uint64_t serial;   /* of its loop: never used twice */
     uint64_t began_ns; /* 0: nobody asks how long it took */
     const uint8_t *head_data;
     size_t head_len;

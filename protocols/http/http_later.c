@@ -6,10 +6,10 @@
 struct cw_http_id cw_http_id(struct cw_http_exchange *http)
 {
     http->id_taken = true;
-    return (struct cw_http_id){cw_conn_id(http->conn), http->number};
+    return (struct cw_http_id){cw_conn_id(http->conn), http->serial};
 }
 
-static struct cw_http_exchange *exchange_of(struct cw_conn *conn, uint64_t number)
+static struct cw_http_exchange *exchange_of(struct cw_conn *conn, uint64_t serial)
 {
     const struct cw_http_conn *http;
 
@@ -17,7 +17,7 @@ static struct cw_http_exchange *exchange_of(struct cw_conn *conn, uint64_t numbe
         return NULL;
     }
     http = cw_conn_state(conn);
-    return http->exchange && http->exchange->number == number ? http->exchange : NULL;
+    return http->exchange && http->exchange->serial == serial ? http->exchange : NULL;
 }
 
 struct cw_http_exchange *cw_http_find(struct cw_loop *loop, struct cw_http_id id)
@@ -28,7 +28,7 @@ struct cw_http_exchange *cw_http_find(struct cw_loop *loop, struct cw_http_id id
 /* ---- from any thread ---- */
 
 struct post {
-    uint64_t number;
+    uint64_t serial;
     cw_http_post_fn fn;
     void *arg;
 };
@@ -38,7 +38,7 @@ static void run_post(struct cw_loop *loop, struct cw_conn *conn, void *arg)
     struct post post = *(struct post *)arg;
 
     cw_release(arg);
-    post.fn(exchange_of(conn, post.number), post.arg);
+    post.fn(exchange_of(conn, post.serial), post.arg);
 }
 
 int cw_http_post(struct cw_server *server, struct cw_http_id id, cw_http_post_fn fn, void *arg)

@@ -13,8 +13,7 @@ enum {
 
 struct cw_http_memo {
     uint64_t candidate; /* begin and end of what came last; the second time it is remembered */
-    const struct cw_http_options *options; /* NULL: nothing is remembered */
-    size_t len;
+    size_t len;         /* 0: nothing is remembered */
     struct cw_http_head head;
     struct cw_http_target target; /* its spans are made anew, of what follows */
     size_t host_at;
@@ -61,7 +60,7 @@ static struct cw_http_memo *slot_of(struct cw_http_shared *shared, uint64_t mark
 
 static bool is_allowed(const struct cw_http_memo *memo, const struct cw_http_options *options)
 {
-    return memo->options == options && memo->len <= options->head_max_bytes &&
+    return memo->len > 0 && !options->site && memo->len <= options->head_max_bytes &&
            memo->head.target_len <= options->target_max_bytes &&
            memo->head.field_count <= options->fields_max;
 }
@@ -137,17 +136,16 @@ static bool lies_in(struct cw_span span, const uint8_t *data, size_t len)
     return at >= begin && at + span.len <= begin + len;
 }
 
-/* What is not worth a thought: long heads, absolute targets, what proxies add. */
+/* What is not worth a thought: inner sites, long heads, absolute targets, what proxies add. */
 static bool is_worth_it(const struct cw_http_exchange *x)
 {
-    return x->head_len >= MEMO_LOOKED_AT && x->head_len <= MEMO_HEAD_MAX &&
+    return !x->options->site && x->head_len >= MEMO_LOOKED_AT && x->head_len <= MEMO_HEAD_MAX &&
            x->head.field_count <= MEMO_FIELDS_MAX && x->target.form == CW_FORM_ORIGIN &&
            !x->origin && (!x->host.data || lies_in(x->host, x->head_data, x->head_len));
 }
 
 static void keep(struct cw_http_memo *memo, const struct cw_http_exchange *x)
 {
-    memo->options = x->options;
     memo->len = x->head_len;
     memcpy(memo->bytes, x->head_data, x->head_len);
     memo->head = x->head;
