@@ -960,6 +960,33 @@ Test(http_exchange, a_body_that_trickles_is_408)
     rig_host_end(host);
 }
 
+Test(http_exchange, time_in_which_nothing_is_read_does_not_slow_a_body_down)
+{
+    struct rig_host *host =
+        begin(&(struct cw_http_options){.body_ms = 200, .body_rate_min = 2000000});
+    struct http_peer peer = http_peer_new(rig_host_port(host, 0));
+    struct http_reply *reply = new_reply();
+    const struct timespec rest = {2, 500000000};
+    size_t len = 8u << 20;
+    char *body = calloc(1, len);
+    size_t total;
+    char *request = post("/stream", "Content-Length: 8388608\r\n", body, len, &total);
+    struct sending sending = {&peer.peer, request, total};
+    pthread_t thread;
+
+    pthread_create(&thread, NULL, send_all, &sending);
+    nanosleep(&rest, NULL); /* its echo fills the queue, and so no more of it is read */
+    http_peer_read(&peer, reply, false);
+    pthread_join(thread, NULL);
+    cr_assert_eq(reply->status, 200);
+    cr_assert_eq(reply->body_len, len);
+    free(request);
+    free(body);
+    free_reply(reply);
+    http_peer_close(&peer);
+    rig_host_end(host);
+}
+
 Test(http_exchange, a_connection_serves_no_more_requests_than_it_may)
 {
     struct rig_host *host = begin(&(struct cw_http_options){.requests_max = 2});
