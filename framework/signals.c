@@ -141,6 +141,10 @@ void cw_signals_free(struct cw_signals *signals)
         return;
     }
     cw_signals_unwatch(signals);
+    /* One that was meant for the server, and comes a moment late, must not turn its good end into a death. */
+    if (signals->taken > 2 && signals->old[2].sa_handler == SIG_DFL) {
+        signals->old[2].sa_handler = SIG_IGN;
+    }
     for (int i = 0; i < NUMBERS && i < signals->taken; i++) {
         sigaction(numbers[i], &signals->old[i], NULL);
     }

@@ -224,7 +224,7 @@ int cw_server_run(struct cw_server *server);
 
 /* Runs until SIGINT or SIGTERM and drains; a second signal ends the process with status 1. Where there is something to read
  * again (TLS, a configuration file) SIGHUP is cw_server_reload, unless standard input was a terminal and has hung up: then
- * the server drains, as with SIGTERM. Otherwise SIGHUP ends the process. Prints the first error, if there is one, to standard error. Frees the server. What main returns.
+ * the server drains, as with SIGTERM. Otherwise SIGHUP ends the process. Where it was for a reload it is ignored afterwards. Prints the first error, if there is one, to standard error. Frees the server. What main returns.
  *
  * returns  0, or 1 when it could not start
  * thread   the main thread, before others are started */
