@@ -1,4 +1,5 @@
 /* TLS that begins on an open connection, and peers that want to be heard before it, or leave while it begins. */
+#include "support/descriptors.h"
 #include "support/leak.h"
 #include "support/pki.h"
 #include "support/scene.h"

@@ -1,25 +1,12 @@
 /* A server that speaks TLS and echoes. */
 #include "support/tls_scene.h"
 
+#include "support/descriptors.h"
 #include "support/scene.h"
 #include "support/wait.h"
 
 #include <causeway/causeway.h>
-#include <dirent.h>
 #include <string.h>
-
-int rig_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int count = 0;
-
-    rig_check(dir);
-    while (readdir(dir)) {
-        count++;
-    }
-    closedir(dir);
-    return count;
-}
 
 static void on_data(struct cw_conn *conn, const struct cw_message *msg, void *user)
 {

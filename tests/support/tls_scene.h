@@ -40,7 +40,4 @@ void rig_tls_end(struct rig_tls_scene *scene);
 /* The same for a scene with a short handshake deadline, in which nobody can be sure to be served. */
 void rig_tls_end_quietly(struct rig_tls_scene *scene);
 
-/* How many descriptors this process has open. */
-int rig_descriptors(void);
-
 #endif
