@@ -27,5 +27,6 @@
 #include <causeway/tls.h>
 #include <causeway/types.h>
 #include <causeway/version.h>
+#include <causeway/websocket.h>
 
 #endif
