@@ -134,6 +134,9 @@ struct cw_protocol {
      * can. */
     uint64_t (*wire_key)(struct cw_conn *conn, const void *state);
 
+    uint32_t lost_code; /* what on_close says as peer_code where there was no goodbye (WebSocket: 1006). 0: nothing */
+    bool speaks_in_message; /* its goodbye may stand between the pieces of a message: a close there is no abort */
+
     /* Members of the options that a configuration file may set (causeway/config.h); ends with a NULL key. NULL: none. */
     const struct cw_setting *settings;
 };
@@ -219,6 +222,11 @@ void cw_conn_soon(struct cw_conn *conn);
  * thread   loop thread */
 int cw_conn_fail(struct cw_conn *conn, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The protocol's own code of the end that is about to come, for on_close: what the failure was told the peer as.
+ *
+ * thread   loop thread */
+void cw_conn_note_code(struct cw_conn *conn, uint32_t peer_code);
 
 /* Ends the connection with a failure from where no code can be returned; what is queued is still sent.
  *
