@@ -67,7 +67,7 @@ enum cw_ws_flags {
     CW_WS_SENDING = 1 << 7,     /* a message in pieces: CW_BEGIN has been sent, */
     CW_WS_SENT_FIRST = 1 << 8,  /* and its first frame too */
     CW_WS_SENDING_TEXT = 1 << 9,
-    CW_WS_STAMPED = 1 << 10, /* a ping of ours with a stamp has no pong yet */
+    CW_WS_STAMPED = 1 << 10,    /* a ping of ours with a stamp has no pong yet */
     CW_WS_BITS_SHIFT = 16,      /* 4 bits: our window */
     CW_WS_PEER_BITS_SHIFT = 20, /* 4 bits */
 };
@@ -77,11 +77,12 @@ struct cw_ws_more {
     struct cw_ws_more *next; /* unused */
 
     /* The message under way. */
-    uint8_t opcode;  /* of its first frame; 0: none is under way */
-    bool compressed; /* it is */
-    bool streams;    /* CW_BEGIN has been told */
-    bool fin;        /* the frame under way is its last one */
-    uint8_t owes;    /* enum cw_ws_owed */
+    uint8_t opcode;     /* of its first frame; 0: none is under way */
+    bool compressed;    /* it is */
+    bool streams;       /* CW_BEGIN has been told */
+    bool fin;           /* the frame under way is its last one */
+    bool owes_gathered; /* CW_BEGIN has been told, what was gathered before it has not */
+    uint8_t owes;       /* enum cw_ws_owed */
     struct cw_ws_utf8 utf8;
     uint32_t mask;
     uint64_t left;  /* of the frame under way, */
@@ -89,7 +90,7 @@ struct cw_ws_more {
     uint64_t total; /* of the message: inflated, where it streams */
     uint8_t *bytes; /* gathered; compressed as they came, unless it streams */
     size_t len;
-    size_t cap; /* 0: none */
+    size_t cap;                      /* 0: none */
     struct cw_ws_inflater *inflater; /* kept between messages, or of this one */
     struct cw_ws_deflater *deflater; /* kept */
 
@@ -103,9 +104,8 @@ struct cw_ws_more {
 
 enum cw_ws_owed {
     CW_WS_OWES_NOTHING,
-    CW_WS_OWES_GATHERED, /* CW_BEGIN has been told: what was gathered before it */
-    CW_WS_OWES_REST,     /* what the inflater still holds; the frame's last byte waits */
-    CW_WS_OWES_END,      /* CW_END; the frame's last byte waits */
+    CW_WS_OWES_REST, /* what the inflater holds: the first byte that comes has gone into it already */
+    CW_WS_OWES_END, /* CW_END: the byte that comes has been told already */
 };
 
 struct cw_ws_conn {
@@ -145,13 +145,16 @@ struct cw_ws_shared {
     size_t room_count[CW_WS_ROOM_CLASSES];
     uint64_t held; /* bytes of unfinished messages */
     struct cw_hash_seed seed;
-    uint64_t masks; /* so many have been made */
-    uint64_t shift; /* of the clock that stamps tell */
+    uint64_t masks;         /* so many have been made */
+    uint64_t shift;         /* of the clock that stamps tell */
     const uint8_t *checked; /* text that is being delivered: known to be UTF-8 */
     size_t checked_len;
     uint8_t *scratch; /* for masked copies */
     size_t scratch_cap;
+    uint8_t *inflated; /* CW_WS_PIECE, for what streams. NULL: not needed yet */
 };
+
+enum { CW_WS_PIECE = 16384 };
 
 struct cw_ws_shared *cw_ws_shared(struct cw_loop *loop); /* NULL: no memory */
 uint64_t cw_ws_now_us(void);
@@ -172,8 +175,8 @@ ptrdiff_t cw_ws_bytes(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t *data
 /* The next payload bytes of the frame under way: how many are used, 0 or < 0 as on_bytes. */
 ptrdiff_t cw_ws_take_payload(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t *data, size_t len);
 
-/* The frame under way has no byte left. CW_GO, CW_STOP or an enum cw_error. */
-int cw_ws_end_frame(struct cw_conn *conn, struct cw_ws_conn *ws);
+/* The frame under way has no byte at all. > 0: it is over · 0: not yet, ask again · < 0: an enum cw_error. */
+int cw_ws_take_empty(struct cw_conn *conn, struct cw_ws_conn *ws);
 
 /* A whole message: checks text, inflates, delivers. CW_GO, CW_STOP or an enum cw_error. */
 int cw_ws_take_whole(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_message *msg,
@@ -183,6 +186,8 @@ int cw_ws_take_whole(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_mess
 
 int cw_ws_send(struct cw_conn *conn, void *state, const struct cw_message *msg);
 uint64_t cw_ws_wire_key(struct cw_conn *conn, const void *state);
+int cw_ws_encode(const struct cw_wire_format *format, const struct cw_message *msg,
+                 struct cw_payload **payload);
 int cw_ws_write_control(struct cw_conn *conn, uint8_t opcode, struct cw_span payload);
 int cw_ws_write_close(struct cw_conn *conn, struct cw_ws_conn *ws, uint32_t code,
                       struct cw_span text);
