@@ -158,6 +158,13 @@ ptrdiff_t cw_ws_dial_bytes(struct cw_conn *conn, struct cw_ws_conn *ws, const ui
     return error < 0 ? error : used;
 }
 
+int cw_ws_dial_end(struct cw_conn *conn, size_t len)
+{
+    return cw_conn_fail(conn, CW_ETRUNCATED, "the connection ended %s",
+                        len > 0 ? "in the middle of the server's answer"
+                                : "before the server had answered");
+}
+
 int cw_websocket_status(const struct cw_conn *conn)
 {
     const struct cw_ws_dial *dial;

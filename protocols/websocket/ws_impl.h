@@ -65,6 +65,9 @@ struct cw_ws_dial; /* while it lasts */
 /* Input before the handshake is done: bytes used, 0 or an enum cw_error, as on_bytes. When it is whole it calls cw_ws_begin. */
 ptrdiff_t cw_ws_dial_bytes(struct cw_conn *conn, struct cw_ws_conn *ws, const uint8_t *data,
                            size_t len);
+
+/* `on_end` before the handshake is done; len: bytes of an answer that is not whole. Always an enum cw_error. */
+int cw_ws_dial_end(struct cw_conn *conn, size_t len);
 void cw_ws_dial_free(struct cw_ws_dial *dial);
 
 /* ---- of a connection (ws_protocol.c) ---- */
