@@ -80,7 +80,7 @@ enum cw_ws_flags {
     CW_WS_SENDING = 1 << 7,     /* a message in pieces: CW_BEGIN has been sent, */
     CW_WS_SENT_FIRST = 1 << 8,  /* and its first frame too */
     CW_WS_SENDING_TEXT = 1 << 9,
-    CW_WS_STAMPED = 1 << 10, /* a ping of ours with a stamp has no pong yet */
+    CW_WS_STAMPED = 1 << 10,    /* a ping of ours with a stamp has no pong yet */
     CW_WS_BITS_SHIFT = 16,      /* 4 bits: our window */
     CW_WS_PEER_BITS_SHIFT = 20, /* 4 bits */
 };
@@ -102,7 +102,7 @@ struct cw_ws_more {
     uint64_t total; /* of the message: inflated, where it streams */
     uint8_t *bytes; /* gathered; compressed as they came, unless it streams */
     size_t len;
-    size_t cap; /* 0: none */
+    size_t cap;                      /* 0: none */
     struct cw_ws_inflater *inflater; /* kept between messages, or of this one */
     struct cw_ws_deflater *deflater; /* kept */
 
@@ -158,8 +158,8 @@ struct cw_ws_shared {
     size_t room_count[CW_WS_ROOM_CLASSES];
     uint64_t held; /* bytes of unfinished messages */
     struct cw_hash_seed seed;
-    uint64_t masks; /* so many have been made */
-    uint64_t shift; /* of the clock that stamps tell */
+    uint64_t masks;         /* so many have been made */
+    uint64_t shift;         /* of the clock that stamps tell */
     const uint8_t *checked; /* text that is being delivered: known to be UTF-8 */
     size_t checked_len;
     uint8_t *scratch; /* for masked copies */
