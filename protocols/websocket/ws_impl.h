@@ -20,6 +20,16 @@ int cw_ws_check_options(void *options, struct cw_complaint *complaint);
 void cw_ws_release_options(void *options);
 extern const struct cw_setting cw_ws_settings[];
 
+/* The HTTP service that takes the requests of bare connections; of options that were checked. It knows nothing of them, so there is
+ * no cycle. */
+struct cw_service_ref *cw_ws_requests(const struct cw_websocket_options *options);
+
+/* The next of words parted by spaces or commas. False: no more. */
+bool cw_ws_next_word(struct cw_span *rest, struct cw_span *word);
+
+/* Whether a field of the request is the handshake's own, and nobody else's to set. */
+bool cw_ws_is_own_field(struct cw_span name);
+
 /* ---- the handshake of a server (ws_handshake.c, ws_key.c) ---- */
 
 /* What the handshake has found; the handover of cw_http_switch to `open`. */
@@ -32,9 +42,15 @@ struct cw_ws_welcome {
 
 void cw_ws_welcome_free(void *welcome); /* with all that was not taken over */
 
-/* The value of Sec-WebSocket-Accept for a key (§4.2.2), with its end. 0, or CW_EOS: no digest. */
+/* Whether it is 16 bytes in base64 (§4.2.1). */
+bool cw_ws_key_is_sound(struct cw_span key);
+
+/* The value of Sec-WebSocket-Accept for a key (§4.2.2), with its end. 0; CW_EOS: no digest; CW_EINVAL: longer than 24 bytes. */
 enum { CW_WS_ACCEPT_TEXT = 29 };
 int cw_ws_accept_key(struct cw_span key, char accept[CW_WS_ACCEPT_TEXT]);
+
+/* Answers a request that wants a WebSocket of this service, a struct cw_service_ref, or does not: the handler of its route. */
+void cw_ws_shake(struct cw_http_exchange *http, void *service);
 
 /* `open` of a connection that has had no handshake: a server's is handed to HTTP (ws_handshake.c), a client sends its request
  * (ws_client.c). Answer as `open` does. */
