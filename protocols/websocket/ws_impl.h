@@ -37,7 +37,7 @@ struct cw_ws_welcome {
     struct cw_ws_agreed agreed;
     void *conn_user;
     void (*drop)(void *conn_user); /* conn_user, if there will be no on_connection. NULL: nobody's */
-    char *subprotocol;             /* malloc, taken over by `open`. NULL: none */
+    char *subprotocol;             /* cw_alloc, taken over by `open`. NULL: none */
 };
 
 void cw_ws_welcome_free(void *welcome); /* with all that was not taken over */
@@ -132,7 +132,7 @@ struct cw_ws_conn {
     uint32_t controls;
 };
 
-/* The handshake is done: frames from here on. subprotocol: malloc, taken over whatever is returned; NULL: none. 0 or CW_ENOMEM.
+/* The handshake is done: frames from here on. subprotocol: cw_alloc, taken over whatever is returned; NULL: none. 0 or CW_ENOMEM.
  * `open` of a server, and the dial of a client, which then calls cw_conn_ready. */
 int cw_ws_begin(struct cw_conn *conn, struct cw_ws_conn *ws, const struct cw_ws_agreed *agreed,
                 char *subprotocol);

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 
 #define SWITCHING "HTTP/1.1 101 Switching Protocols\r\n"
-#define RIGHT SWITCHING "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: $ACCEPT\r\n"
+#define RIGHT                                                                                      \
+    SWITCHING "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: $ACCEPT\r\n"
 #define HELLO "\x81\x05hello"
 #define CLOSE "\x88\x02\x03\xe8"
 
@@ -115,7 +116,8 @@ Test(ws_client, a_101_that_breaks_a_rule_fails)
         {RIGHT "Upgrade: websocket\r\n\r\n", "Upgrade is not"},
         {SWITCHING "Upgrade: websocket\r\nSec-WebSocket-Accept: $ACCEPT\r\n\r\n",
          "Connection does not say"},
-        {SWITCHING "Upgrade: websocket\r\nConnection: close\r\nSec-WebSocket-Accept: $ACCEPT\r\n\r\n",
+        {SWITCHING
+         "Upgrade: websocket\r\nConnection: close\r\nSec-WebSocket-Accept: $ACCEPT\r\n\r\n",
          "Connection does not say"},
         {WITHOUT_ACCEPT "\r\n", "Sec-WebSocket-Accept"},
         {WITHOUT_ACCEPT "Sec-WebSocket-Accept:\r\n\r\n", "Sec-WebSocket-Accept"},
@@ -191,8 +193,7 @@ Test(ws_client, a_server_that_answers_half_is_given_up_after_connect_ms)
 Test(ws_client, an_answer_may_come_byte_by_byte_with_frames_behind_it)
 {
     visit.says = "x";
-    play(&(struct script_turn){
-        .answer = RIGHT "\r\n" HELLO CLOSE, .piece = 1, .then = SCRIPT_END});
+    play(&(struct script_turn){.answer = RIGHT "\r\n" HELLO CLOSE, .piece = 1, .then = SCRIPT_END});
     cr_expect_eq(visit.opened, 1);
     cr_expect_str_eq(visit.got, "hello");
     cr_expect_eq(visit.reason.peer_code, CW_WEBSOCKET_NORMAL);

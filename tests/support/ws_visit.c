@@ -95,8 +95,8 @@ int64_t ws_visit_to(struct ws_visit *visit, const char *format, ...)
     vsnprintf(url, sizeof url, format, args);
     va_end(args);
     visit->options.user = visit;
-    visit->id = cw_websocket_connect(visit->loop, url, &ws_visit_hooks, &visit->options,
-                                     &visit->connect);
+    visit->id =
+        cw_websocket_connect(visit->loop, url, &ws_visit_hooks, &visit->options, &visit->connect);
     return visit->id;
 }
 
