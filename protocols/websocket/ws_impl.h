@@ -37,7 +37,7 @@ struct cw_ws_welcome {
     struct cw_ws_agreed agreed;
     void *conn_user;
     void (*drop)(void *conn_user); /* conn_user, if there will be no on_connection. NULL: nobody's */
-    char *subprotocol;             /* malloc, taken over by `open`. NULL: none */
+    char *subprotocol;             /* cw_alloc, taken over by `open`. NULL: none */
 };
 
 void cw_ws_welcome_free(void *welcome); /* with all that was not taken over */
@@ -65,6 +65,9 @@ struct cw_ws_dial; /* while it lasts */
 /* Input before the handshake is done: bytes used, 0 or an enum cw_error, as on_bytes. When it is whole it calls cw_ws_begin. */
 ptrdiff_t cw_ws_dial_bytes(struct cw_conn *conn, struct cw_ws_conn *ws, const uint8_t *data,
                            size_t len);
+
+/* `on_end` before the handshake is done; len: bytes of an answer that is not whole. Always an enum cw_error. */
+int cw_ws_dial_end(struct cw_conn *conn, size_t len);
 void cw_ws_dial_free(struct cw_ws_dial *dial);
 
 /* ---- of a connection (ws_protocol.c) ---- */
@@ -90,11 +93,12 @@ struct cw_ws_more {
     struct cw_ws_more *next; /* unused */
 
     /* The message under way. */
-    uint8_t opcode;  /* of its first frame; 0: none is under way */
-    bool compressed; /* it is */
-    bool streams;    /* CW_BEGIN has been told */
-    bool fin;        /* the frame under way is its last one */
-    uint8_t owes;    /* enum cw_ws_owed */
+    uint8_t opcode;     /* of its first frame; 0: none is under way */
+    bool compressed;    /* it is */
+    bool streams;       /* CW_BEGIN has been told */
+    bool fin;           /* the frame under way is its last one */
+    bool owes_gathered; /* CW_BEGIN has been told, what was gathered before it has not */
+    uint8_t owes;       /* enum cw_ws_owed */
     struct cw_ws_utf8 utf8;
     uint32_t mask;
     uint64_t left;  /* of the frame under way, */
@@ -116,9 +120,8 @@ struct cw_ws_more {
 
 enum cw_ws_owed {
     CW_WS_OWES_NOTHING,
-    CW_WS_OWES_GATHERED, /* CW_BEGIN has been told: what was gathered before it */
-    CW_WS_OWES_REST,     /* what the inflater still holds; the frame's last byte waits */
-    CW_WS_OWES_END,      /* CW_END; the frame's last byte waits */
+    CW_WS_OWES_REST, /* what the inflater holds: the first byte that comes has gone into it already */
+    CW_WS_OWES_END, /* CW_END: the byte that comes has been told already */
 };
 
 struct cw_ws_conn {
@@ -129,7 +132,7 @@ struct cw_ws_conn {
     uint32_t controls;
 };
 
-/* The handshake is done: frames from here on. subprotocol: malloc, taken over whatever is returned; NULL: none. 0 or CW_ENOMEM.
+/* The handshake is done: frames from here on. subprotocol: cw_alloc, taken over whatever is returned; NULL: none. 0 or CW_ENOMEM.
  * `open` of a server, and the dial of a client, which then calls cw_conn_ready. */
 int cw_ws_begin(struct cw_conn *conn, struct cw_ws_conn *ws, const struct cw_ws_agreed *agreed,
                 char *subprotocol);
@@ -164,7 +167,10 @@ struct cw_ws_shared {
     size_t checked_len;
     uint8_t *scratch; /* for masked copies */
     size_t scratch_cap;
+    uint8_t *inflated; /* CW_WS_PIECE, for what streams. NULL: not needed yet */
 };
+
+enum { CW_WS_PIECE = 16384 };
 
 struct cw_ws_shared *cw_ws_shared(struct cw_loop *loop); /* NULL: no memory */
 uint64_t cw_ws_now_us(void);
@@ -185,8 +191,8 @@ ptrdiff_t cw_ws_bytes(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t *data
 /* The next payload bytes of the frame under way: how many are used, 0 or < 0 as on_bytes. */
 ptrdiff_t cw_ws_take_payload(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t *data, size_t len);
 
-/* The frame under way has no byte left. CW_GO, CW_STOP or an enum cw_error. */
-int cw_ws_end_frame(struct cw_conn *conn, struct cw_ws_conn *ws);
+/* The frame under way has no byte at all. > 0: it is over · 0: not yet, ask again · < 0: an enum cw_error. */
+int cw_ws_take_empty(struct cw_conn *conn, struct cw_ws_conn *ws);
 
 /* A whole message: checks text, inflates, delivers. CW_GO, CW_STOP or an enum cw_error. */
 int cw_ws_take_whole(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_message *msg,
@@ -196,6 +202,8 @@ int cw_ws_take_whole(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_mess
 
 int cw_ws_send(struct cw_conn *conn, void *state, const struct cw_message *msg);
 uint64_t cw_ws_wire_key(struct cw_conn *conn, const void *state);
+int cw_ws_encode(const struct cw_wire_format *format, const struct cw_message *msg,
+                 struct cw_payload **payload);
 int cw_ws_write_control(struct cw_conn *conn, uint8_t opcode, struct cw_span payload);
 int cw_ws_write_close(struct cw_conn *conn, struct cw_ws_conn *ws, uint32_t code,
                       struct cw_span text);
