@@ -523,6 +523,25 @@ Test(ws_deflate, pieces_cut_anywhere_give_the_same_message)
     deflateEnd(&z);
 }
 
+Test(ws_deflate, a_piece_gives_out_all_it_holds_before_the_next_comes)
+{
+    static uint8_t zeros[3000];
+    static uint8_t text[3000];
+    struct cw_ws_inflater *inflater = cw_ws_inflater_new(loop, 15);
+    z_stream z;
+    size_t len = 0;
+
+    init_deflater(&z, 6);
+    struct cw_span packed = peer_deflate(&z, zeros, sizeof zeros);
+    cr_expect_eq(take_all(inflater, packed, false, text, &len, 10), 0);
+    cr_expect_eq(len, sizeof zeros);
+    cr_expect_eq(take_all(inflater, cw_span_of(NULL, 0), true, text, &len, 10), 0);
+    cr_expect_eq(len, sizeof zeros);
+    drop(packed);
+    deflateEnd(&z);
+    cw_ws_inflater_free(loop, inflater);
+}
+
 Test(ws_deflate, final_blocks_in_pieces)
 {
     static const uint8_t packed[] = {0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0xf3,
