@@ -421,8 +421,10 @@ static void tell_closed(struct cw_conn *conn, int code)
     conn->flags &= ~(uint32_t)CW_OPENED;
     if (code == CW_SWITCHED) {
         text = cw_strerror(code);
-    } else if (conn->extra) {
-        reason.peer_code = conn->extra->peer_code;
+    } else {
+        reason.peer_code = conn->extra && conn->extra->peer_code != 0
+                               ? conn->extra->peer_code
+                               : conn->service->protocol->lost_code;
     }
     snprintf(reason.text, sizeof reason.text, "%s", text);
     if (hooks->on_close) {
@@ -490,6 +492,13 @@ int cw_conn_fail(struct cw_conn *conn, int code, const char *format, ...)
     return code;
 }
 
+void cw_conn_note_code(struct cw_conn *conn, uint32_t peer_code)
+{
+    if (cw_conn_extra(conn)) {
+        conn->extra->peer_code = peer_code;
+    }
+}
+
 static void set_text(struct cw_conn *conn, const char *text)
 {
     if (text && cw_conn_extra(conn)) {
@@ -548,7 +557,7 @@ void cw_conn_end_with(struct cw_conn *conn, int code)
     if (conn->phase == CW_PHASE_CLOSED || (conn->flags & CW_CLOSING)) {
         return;
     }
-    if (conn->flags & CW_MESSAGE_OPEN) {
+    if ((conn->flags & CW_MESSAGE_OPEN) && !conn->service->protocol->speaks_in_message) {
         /* The peer would take what follows for the rest of the message. */
         set_text(conn, "closed in the middle of a message");
         conn->flags |= CW_RESET;

@@ -175,6 +175,11 @@ void cw_limits_fill(struct cw_limits *limits, const struct cw_server_options *op
     if (to_size(message) > limits->in_max) {
         limits->in_max = to_size(message);
     }
+    cw_limits_expect(limits, message, out_max_given);
+}
+
+void cw_limits_expect(struct cw_limits *limits, uint64_t message, bool out_max_given)
+{
     if (!out_max_given && to_size(message) > limits->out_max / 2) {
         limits->out_max = to_size(message) * 2;
     }

@@ -96,6 +96,13 @@ int cw_server_complain(struct cw_server *server, int code, const char *format, .
     return cw_server_fail(server, code, "%s", text);
 }
 
+void cw_server_expect_message(struct cw_server *server, uint64_t bytes)
+{
+    if (server && bytes != CW_NO_LIMIT && bytes > server->message_max) {
+        server->message_max = bytes;
+    }
+}
+
 int cw_server_check_set_up(struct cw_server *server, const char *call)
 {
     return cw_server_check_new(server, call);

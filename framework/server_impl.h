@@ -54,6 +54,7 @@ struct cw_server {
     struct cw_conn_middleware *middleware;
     struct cw_conn_middleware **middleware_tail;
     struct cw_server_part_entry *parts; /* parts.c */
+    uint64_t message_max;               /* of services behind others. 0: none */
     int first_error;
     char error[2 * CW_REPORT_TEXT_MAX];
 
@@ -92,6 +93,9 @@ int cw_options_fill(struct cw_server_options *options, struct cw_complaint *comp
 /* The limits of connections that these options make, for a service. */
 void cw_limits_fill(struct cw_limits *limits, const struct cw_server_options *options,
                     const struct cw_service_ref *service, bool out_max_given);
+
+/* A message of so many bytes must fit into the queue under default options. */
+void cw_limits_expect(struct cw_limits *limits, uint64_t message, bool out_max_given);
 
 /* The loop a connection id or worker number belongs to. 0, CW_ENOTFOUND or CW_ESTOPPED. thread: any */
 int cw_server_loop_of(struct cw_server *server, uint64_t target, struct cw_loop **loop);

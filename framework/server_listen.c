@@ -133,6 +133,7 @@ int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry)
         entry->options.tcp.keepalive_ms = server->options.keepalive_ms;
     }
     cw_limits_fill(&limits, &server->options, service, server->given.out_max_bytes != 0);
+    cw_limits_expect(&limits, server->message_max, server->given.out_max_bytes != 0);
     entry->origin = cw_origin_new(service, &limits, CW_SERVER);
     if (!entry->origin) {
         cw_service_drop(service);

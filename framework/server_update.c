@@ -130,13 +130,14 @@ static void name_all(const struct cw_server *server, const struct cw_server_opti
     }
 }
 
-static int stage_origin(struct cw_listen_entry *entry, const struct cw_server_options *filled,
-                        bool out_max_given)
+static int stage_origin(const struct cw_server *server, struct cw_listen_entry *entry,
+                        const struct cw_server_options *filled, bool out_max_given)
 {
     struct cw_service_ref *service = cw_service_hold(entry->origin->service);
     struct cw_limits limits;
 
     cw_limits_fill(&limits, filled, service, out_max_given);
+    cw_limits_expect(&limits, server->message_max, out_max_given);
     entry->next_origin = cw_origin_new(service, &limits, CW_SERVER);
     if (!entry->next_origin) {
         cw_service_drop(service);
@@ -161,7 +162,7 @@ static int stage_origins(struct cw_server *server, const struct cw_server_option
 
     for (struct cw_listen_entry *entry = server->listens; entry && error == CW_OK;
          entry = entry->next) {
-        error = stage_origin(entry, filled, out_max_given);
+        error = stage_origin(server, entry, filled, out_max_given);
     }
     if (error < 0) {
         unstage_origins(server);

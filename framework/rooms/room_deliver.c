@@ -80,8 +80,11 @@ static void encode(const struct delivery *d, struct cw_wire *wire)
         }
     }
     wire->payload = NULL;
-    wire->error = wire->protocol->encode(wire->service->options, wire->role, wire->key, d->msg,
-                                         &wire->payload);
+    wire->error = wire->protocol->encode(&(struct cw_wire_format){.loop = d->loop,
+                                                                  .options = wire->service->options,
+                                                                  .role = wire->role,
+                                                                  .key = wire->key},
+                                         d->msg, &wire->payload);
 }
 
 /* The send is over on this loop: queues have holds of their own. */

@@ -540,10 +540,10 @@ static int allow_raw(struct cw_conn *conn, void *memory, uint64_t len)
     return CW_OK;
 }
 
-static int encode_message(const void *memory, enum cw_role role, uint64_t key,
-                          const struct cw_message *msg, struct cw_payload **payload)
+static int encode_message(const struct cw_wire_format *format, const struct cw_message *msg,
+                          struct cw_payload **payload)
 {
-    const struct cw_framed_options *options = memory;
+    const struct cw_framed_options *options = format->options;
     uint8_t header[CW_FRAME_HEADER_MAX];
     struct cw_span parts[PARTS_MAX];
 

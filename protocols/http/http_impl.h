@@ -2,6 +2,7 @@
 #ifndef CW_HTTP_IMPL_H
 #define CW_HTTP_IMPL_H
 
+#include "http_fallback.h"
 #include "http_parse.h"
 #include "http_site.h"
 #include "http_target.h"
@@ -62,8 +63,9 @@ enum cw_http_wait {
 struct cw_http_conn {
     struct cw_http_exchange *exchange; /* NULL: between requests */
     struct cw_http_shared *shared;
-    struct cw_http_scan scan; /* of the head under way */
-    uint64_t number;          /* requests so far */
+    struct cw_http_fallback *fallback; /* NULL: 404 */
+    struct cw_http_scan scan;          /* of the head under way */
+    uint64_t number;                   /* requests so far */
     uint64_t wait_since_ms;
     uint8_t waits;   /* enum cw_http_wait */
     bool in_bytes;   /* on_bytes is running: it looks after the exchange when it is back */
@@ -221,6 +223,7 @@ struct cw_http_exchange {
     const uint8_t *head_data;
     size_t head_len;
     struct cw_span host;
+    uint16_t port;                 /* beside it; 0: none */
     struct cw_http_origin *origin; /* NULL: the peer itself */
     uint8_t *slots;
     uint32_t link;       /* the middleware under way */

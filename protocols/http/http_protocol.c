@@ -170,10 +170,11 @@ static void find_host(struct cw_http_exchange *x)
         authority = cw_http_field(x, "host");
     }
     if (x->origin && x->origin->host.data) {
-        authority = x->origin->host;
-    }
-    if (authority.data && cw_http_parse_authority(authority, &x->host, NULL) < 0) {
+        x->host = x->origin->host;
+        x->port = x->origin->port;
+    } else if (authority.data && cw_http_parse_authority(authority, &x->host, &x->port) < 0) {
         x->host = cw_http_nothing();
+        x->port = 0;
     }
 }
 
@@ -399,6 +400,7 @@ static int open_http(struct cw_conn *conn, void *state, void *handover)
         shared->site = cw_http_site_of(cw_conn_server(conn));
     }
     http->shared = shared;
+    http->fallback = handover;
     http->trusted = cw_conn_is_trusted(conn);
     cw_http_wait_for(conn, http, CW_WAIT_FIRST, options->head_ms);
     return CW_OK;
@@ -517,6 +519,7 @@ static void close_http(struct cw_conn *conn, void *state)
     if (http->exchange) {
         cw_http_exchange_end(http->exchange, http->switched ? CW_OK : CW_ECLOSED);
     }
+    cw_http_fallback_free(http->fallback);
 }
 
 static int send_nothing(struct cw_conn *conn, void *state, const struct cw_message *msg)

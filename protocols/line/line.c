@@ -246,10 +246,10 @@ static int send_line(struct cw_conn *conn, void *memory, const struct cw_message
     return wrong != CW_OK ? wrong : cw_conn_write(conn, parts, 2);
 }
 
-static int encode_line(const void *memory, enum cw_role role, uint64_t key,
-                       const struct cw_message *msg, struct cw_payload **payload)
+static int encode_line(const struct cw_wire_format *format, const struct cw_message *msg,
+                       struct cw_payload **payload)
 {
-    const struct cw_line_options *options = memory;
+    const struct cw_line_options *options = format->options;
     const struct cw_span parts[] = {msg->body, delimiter_of(options)};
     int wrong = check_message(options, msg);
 

@@ -23,8 +23,8 @@ static int allow_raw(struct cw_conn *conn, void *state, uint64_t len)
     return CW_OK;
 }
 
-static int encode_bytes(const void *options, enum cw_role role, uint64_t key,
-                        const struct cw_message *msg, struct cw_payload **payload)
+static int encode_bytes(const struct cw_wire_format *format, const struct cw_message *msg,
+                        struct cw_payload **payload)
 {
     *payload = cw_payload_new(&msg->body, 1);
     return *payload != NULL ? CW_OK : CW_ENOMEM;

@@ -1,7 +1,7 @@
 /* Compressing: contexts that connections keep, and those that all connections of a loop share. */
 #include "ws_deflate.h"
 
-#include "ws_out.h"
+#include "ws_result.h"
 
 #include <causeway/error.h>
 #include <causeway/log.h>

@@ -7,6 +7,8 @@
 #include "ws_frame.h"
 #include "ws_utf8.h"
 
+#include <causeway/config.h>
+#include <causeway/hash.h>
 #include <causeway/parts.h>
 #include <causeway/protocol.h>
 #include <causeway/websocket.h>
@@ -18,6 +20,16 @@ int cw_ws_check_options(void *options, struct cw_complaint *complaint);
 void cw_ws_release_options(void *options);
 extern const struct cw_setting cw_ws_settings[];
 
+/* The HTTP service that takes the requests of bare connections; of options that were checked. It knows nothing of them, so there is
+ * no cycle. */
+struct cw_service_ref *cw_ws_requests(const struct cw_websocket_options *options);
+
+/* The next of words parted by spaces or commas. False: no more. */
+bool cw_ws_next_word(struct cw_span *rest, struct cw_span *word);
+
+/* Whether a field of the request is the handshake's own, and nobody else's to set. */
+bool cw_ws_is_own_field(struct cw_span name);
+
 /* ---- the handshake of a server (ws_handshake.c, ws_key.c) ---- */
 
 /* What the handshake has found; the handover of cw_http_switch to `open`. */
@@ -25,14 +37,20 @@ struct cw_ws_welcome {
     struct cw_ws_agreed agreed;
     void *conn_user;
     void (*drop)(void *conn_user); /* conn_user, if there will be no on_connection. NULL: nobody's */
-    char *subprotocol;             /* malloc, taken over by `open`. NULL: none */
+    char *subprotocol;             /* cw_alloc, taken over by `open`. NULL: none */
 };
 
 void cw_ws_welcome_free(void *welcome); /* with all that was not taken over */
 
-/* The value of Sec-WebSocket-Accept for a key (§4.2.2), with its end. 0, or CW_EOS: no digest. */
+/* Whether it is 16 bytes in base64 (§4.2.1). */
+bool cw_ws_key_is_sound(struct cw_span key);
+
+/* The value of Sec-WebSocket-Accept for a key (§4.2.2), with its end. 0; CW_EOS: no digest; CW_EINVAL: longer than 24 bytes. */
 enum { CW_WS_ACCEPT_TEXT = 29 };
 int cw_ws_accept_key(struct cw_span key, char accept[CW_WS_ACCEPT_TEXT]);
+
+/* Answers a request that wants a WebSocket of this service, a struct cw_service_ref, or does not: the handler of its route. */
+void cw_ws_shake(struct cw_http_exchange *http, void *service);
 
 /* `open` of a connection that has had no handshake: a server's is handed to HTTP (ws_handshake.c), a client sends its request
  * (ws_client.c). Answer as `open` does. */
@@ -47,6 +65,9 @@ struct cw_ws_dial; /* while it lasts */
 /* Input before the handshake is done: bytes used, 0 or an enum cw_error, as on_bytes. When it is whole it calls cw_ws_begin. */
 ptrdiff_t cw_ws_dial_bytes(struct cw_conn *conn, struct cw_ws_conn *ws, const uint8_t *data,
                            size_t len);
+
+/* `on_end` before the handshake is done; len: bytes of an answer that is not whole. Always an enum cw_error. */
+int cw_ws_dial_end(struct cw_conn *conn, size_t len);
 void cw_ws_dial_free(struct cw_ws_dial *dial);
 
 /* ---- of a connection (ws_protocol.c) ---- */
@@ -62,11 +83,46 @@ enum cw_ws_flags {
     CW_WS_SENDING = 1 << 7,     /* a message in pieces: CW_BEGIN has been sent, */
     CW_WS_SENT_FIRST = 1 << 8,  /* and its first frame too */
     CW_WS_SENDING_TEXT = 1 << 9,
+    CW_WS_STAMPED = 1 << 10,    /* a ping of ours with a stamp has no pong yet */
     CW_WS_BITS_SHIFT = 16,      /* 4 bits: our window */
     CW_WS_PEER_BITS_SHIFT = 20, /* 4 bits */
 };
 
-struct cw_ws_more; /* what few connections need at a time: ws_protocol.c */
+/* What few connections need at a time; unused ones are the loop's. */
+struct cw_ws_more {
+    struct cw_ws_more *next; /* unused */
+
+    /* The message under way. */
+    uint8_t opcode;     /* of its first frame; 0: none is under way */
+    bool compressed;    /* it is */
+    bool streams;       /* CW_BEGIN has been told */
+    bool fin;           /* the frame under way is its last one */
+    bool owes_gathered; /* CW_BEGIN has been told, what was gathered before it has not */
+    uint8_t owes;       /* enum cw_ws_owed */
+    struct cw_ws_utf8 utf8;
+    uint32_t mask;
+    uint64_t left;  /* of the frame under way, */
+    uint64_t at;    /* and what of it has been seen */
+    uint64_t total; /* of the message: inflated, where it streams */
+    uint8_t *bytes; /* gathered; compressed as they came, unless it streams */
+    size_t len;
+    size_t cap;                      /* 0: none */
+    struct cw_ws_inflater *inflater; /* kept between messages, or of this one */
+    struct cw_ws_deflater *deflater; /* kept */
+
+    struct cw_ws_utf8 sent; /* of a text that is sent in pieces */
+    struct cw_ws_dial *dial;
+    char *subprotocol;
+    uint8_t *ping; /* payload of the application's ping that has no pong yet. NULL: none */
+    size_t ping_len;
+    uint64_t ping_us;
+};
+
+enum cw_ws_owed {
+    CW_WS_OWES_NOTHING,
+    CW_WS_OWES_REST, /* what the inflater holds: the first byte that comes has gone into it already */
+    CW_WS_OWES_END, /* CW_END: the byte that comes has been told already */
+};
 
 struct cw_ws_conn {
     struct cw_ws_more *more; /* NULL: nothing is under way */
@@ -76,7 +132,7 @@ struct cw_ws_conn {
     uint32_t controls;
 };
 
-/* The handshake is done: frames from here on. subprotocol: malloc, taken over whatever is returned; NULL: none. 0 or CW_ENOMEM.
+/* The handshake is done: frames from here on. subprotocol: cw_alloc, taken over whatever is returned; NULL: none. 0 or CW_ENOMEM.
  * `open` of a server, and the dial of a client, which then calls cw_conn_ready. */
 int cw_ws_begin(struct cw_conn *conn, struct cw_ws_conn *ws, const struct cw_ws_agreed *agreed,
                 char *subprotocol);
@@ -85,5 +141,72 @@ int cw_ws_begin(struct cw_conn *conn, struct cw_ws_conn *ws, const struct cw_ws_
 struct cw_ws_dial *cw_ws_dial_of(const struct cw_ws_conn *ws);
 int cw_ws_set_dial(struct cw_conn *conn, struct cw_ws_conn *ws,
                    struct cw_ws_dial *dial); /* 0, CW_ENOMEM */
+
+/* Sends a close frame, words the failure, and returns the enum cw_error to end with. */
+int cw_ws_fail(struct cw_conn *conn, struct cw_ws_conn *ws, uint32_t close_code, const char *why);
+
+/* ---- of a loop (ws_shared.c) ---- */
+
+enum { CW_WS_ROOM_CLASSES = 4 };
+
+struct cw_ws_room {
+    struct cw_ws_room *next;
+};
+
+struct cw_ws_shared {
+    bool made;
+    struct cw_ws_more *unused;
+    size_t unused_count;
+    struct cw_ws_room *rooms[CW_WS_ROOM_CLASSES]; /* unused: 4, 16, 64 and 256 KiB */
+    size_t room_count[CW_WS_ROOM_CLASSES];
+    uint64_t held; /* bytes of unfinished messages */
+    struct cw_hash_seed seed;
+    uint64_t masks;         /* so many have been made */
+    uint64_t shift;         /* of the clock that stamps tell */
+    const uint8_t *checked; /* text that is being delivered: known to be UTF-8 */
+    size_t checked_len;
+    uint8_t *scratch; /* for masked copies */
+    size_t scratch_cap;
+    uint8_t *inflated; /* CW_WS_PIECE, for what streams. NULL: not needed yet */
+};
+
+enum { CW_WS_PIECE = 16384 };
+
+struct cw_ws_shared *cw_ws_shared(struct cw_loop *loop); /* NULL: no memory */
+uint64_t cw_ws_now_us(void);
+uint32_t cw_ws_new_mask(struct cw_ws_shared *shared);
+
+/* The connection's `more`, made if need be; NULL: no memory. cw_ws_less gives it back when nothing is in it. */
+struct cw_ws_more *cw_ws_more(struct cw_conn *conn, struct cw_ws_conn *ws);
+void cw_ws_less(struct cw_conn *conn, struct cw_ws_conn *ws);
+
+/* Has room for `need` bytes of the message under way; judged against messages_max_bytes. 0, CW_EFULL, CW_ENOMEM. */
+int cw_ws_reserve(struct cw_conn *conn, struct cw_ws_more *more, size_t need);
+void cw_ws_forget_bytes(struct cw_conn *conn, struct cw_ws_more *more);
+
+/* ---- messages in (ws_in.c, ws_message.c) ---- */
+
+ptrdiff_t cw_ws_bytes(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t *data, size_t len);
+
+/* The next payload bytes of the frame under way: how many are used, 0 or < 0 as on_bytes. */
+ptrdiff_t cw_ws_take_payload(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t *data, size_t len);
+
+/* The frame under way has no byte at all. > 0: it is over · 0: not yet, ask again · < 0: an enum cw_error. */
+int cw_ws_take_empty(struct cw_conn *conn, struct cw_ws_conn *ws);
+
+/* A whole message: checks text, inflates, delivers. CW_GO, CW_STOP or an enum cw_error. */
+int cw_ws_take_whole(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_message *msg,
+                     bool compressed, bool plain_ascii);
+
+/* ---- messages out (ws_out.c) ---- */
+
+int cw_ws_send(struct cw_conn *conn, void *state, const struct cw_message *msg);
+uint64_t cw_ws_wire_key(struct cw_conn *conn, const void *state);
+int cw_ws_encode(const struct cw_wire_format *format, const struct cw_message *msg,
+                 struct cw_payload **payload);
+int cw_ws_write_control(struct cw_conn *conn, uint8_t opcode, struct cw_span payload);
+int cw_ws_write_close(struct cw_conn *conn, struct cw_ws_conn *ws, uint32_t code,
+                      struct cw_span text);
+int cw_ws_write_stamp(struct cw_conn *conn, struct cw_ws_conn *ws);
 
 #endif

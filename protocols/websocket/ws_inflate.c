@@ -1,6 +1,6 @@
 /* Inflating: whole messages within a limit, and messages that come in pieces. */
 #include "ws_deflate.h"
-#include "ws_out.h"
+#include "ws_result.h"
 
 #include <causeway/error.h>
 #include <causeway/log.h>

@@ -1,4 +1,5 @@
 /* Rooms over sockets: who gets what, in which order, in which bytes. */
+#include "loop_impl.h"
 #include "support/leak.h"
 #include "support/party.h"
 #include "support/wait.h"
@@ -258,9 +259,11 @@ static ptrdiff_t plain_bytes(struct cw_conn *conn, void *state, uint8_t *data, s
     return (ptrdiff_t)len;
 }
 
-static int plain_encode(const void *options, enum cw_role role, uint64_t key,
-                        const struct cw_message *msg, struct cw_payload **payload)
+static int plain_encode(const struct cw_wire_format *format, const struct cw_message *msg,
+                        struct cw_payload **payload)
 {
+    rig_check(format->loop && format->loop == cw_loop_here());
+    rig_check(format->key == 1 && format->role == CW_SERVER);
     atomic_fetch_add(&encoded, 1);
     *payload = cw_payload_new(&msg->body, 1);
     return *payload ? CW_OK : CW_ENOMEM;

@@ -178,7 +178,8 @@ static void expect_encoded(struct cw_framed_options options, struct cw_message m
     struct cw_payload *payload = NULL;
 
     options = settled(options);
-    cr_assert_eq(cw_framed.encode(&options, CW_SERVER, 1, &msg, &payload), CW_OK);
+    cr_assert_eq(cw_framed.encode(&(struct cw_wire_format){.options = &options}, &msg, &payload),
+                 CW_OK);
     cr_assert(cw_span_equal(cw_payload_span(payload), cw_span_of(bytes, len)));
     cw_payload_drop(payload);
 }
@@ -205,7 +206,7 @@ static int refusal(struct cw_framed_options options, struct cw_message msg)
 
     options = settled(options);
 
-    int code = cw_framed.encode(&options, CW_SERVER, 1, &msg, &payload);
+    int code = cw_framed.encode(&(struct cw_wire_format){.options = &options}, &msg, &payload);
 
     cw_payload_drop(payload);
     return code;

@@ -74,7 +74,7 @@ static int encoded(struct cw_line_options options, const char *body, const char 
 
     options = settled(options);
 
-    int code = cw_line.encode(&options, CW_SERVER, 1, &msg, &payload);
+    int code = cw_line.encode(&(struct cw_wire_format){.options = &options}, &msg, &payload);
 
     if (code == CW_OK) {
         cr_assert(cw_span_equal(cw_payload_span(payload), cw_span_text(bytes)));
@@ -130,6 +130,7 @@ Test(line, a_piece_is_not_a_line)
     struct cw_message msg = {.part = CW_CHUNK, .body = cw_span_text("a")};
     struct cw_payload *payload = NULL;
 
-    cr_assert_eq(cw_line.encode(&options, CW_SERVER, 1, &msg, &payload), CW_EKIND);
+    cr_assert_eq(cw_line.encode(&(struct cw_wire_format){.options = &options}, &msg, &payload),
+                 CW_EKIND);
     cw_line.release(&options);
 }

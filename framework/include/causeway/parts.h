@@ -47,6 +47,12 @@ int cw_server_complain(struct cw_server *server, int code, const char *format, .
  * thread   any */
 int cw_server_check_set_up(struct cw_server *server, const char *call);
 
+/* Says that a service which listeners do not name (a WebSocket's behind HTTP) has messages of up to so many bytes on the wire:
+ * the default of out_max_bytes becomes at least twice as much. CW_NO_LIMIT: as large as queues may be anyway. server may be NULL.
+ *
+ * thread   before it runs */
+void cw_server_expect_message(struct cw_server *server, uint64_t bytes);
+
 /* A part of a loop. Absent functions mean "nothing to do". */
 struct cw_loop_part {
     size_t size;

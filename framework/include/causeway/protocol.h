@@ -42,6 +42,14 @@ struct cw_complaint {
     char text[CW_REPORT_TEXT_MAX];
 };
 
+/* What `encode` is asked for: the bytes of all open connections that have these in common. */
+struct cw_wire_format {
+    struct cw_loop *loop; /* that this runs on. The bytes may go to connections of others too */
+    const void *options; /* of the service of one of them; the key holds what `encode` reads here */
+    enum cw_role role;
+    uint64_t key; /* 1 for a protocol without wire_key */
+};
+
 /* A protocol: a constant table. Absent functions mean "not interested". */
 struct cw_protocol {
     const char *name;       /* lower case, as on the command line */
@@ -124,15 +132,18 @@ struct cw_protocol {
 
     /* The bytes of `send` without a connection, for messages to many. *payload is held once for the caller.
      *
-     * key      of the connections they are for
      * returns  0, CW_EKIND, CW_ETOOBIG or CW_ENOMEM. NULL: rooms use `send` for each member. */
-    int (*encode)(const void *options, enum cw_role role, uint64_t key,
-                  const struct cw_message *msg, struct cw_payload **payload);
+    int (*encode)(const struct cw_wire_format *format, const struct cw_message *msg,
+                  struct cw_payload **payload);
 
     /* A number that is the same for two open connections of this protocol and role exactly when `encode` makes the same
-     * bytes for both; it does not change while a connection is open. 0: this one cannot share, use `send`. NULL: all
-     * can. */
+     * bytes for both and refuses the same messages. They may be of different services and on different loops, so it is
+     * made of all that decides that: of the options, and of what was agreed on with the peer; never of an address. It
+     * does not change while a connection is open. 0: this one cannot share, use `send`. NULL: all can. */
     uint64_t (*wire_key)(struct cw_conn *conn, const void *state);
+
+    uint32_t lost_code; /* what on_close says as peer_code where there was no goodbye (WebSocket: 1006). 0: nothing */
+    bool speaks_in_message; /* its goodbye may stand between the pieces of a message: a close there is no abort */
 
     /* Members of the options that a configuration file may set (causeway/config.h); ends with a NULL key. NULL: none. */
     const struct cw_setting *settings;
@@ -220,6 +231,11 @@ void cw_conn_soon(struct cw_conn *conn);
 int cw_conn_fail(struct cw_conn *conn, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The protocol's own code of the end that is about to come, for on_close: what the failure was told the peer as.
+ *
+ * thread   loop thread */
+void cw_conn_note_code(struct cw_conn *conn, uint32_t peer_code);
+
 /* Ends the connection with a failure from where no code can be returned; what is queued is still sent.
  *
  * thread   loop thread */
@@ -258,6 +274,22 @@ int cw_conn_switch(struct cw_conn *conn, struct cw_service_ref *service, void *h
 struct cw_service_ref *cw_service_new(const struct cw_service *service,
                                       struct cw_complaint *complaint);
 void cw_service_free(struct cw_service_ref *service);
+
+/* One hold more, to be given back with cw_service_free. Returns the service.
+ *
+ * thread   any */
+struct cw_service_ref *cw_service_hold(struct cw_service_ref *service);
+
+/* Its options, with the defaults filled in, and the `user` of its hooks.
+ *
+ * thread   any */
+const void *cw_service_options(const struct cw_service_ref *service);
+void *cw_service_user(const struct cw_service_ref *service);
+
+/* The service in charge. Good as long as it is; hold it to keep it.
+ *
+ * thread   loop thread */
+struct cw_service_ref *cw_conn_service(const struct cw_conn *conn);
 
 /* Whether the end of the input is the peer's own: over TLS, that it said close_notify. Otherwise somebody in between may
  * have cut it (RFC 8446 §6.1). Without TLS nobody can know, and it is taken for proven.

@@ -105,9 +105,9 @@ struct cw_websocket_options {
         http; /* of the requests, for servers and listeners of cw_websocket. NULL: the defaults. Copied */
 
     /* Clients. */
+    const char *host; /* the field Host. NULL: that of the URL, or else the address. Copied */
     const char *
-        host; /* the field Host. NULL: the address. cw_websocket_connect sets both from the URL. Copied */
-    const char *target; /* path and query. NULL: "/". Copied */
+        target; /* path and query. NULL: that of the URL, which allows no other here, or else "/". Copied */
     const struct cw_http_pair *
         fields; /* more fields of the request (Authorization, Cookie, Origin); ends with a NULL name. Copied */
     uint64_t head_max_bytes; /* of the server's answer. 0: 16384; at most 1048576 */
@@ -201,7 +201,9 @@ bool cw_websocket_is_compressed(const struct cw_conn *conn);
 /* ---- clients ---- */
 
 /* Connects to `ws://host[:port]/path?query`, `wss://…` or `ws+unix://%2Frun%2Fx.sock/path`. on_connection tells that the handshake
- * is done; an attempt that fails is told to on_error, with the status where the server has refused. Redirects are not followed.
+ * is done; an attempt that fails is told to on_error: CW_EDENIED, with the status, where the server has refused; CW_EPROTO where
+ * its answer breaks a rule. Redirects are not followed. In ASCII: the path encoded as %XX, the name as xn--; without user,
+ * password and fragment.
  *
  * loop     cw_conn_loop(conn) inside a server, cw_loop_new() in a program that only connects
  * options  copied. NULL: the defaults
@@ -212,6 +214,12 @@ bool cw_websocket_is_compressed(const struct cw_conn *conn);
 int64_t cw_websocket_connect(struct cw_loop *loop, const char *url, const struct cw_hooks *hooks,
                              const struct cw_websocket_options *options,
                              const struct cw_connect_options *connect);
+
+/* The status with which a server has answered the handshake of this client: 101, or why it has refused. 0: none has come, or this
+ * is no client.
+ *
+ * thread   loop thread; within on_error with the report's conn, where that is not NULL */
+int cw_websocket_status(const struct cw_conn *conn);
 
 /* Within on_request: sets a field of the request about to be sent, or another target (path and query), for this attempt alone.
  *

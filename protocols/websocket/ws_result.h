@@ -1,6 +1,6 @@
 /* Memory that a loop keeps for what is made of one message at a time: it grows by doubling, and what is large is released soon. */
-#ifndef CW_WS_OUT_H
-#define CW_WS_OUT_H
+#ifndef CW_WS_RESULT_H
+#define CW_WS_RESULT_H
 
 #include <causeway/loop.h>
 
