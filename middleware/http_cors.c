@@ -69,7 +69,8 @@ static void judge(const struct cors *self, struct cw_http_exchange *http, const 
     }
     if (found == CW_HTTP_ORIGIN_ANY) {
         asked->origin = "*";
-    } else if (found == CW_HTTP_ORIGIN_LISTED || (self->allow && self->allow(http, origin, self->user))) {
+    } else if (found == CW_HTTP_ORIGIN_LISTED ||
+               (self->allow && self->allow(http, origin, self->user))) {
         asked->origin = copy_span(http, origin);
         asked->named = true;
     }
@@ -218,8 +219,9 @@ static bool check_origins(const struct cw_http_cors_options *options)
                (const char *)word.data, fault);
         return false;
     }
-    bool any = options->origins &&
-               cw_http_origin_find(options->origins, (struct cw_span){NULL, 0}) == CW_HTTP_ORIGIN_ANY;
+    bool any =
+        options->origins &&
+        cw_http_origin_find(options->origins, (struct cw_span){NULL, 0}) == CW_HTTP_ORIGIN_ANY;
     if (any && options->allow) {
         return complain("origins is \"*\": allow would never be asked");
     }

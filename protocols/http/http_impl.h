@@ -64,8 +64,8 @@ struct cw_http_conn {
     struct cw_http_exchange *exchange; /* NULL: between requests */
     struct cw_http_shared *shared;
     struct cw_http_fallback *fallback; /* NULL: 404 */
-    struct cw_http_scan scan; /* of the head under way */
-    uint64_t number;          /* requests so far */
+    struct cw_http_scan scan;          /* of the head under way */
+    uint64_t number;                   /* requests so far */
     uint64_t wait_since_ms;
     uint8_t waits;   /* enum cw_http_wait */
     bool in_bytes;   /* on_bytes is running: it looks after the exchange when it is back */

@@ -1,9 +1,11 @@
 /* The handshake of a server (RFC 6455 §4.2): a request of HTTP, judged, asked about, and answered. */
+#include "http/http_bytes.h"
 #include "http/http_fallback.h"
 #include "http/http_target.h"
 #include "ws_impl.h"
 
 #include <causeway/log.h>
+#include <causeway/span.h>
 
 enum { SUBPROTOCOLS_MAX = 64 }; /* that one request may offer */
 

@@ -127,8 +127,8 @@ static int check_against(const struct cw_websocket_options *options, bool sum_gi
 /* The largest message has to fit under the default of the sum. */
 static void raise_sum(struct cw_websocket_options *options)
 {
-    uint64_t whole = options->stream_above_bytes != 0 ? options->stream_above_bytes
-                                                      : options->message_max_bytes;
+    uint64_t whole =
+        options->stream_above_bytes != 0 ? options->stream_above_bytes : options->message_max_bytes;
 
     if (whole != CW_NO_LIMIT && whole > options->messages_max_bytes) {
         options->messages_max_bytes = whole;
@@ -141,8 +141,8 @@ static int check_numbers(struct cw_websocket_options *options, struct cw_complai
     int error = check_pieces(options, complaint);
 
     for (size_t i = 0; i < COUNT(rules) && error == CW_OK; i++) {
-        error = check_number(
-            &rules[i], (uint64_t *)(void *)((char *)options + rules[i].offset), complaint);
+        error = check_number(&rules[i], (uint64_t *)(void *)((char *)options + rules[i].offset),
+                             complaint);
     }
     if (error < 0) {
         return error;
@@ -285,7 +285,7 @@ bool cw_ws_is_own_field(struct cw_span name)
 static int check_field(const struct cw_http_pair *field, struct cw_complaint *complaint)
 {
     struct cw_span name = cw_span_text(field->name);
-    const char *fault = !cw_http_is_token(name)   ? "is no field's name"
+    const char *fault = !cw_http_is_token(name)    ? "is no field's name"
                         : cw_ws_is_own_field(name) ? "is the handshake's own"
                         : !field->value || !cw_http_is_value(cw_span_text(field->value))
                             ? "has a value that is none"

@@ -351,7 +351,52 @@ def http():
             write("http", f"{index:02}-{limits}", bytes([0x80 * (index % 2) | index * 4 & 0x7F, limits]) + request)
 
 
+def ws_frame(opcode, payload, fin=True, rsv=0, mask=b"\x37\xfa\x21\x3d"):
+    size = len(payload)
+    head = bytes([(0x80 if fin else 0) | rsv | opcode])
+    if size < 126:
+        head += bytes([0x80 | size])
+    elif size < 65536:
+        head += b"\xfe" + struct.pack(">H", size)
+    else:
+        head += b"\xff" + struct.pack(">Q", size)
+    return head + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+
+
+def ws_deflated(payload):
+    press = zlib.compressobj(6, zlib.DEFLATED, -15)
+    return (press.compress(payload) + press.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def ws_conn():
+    hello = ws_frame(1, b"hello")
+    pieces = ws_frame(1, "gr\u00fc\u00df".encode()[:3], fin=False) + ws_frame(9, b"p") + ws_frame(0, b"\xbc\xc3\x9f")
+    inputs = {
+        "hello": hello * 3,
+        "pieces": pieces + hello,
+        "long": ws_frame(2, bytes(range(256)) * 2) + hello,
+        "longer": ws_frame(2, b"x" * 66000) + hello,
+        "close": hello + ws_frame(8, struct.pack(">H", 1000) + b"bye") + hello,
+        "close-empty": ws_frame(8, b""),
+        "close-bad": ws_frame(8, struct.pack(">H", 1005)),
+        "bad-text": ws_frame(1, b"abc\xed\xa0\x80") + hello,
+        "reserved": ws_frame(3, b"") + hello,
+        "nested": ws_frame(1, b"a", fin=False) + hello,
+        "deflated": ws_frame(1, ws_deflated(b"hello " * 20), rsv=0x40) * 2 + hello,
+        "deflated-pieces": ws_frame(1, ws_deflated(b"a" * 300)[:3], fin=False, rsv=0x40)
+        + ws_frame(0, ws_deflated(b"a" * 300)[3:]) + hello,
+        "deflated-bad": ws_frame(2, b"\xff\xff\xff", rsv=0x40) + hello,
+        "pings": b"".join(ws_frame(9, bytes([at])) for at in range(5)) + hello,
+        "cut": hello[:-2],
+        "huge": bytes([0x82, 0xFF]) + b"\x7f" + b"\xff" * 7 + b"\1\2\3\4",
+    }
+    for name, data in inputs.items():
+        for choice in range(3):
+            write("ws_conn", f"{name}-{choice}", bytes([choice, choice, 0x86, 0]) + data)
+
+
 if __name__ == "__main__":
+    ws_conn()
     framed()
     line()
     tls_hello()

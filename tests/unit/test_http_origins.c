@@ -39,7 +39,8 @@ Test(http_origins, a_name_that_only_looks_like_a_listed_one_is_not_listed)
     cr_expect_eq(find(list, "https://aXexample"), CW_HTTP_ORIGIN_NOT_LISTED);
     cr_expect_eq(find(list, "https://a.example/"), CW_HTTP_ORIGIN_NOT_LISTED);
     cr_expect_eq(find(list, "https://a.example,https://b.example"), CW_HTTP_ORIGIN_NOT_LISTED);
-    cr_expect_eq(find(list, "https://A.example"), CW_HTTP_ORIGIN_NOT_LISTED, "browsers write lower case");
+    cr_expect_eq(find(list, "https://A.example"), CW_HTTP_ORIGIN_NOT_LISTED,
+                 "browsers write lower case");
     cr_expect_eq(find(list, ""), CW_HTTP_ORIGIN_NOT_LISTED);
     cr_expect_eq(find("https://a.example https://b.example", "https://a.example "),
                  CW_HTTP_ORIGIN_NOT_LISTED);
@@ -63,7 +64,8 @@ Test(http_origins, a_star_is_any_and_no_list_is_nobody)
     cr_expect_eq(find("*", "https://a.example"), CW_HTTP_ORIGIN_ANY);
     cr_expect_eq(find(" * ", "null"), CW_HTTP_ORIGIN_ANY);
     cr_expect_eq(find(NULL, "https://a.example"), CW_HTTP_ORIGIN_NOT_LISTED);
-    cr_expect_eq(cw_http_origin_find("https://a.example", (struct cw_span){NULL, 0}), CW_HTTP_ORIGIN_NOT_LISTED);
+    cr_expect_eq(cw_http_origin_find("https://a.example", (struct cw_span){NULL, 0}),
+                 CW_HTTP_ORIGIN_NOT_LISTED);
 }
 
 Test(http_origins, lists_are_judged)
