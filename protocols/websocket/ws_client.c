@@ -173,11 +173,8 @@ int cw_websocket_status(const struct cw_conn *conn)
         return 0;
     }
     ws = cw_conn_state((struct cw_conn *)conn);
-    if (!(ws->flags & CW_WS_DIALLING)) {
-        return 101;
-    }
     dial = cw_ws_dial_of(ws);
-    return dial ? dial->status : 0;
+    return ws->flags & CW_WS_BEGUN ? 101 : dial ? dial->status : 0;
 }
 
 /* ---- from a URL ---- */
