@@ -1,7 +1,7 @@
 /* Compressing: contexts that connections keep, and those that all connections of a loop share. */
 #include "ws_deflate.h"
 
-#include "ws_buffer.h"
+#include "ws_result.h"
 
 #include <causeway/error.h>
 #include <causeway/log.h>
@@ -31,7 +31,7 @@ struct cw_ws_deflater {
 /* Of a loop. */
 struct deflating {
     struct cw_ws_deflater *unused; /* as new; the last used first */
-    struct cw_ws_buffer out;
+    struct cw_ws_out out;
 };
 
 /* ---- contexts ---- */
@@ -61,7 +61,7 @@ static void release_part(struct cw_loop *loop, void *memory)
         end(deflating->unused);
         deflating->unused = next;
     }
-    cw_ws_buffer_release(&deflating->out);
+    cw_ws_out_release(&deflating->out);
 }
 
 static const struct cw_loop_part part = {.size = sizeof(struct deflating), .release = release_part};
@@ -136,7 +136,7 @@ void cw_ws_deflater_free(struct cw_loop *loop, struct cw_ws_deflater *deflater)
 /* ---- messages ---- */
 
 /* Compresses what z has as input, to its end. 0; CW_EAGAIN: `most` bytes do not do; CW_ENOMEM. */
-static int run_piece(z_stream *z, int flush, struct cw_ws_buffer *out, size_t *len, size_t most)
+static int run_piece(z_stream *z, int flush, struct cw_ws_out *out, size_t *len, size_t most)
 {
     const size_t most_at_once = (size_t)1 << 30; /* zlib counts in 32 bits */
 
@@ -145,7 +145,7 @@ static int run_piece(z_stream *z, int flush, struct cw_ws_buffer *out, size_t *l
         if (cap < *len + FLUSH_ROOM && cap == most) {
             return CW_EAGAIN;
         }
-        if (cap < *len + FLUSH_ROOM && !cw_ws_buffer_grow(out, most)) {
+        if (cap < *len + FLUSH_ROOM && !cw_ws_out_grow(out, most)) {
             return CW_ENOMEM;
         }
         size_t room = (out->cap < most ? out->cap : most) - *len;
@@ -160,7 +160,7 @@ static int run_piece(z_stream *z, int flush, struct cw_ws_buffer *out, size_t *l
 
 /* zlib takes 8 bits for 9. So there each 256 bytes are compressed by themselves: nothing within them is farther away, and a full flush
  * lets nothing behind it look back. */
-static int run(struct cw_ws_deflater *deflater, struct cw_span in, struct cw_ws_buffer *out,
+static int run(struct cw_ws_deflater *deflater, struct cw_span in, struct cw_ws_out *out,
                size_t *len, size_t most)
 {
     bool tiny = deflater->bits == BITS_TINY;
@@ -213,7 +213,7 @@ int cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigne
             (void)deflateReset(&deflater->z);
         }
     }
-    cw_ws_buffer_sweep(loop, &deflating->out);
+    cw_ws_out_sweep(loop, &deflating->out);
     if (code == 0) {
         *out = cw_span_of(deflating->out.data, len - TAIL);
     }

@@ -84,6 +84,7 @@ enum cw_ws_flags {
     CW_WS_SENT_FIRST = 1 << 8,  /* and its first frame too */
     CW_WS_SENDING_TEXT = 1 << 9,
     CW_WS_STAMPED = 1 << 10,    /* a ping of ours with a stamp has no pong yet */
+    CW_WS_BEGUN = 1 << 11,      /* the handshake is done */
     CW_WS_BITS_SHIFT = 16,      /* 4 bits: our window */
     CW_WS_PEER_BITS_SHIFT = 20, /* 4 bits */
 };
@@ -170,7 +171,11 @@ struct cw_ws_shared {
     uint8_t *inflated; /* CW_WS_PIECE, for what streams. NULL: not needed yet */
 };
 
-enum { CW_WS_PIECE = 16384 };
+enum {
+    CW_WS_PIECE = 16384,
+    CW_WS_CHECKED_ONCE =
+        256, /* bytes of text from which on it is not checked again when it is sent on as it came */
+};
 
 struct cw_ws_shared *cw_ws_shared(struct cw_loop *loop); /* NULL: no memory */
 uint64_t cw_ws_now_us(void);

@@ -1,6 +1,6 @@
 /* Inflating: whole messages within a limit, and messages that come in pieces. */
-#include "ws_buffer.h"
 #include "ws_deflate.h"
+#include "ws_result.h"
 
 #include <causeway/error.h>
 #include <causeway/log.h>
@@ -31,7 +31,7 @@ struct cw_ws_inflater {
 /* Of a loop. */
 struct inflating {
     struct cw_ws_inflater *unused; /* as new; the last used first */
-    struct cw_ws_buffer out;
+    struct cw_ws_out out;
 };
 
 /* ---- contexts ---- */
@@ -61,7 +61,7 @@ static void release_part(struct cw_loop *loop, void *memory)
         end(inflating->unused);
         inflating->unused = next;
     }
-    cw_ws_buffer_release(&inflating->out);
+    cw_ws_out_release(&inflating->out);
 }
 
 static const struct cw_loop_part part = {.size = sizeof(struct inflating), .release = release_part};
@@ -245,7 +245,7 @@ static ptrdiff_t overflows(struct cw_ws_inflater *inflater, struct cw_span *in)
 
 /* Bytes, or an error. Grows the output as it needs it. */
 static ptrdiff_t inflate_whole(struct cw_ws_inflater *inflater, struct cw_span in, size_t max,
-                               struct cw_ws_buffer *out)
+                               struct cw_ws_out *out)
 {
     size_t len = 0;
     size_t cap;
@@ -253,7 +253,7 @@ static ptrdiff_t inflate_whole(struct cw_ws_inflater *inflater, struct cw_span i
 
     do {
         bool is_full = len == out->cap && len < max;
-        if ((is_full || out->data == NULL) && !cw_ws_buffer_grow(out, max)) {
+        if ((is_full || out->data == NULL) && !cw_ws_out_grow(out, max)) {
             return CW_ENOMEM;
         }
         cap = out->cap < max ? out->cap : max;
@@ -291,7 +291,7 @@ int cw_ws_inflate(struct cw_loop *loop, struct cw_ws_inflater *inflater, struct 
     }
     ptrdiff_t len = inflater != NULL ? inflate_whole(inflater, in, most, &inflating->out)
                                      : inflate_shared(inflating, in, most);
-    cw_ws_buffer_sweep(loop, &inflating->out);
+    cw_ws_out_sweep(loop, &inflating->out);
     if (len < 0) {
         return (int)len;
     }

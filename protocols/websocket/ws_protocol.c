@@ -22,7 +22,7 @@ static void wait_for_ping(struct cw_conn *conn)
 int cw_ws_begin(struct cw_conn *conn, struct cw_ws_conn *ws, const struct cw_ws_agreed *agreed,
                 char *subprotocol)
 {
-    ws->flags = 0;
+    ws->flags = CW_WS_BEGUN;
     if (agreed->on) {
         ws->flags |= CW_WS_AGREED | (agreed->keep ? (uint32_t)CW_WS_KEEP : 0u) |
                      (agreed->peer_keeps ? (uint32_t)CW_WS_PEER_KEEPS : 0u) |

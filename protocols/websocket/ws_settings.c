@@ -265,6 +265,8 @@ bool cw_ws_is_own_field(struct cw_span name)
     static const char *const own[] = {"Host",
                                       "Upgrade",
                                       "Connection",
+                                      "Keep-Alive",
+                                      "Proxy-Connection",
                                       "Content-Length",
                                       "Transfer-Encoding",
                                       "Trailer",

@@ -42,12 +42,14 @@ static void on_data(struct cw_conn *conn, const struct cw_message *msg, void *us
     size_t room = sizeof visit->got - 1 - visit->len;
     size_t len = msg->body.len < room ? msg->body.len : room;
 
-    memcpy(visit->got + visit->len, msg->body.data, len);
+    if (len > 0) {
+        memcpy(visit->got + visit->len, msg->body.data, len);
+    }
     visit->len += len;
     visit->got[visit->len] = '\0';
     visit->messages++;
     if (visit->then) {
-        visit->then(visit, conn);
+        visit->then(visit, conn, msg);
     }
     if (visit->rounds > 0 && visit->messages >= visit->rounds) {
         cw_conn_close(conn);
@@ -58,6 +60,9 @@ static void on_close(struct cw_conn *conn, const struct cw_close_reason *reason,
 {
     struct ws_visit *visit = user;
 
+    if (visit->closed < WS_CLOSES_MAX) {
+        visit->peer_codes[visit->closed] = reason->peer_code;
+    }
     visit->closed++;
     visit->reason = *reason;
     count_attempt(visit);

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { WS_GOT_MAX = 4096 };
+enum { WS_GOT_MAX = 65536, WS_CLOSES_MAX = 8 };
 
 /* Set what is above the line, then ws_visit_begin, ws_visit_to, and ws_visit_run. */
 struct ws_visit {
@@ -17,7 +17,7 @@ struct ws_visit {
     unsigned rounds;   /* messages after which it closes, on each connection. 0: it stays, and
                           without anything to say or `then` goes at once */
     unsigned attempts; /* ends after so many connections and failures. 0: as connect says */
-    void (*then)(struct ws_visit *visit, struct cw_conn *conn); /* behind each message */
+    void (*then)(struct ws_visit *visit, struct cw_conn *conn, const struct cw_message *msg);
 
     /* ---- */
 
@@ -32,8 +32,9 @@ struct ws_visit {
     char subprotocol[64];
     char got[WS_GOT_MAX]; /* all messages, with a terminator */
     size_t len;
-    struct cw_error_report report; /* the last one; its pointers mean nothing */
-    struct cw_close_reason reason;
+    struct cw_error_report report;      /* the last one; its pointers mean nothing */
+    struct cw_close_reason reason;      /* the last one */
+    uint32_t peer_codes[WS_CLOSES_MAX]; /* of each */
 };
 
 /* Makes the loop. What was set stays. */

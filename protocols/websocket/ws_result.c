@@ -1,4 +1,4 @@
-#include "ws_buffer.h"
+#include "ws_result.h"
 
 #include <causeway/log.h>
 
@@ -11,12 +11,12 @@ static size_t next_cap(size_t cap, size_t most)
     return doubled > FIRST ? doubled : FIRST;
 }
 
-bool cw_ws_buffer_grow(struct cw_ws_buffer *out, size_t most)
+bool cw_ws_out_grow(struct cw_ws_out *out, size_t most)
 {
     size_t cap = next_cap(out->cap, most);
-    uint8_t *data = cap > SIZE_MAX - CW_WS_BUFFER_SLACK ? NULL
-                    : cap > out->cap ? cw_resize(out->data, cap + CW_WS_BUFFER_SLACK)
-                                     : out->data;
+    uint8_t *data = cap > SIZE_MAX - CW_WS_OUT_SLACK ? NULL
+                    : cap > out->cap                 ? cw_resize(out->data, cap + CW_WS_OUT_SLACK)
+                                                     : out->data;
 
     if (data == NULL) {
         return false;
@@ -26,7 +26,7 @@ bool cw_ws_buffer_grow(struct cw_ws_buffer *out, size_t most)
     return true;
 }
 
-void cw_ws_buffer_release(struct cw_ws_buffer *out)
+void cw_ws_out_release(struct cw_ws_out *out)
 {
     cw_release(out->data);
     out->data = NULL;
@@ -35,18 +35,18 @@ void cw_ws_buffer_release(struct cw_ws_buffer *out)
 
 static void sweep(struct cw_loop *loop, struct cw_conn *conn, void *arg)
 {
-    struct cw_ws_buffer *out = arg;
+    struct cw_ws_out *out = arg;
 
     out->sweeps = false;
-    if (out->cap > CW_WS_BUFFER_KEPT) {
-        cw_ws_buffer_release(out);
+    if (out->cap > CW_WS_OUT_KEPT) {
+        cw_ws_out_release(out);
     }
 }
 
-void cw_ws_buffer_sweep(struct cw_loop *loop, struct cw_ws_buffer *out)
+void cw_ws_out_sweep(struct cw_loop *loop, struct cw_ws_out *out)
 {
     /* Where it cannot be posted, the next message asks again. */
-    if (out->cap > CW_WS_BUFFER_KEPT && !out->sweeps) {
+    if (out->cap > CW_WS_OUT_KEPT && !out->sweeps) {
         out->sweeps = cw_loop_post(loop, sweep, out) == 0;
     }
 }
