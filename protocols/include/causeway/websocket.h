@@ -170,7 +170,8 @@ int cw_websocket_choose(struct cw_http_exchange *http, const char *subprotocol);
 
 /* Goes on behind an on_handshake that said CW_HTTP_LATER: answers 101.
  *
- * returns  0; CW_ESTATE: it does not wait, or has been answered; CW_ECLOSED, CW_ENOMEM
+ * returns  0; CW_ESTATE: it does not wait, or has been answered. On other errors it has been answered with them: CW_EINVAL: a
+ *          subprotocol is required and none was chosen (400); CW_ESTOPPED: the server stops (503); CW_ECLOSED, CW_ENOMEM
  * thread   loop thread */
 int cw_websocket_accept(struct cw_http_exchange *http);
 
