@@ -95,7 +95,7 @@ struct cw_config_file {
     struct cw_service services[CW_CONFIG_SERVICES_MAX + 1 +
                                CW_CONFIG_GUESTS_MAX]; /* the server's own first, guests last */
     size_t service_count;
-    size_t listed_count; /* of these, listeners may name so many */
+    size_t listed_count;          /* of these, listeners may name so many */
     struct cw_config_draft place; /* bind, port, unix: the short form of one listener */
     struct cw_config_tcp tcp;
     struct cw_config_tls tls;

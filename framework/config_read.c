@@ -210,8 +210,8 @@ static int take_protocol(struct cw_config_reader *reader, const struct cw_config
         names_of[i] = file->services[i].protocol->name;
     }
     known.choices = names_of;
-    service = node->kind == CW_YAML_SCALAR ? service_of(file, node->text, file->listed_count)
-                                            : NULL;
+    service =
+        node->kind == CW_YAML_SCALAR ? service_of(file, node->text, file->listed_count) : NULL;
     if (!service) {
         return cw_config_not_allowed(reader, &known, node);
     }

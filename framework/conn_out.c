@@ -343,8 +343,8 @@ void cw_conn_flush(struct cw_conn *conn)
         }
     }
     if ((conn->flags & (CW_WANT_DRAIN | CW_SOURCE_ENDED)) &&
-        (!conn->out || (conn->out->bytes <= low && !has_source(conn) &&
-                        !(conn->flags & CW_HELD_OUTPUT)))) {
+        (!conn->out ||
+         (conn->out->bytes <= low && !has_source(conn) && !(conn->flags & CW_HELD_OUTPUT)))) {
         tell_drained(conn);
     }
     if ((conn->flags & CW_CLOSING) && !conn->out) {

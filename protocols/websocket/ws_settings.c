@@ -78,7 +78,7 @@ static bool lift(const struct rule *rule, uint64_t *value)
 
 static int check_number(const struct rule *rule, uint64_t *value, struct cw_complaint *complaint)
 {
-    static const char *const also[] = {"", ", or CW_NO_LIMIT", ", or CW_OFF"};
+    static const char *const also[] = {"", ", or CW_NO_LIMIT,", ", or CW_OFF,"};
 
     if (*value == 0) {
         *value = rule->standard;
@@ -86,8 +86,13 @@ static int check_number(const struct rule *rule, uint64_t *value, struct cw_comp
     if (lift(rule, value) || (*value >= rule->least && *value <= rule->most)) {
         return CW_OK;
     }
-    snprintf(complaint->text, sizeof complaint->text, "%s: %llu to %llu%s", rule->name,
-             (unsigned long long)rule->least, (unsigned long long)rule->most, also[rule->lift]);
+    if (rule->least > 1) {
+        snprintf(complaint->text, sizeof complaint->text, "%s: %llu to %llu is allowed", rule->name,
+                 (unsigned long long)rule->least, (unsigned long long)rule->most);
+    } else {
+        snprintf(complaint->text, sizeof complaint->text, "%s: at most %llu%s is allowed",
+                 rule->name, (unsigned long long)rule->most, also[rule->lift]);
+    }
     return CW_EINVAL;
 }
 

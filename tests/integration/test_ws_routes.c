@@ -530,7 +530,7 @@ Test(ws_routes, a_route_that_is_none_is_refused_with_a_sentence)
     server = cw_create_server(&cw_http);
     expect_refused(cw_websocket_route(server, "/chat", &desk,
                                       &(struct cw_websocket_options){.deflate.level = 12}),
-                   server, "websocket /chat: deflate.level: 1 to 9");
+                   server, "websocket /chat: deflate.level: at most 9 is allowed");
     server = cw_create_server(&cw_http);
     cw_websocket_route(server, "/chat", &desk, NULL);
     cr_expect_eq(cw_websocket_route(server, "/chat", &desk, NULL), CW_EINVAL);
