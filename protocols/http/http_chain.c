@@ -39,7 +39,7 @@ static void use_options(struct cw_http_exchange *x)
 static bool find_route(struct cw_http_exchange *x)
 {
     static const struct cw_http_chain no_chain = {NULL, 0, 0};
-    const struct cw_http_site *site = x->http->shared->site;
+    const struct cw_http_site *site = x->shared->site;
 
     if (x->matched) {
         if (x->match.route) {
@@ -109,7 +109,7 @@ static bool is_too_large(const struct cw_http_exchange *x)
 
 static void go_to_handler(struct cw_http_exchange *x)
 {
-    const struct cw_http_fallback *fallback = x->http->fallback;
+    const struct cw_http_fallback *fallback = x->http->tail->fallback;
 
     if (!x->match.route && x->match.status == 404 && fallback) {
         call(x, fallback->fn, fallback->user, "no route");

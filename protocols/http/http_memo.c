@@ -174,7 +174,7 @@ static void keep(struct cw_http_memo *memo, const struct cw_http_exchange *x)
 
 void cw_http_memo_remember(struct cw_http_exchange *x)
 {
-    struct cw_http_shared *shared = x->http->shared;
+    struct cw_http_shared *shared = x->shared;
     struct cw_http_memo *memo;
     uint64_t mark;
 

@@ -171,7 +171,11 @@ struct cw_ws_shared {
     uint8_t *inflated; /* CW_WS_PIECE, for what streams. NULL: not needed yet */
 };
 
-enum { CW_WS_PIECE = 16384 };
+enum {
+    CW_WS_PIECE = 16384,
+    CW_WS_CHECKED_ONCE =
+        256, /* bytes of text from which on it is not checked again when it is sent on as it came */
+};
 
 struct cw_ws_shared *cw_ws_shared(struct cw_loop *loop); /* NULL: no memory */
 uint64_t cw_ws_now_us(void);

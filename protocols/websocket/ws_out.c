@@ -192,7 +192,7 @@ static uint8_t opcode_of(enum cw_kind kind)
 /* What is being delivered has just been checked. */
 static bool is_checked(struct cw_loop *loop, struct cw_span text)
 {
-    const struct cw_ws_shared *shared = cw_ws_shared(loop);
+    const struct cw_ws_shared *shared = text.len >= CW_WS_CHECKED_ONCE ? cw_ws_shared(loop) : NULL;
 
     return shared && shared->checked && text.data == shared->checked &&
            text.len == shared->checked_len;

@@ -523,6 +523,31 @@ Test(ws_deflate, pieces_cut_anywhere_give_the_same_message)
     deflateEnd(&z);
 }
 
+Test(ws_deflate, a_piece_gives_out_all_it_holds_before_the_next_comes)
+{
+    static uint8_t zeros[3000];
+    static uint8_t text[3000];
+    struct cw_ws_inflater *slow = cw_ws_inflater_new(loop, 15);
+    struct cw_ws_inflater *fast = cw_ws_inflater_new(loop, 15);
+    size_t slow_len = 0;
+    size_t fast_len = 0;
+    z_stream z;
+
+    init_deflater(&z, 6);
+    struct cw_span packed = peer_deflate(&z, zeros, sizeof zeros);
+    for (size_t i = 0; i < packed.len; i++) {
+        struct cw_span byte = cw_span_of(packed.data + i, 1);
+        cr_expect_eq(take_all(slow, byte, false, text, &slow_len, 10), 0);
+        cr_expect_eq(take_all(fast, byte, false, text, &fast_len, 3000), 0);
+        cr_expect_eq(slow_len, fast_len, "%zu: %zu, %zu", i, slow_len, fast_len);
+    }
+    cr_expect_eq(slow_len, sizeof zeros);
+    drop(packed);
+    deflateEnd(&z);
+    cw_ws_inflater_free(loop, slow);
+    cw_ws_inflater_free(loop, fast);
+}
+
 Test(ws_deflate, final_blocks_in_pieces)
 {
     static const uint8_t packed[] = {0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0xf3,
