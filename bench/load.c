@@ -21,7 +21,7 @@ enum { SPARE_FDS = 32, SIZE_MAX_BYTES = 64 << 20, SECONDS_MAX = 600, OVERTIME_SE
 static const char usage[] =
     "usage: load --port N [options]\n"
     "  --mode M         framed (default), raw, rooms, accepts, idle, handshakes, busy,\n"
-    "                   http\n"
+    "                   http, ws, broadcast\n"
     "  --host ADDRESS   IPv4 address of the server (127.0.0.1)\n"
     "  --connections N  connections, for accepts those in flight (64)\n"
     "  --depth N        messages in flight on each connection (1)\n"
@@ -32,6 +32,9 @@ static const char usage[] =
     "  --wait SECONDS   idle: longest wait for a line on standard input (60)\n"
     "  --request NAME   http, idle, accepts: a GET, small or browser; varied or varied-browser: no\n"
     "                   two alike (http: small)\n"
+    "  --ws PATH        of a WebSocket, in place of frames (ws: /; broadcast: /bc)\n"
+    "  --deflate        ws: compressed documents of JSON, at most 4096 bytes\n"
+    "  --wide           ws: text of several scripts\n"
     "  --unframed       accepts, idle: no length before the message\n"
     "  --tls            over TLS; certificates are not verified\n"
     "  --tls-max V      highest TLS version, 1.2 or 1.3 (1.3)\n"
@@ -57,8 +60,8 @@ void load_window_end(struct load *load)
 
 static bool parse_mode(const char *name, struct load_options *options)
 {
-    static const char *const names[] = {"framed", "raw",        "rooms", "accepts",
-                                        "idle",   "handshakes", "busy",  "http"};
+    static const char *const names[] = {"framed",     "raw",  "rooms", "accepts", "idle",
+                                        "handshakes", "busy", "http",  "ws",      "broadcast"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(name, names[i]) != 0)
@@ -133,6 +136,13 @@ static bool parse_option(int letter, const char *text, struct load_options *opti
     case 'q':
         options->http = http_request(text);
         return options->http != NULL;
+    case 'W':
+        options->ws = text;
+        return text[0] == '/';
+    case 'D':
+        return options->deflate = true;
+    case 'U':
+        return options->wide = true;
     case 'u':
         return options->unframed = true;
     case 'S':
@@ -149,6 +159,12 @@ static bool parse_option(int letter, const char *text, struct load_options *opti
 
 static bool fits(const struct load_options *options)
 {
+    if (options->ws != NULL && (options->http != NULL || options->size < WS_SIZE_MIN ||
+                                options->connections > UINT16_MAX || options->mode == LOAD_ROOMS))
+        return false;
+    if (options->deflate && (options->ws == NULL || options->size > WS_DEFLATE_MAX ||
+                             options->size < 512 || options->mode == LOAD_BROADCAST))
+        return false;
     if (options->mode == LOAD_ROOMS)
         return options->size >= 8 && options->connections >= 2 && options->http == NULL;
     return options->tls || (options->mode != LOAD_HANDSHAKES && options->mode != LOAD_BUSY);
@@ -167,6 +183,9 @@ static bool parse(int argc, char **argv, struct load_options *options)
                                           {"rate", required_argument, NULL, 'r'},
                                           {"wait", required_argument, NULL, 'i'},
                                           {"request", required_argument, NULL, 'q'},
+                                          {"ws", required_argument, NULL, 'W'},
+                                          {"deflate", no_argument, NULL, 'D'},
+                                          {"wide", no_argument, NULL, 'U'},
                                           {"unframed", no_argument, NULL, 'u'},
                                           {"tls", no_argument, NULL, 'S'},
                                           {"tls-max", required_argument, NULL, 'V'},
@@ -182,6 +201,8 @@ static bool parse(int argc, char **argv, struct load_options *options)
     }
     if (options->mode == LOAD_HTTP && options->http == NULL)
         options->http = http_request("small");
+    if (options->ws == NULL && options->mode >= LOAD_WS)
+        options->ws = options->mode == LOAD_WS ? "/" : "/bc";
     return optind == argc && options->address.sin_port != 0 && fits(options);
 }
 
@@ -226,6 +247,8 @@ static void report(const struct load *load)
            load->server_cpu_ns, per(load->server_cpu_ns, load->messages));
     printf("\"server_cpu_ns_per_delivery\": %.2f, \"errors\": %" PRIu64,
            per(load->server_cpu_ns, load->deliveries), load->errors);
+    if (options->ws != NULL)
+        printf(", \"answer_bytes\": %.1f", ws_answer_bytes());
     if (options->tls)
         printf(", \"tls\": \"%s\"", load->tls_text);
     if (options->mode == LOAD_BUSY)
@@ -248,6 +271,8 @@ static bool run(struct load *load)
         return load_run_handshakes(load);
     case LOAD_BUSY:
         return load_run_busy(load);
+    case LOAD_BROADCAST:
+        return load_run_broadcast(load);
     default:
         return load_run_echo(load);
     }
@@ -279,7 +304,8 @@ int main(int argc, char **argv)
     /* Every wait below has its own limit; this one ends the process should one of them be wrong. */
     alarm(2 * (unsigned)(options->seconds + options->warmup_seconds) + 2 * options->wait_seconds +
           OVERTIME_SECONDS);
-    bool framed = options->mode != LOAD_RAW && !options->unframed && options->http == NULL;
+    bool framed = options->mode != LOAD_RAW && !options->unframed && options->http == NULL &&
+                  options->ws == NULL;
     load.shape.length_len = framed ? 4 : 0;
     load.epoll = epoll_create1(EPOLL_CLOEXEC);
     bool whole =

@@ -50,25 +50,13 @@ void load_fill_head(const struct load *load, uint8_t *head, uint32_t index, uint
     memcpy(head, full, load->shape.head_len);
 }
 
-static void fill_pattern(const struct load *load)
-{
-    const struct shape *shape = &load->shape;
-
-    for (size_t i = 0; i < shape->wire_len; i++)
-        shape->pattern[i] = (uint8_t)(i * 31 + i / 256 + 7);
-    if (load->options.http != NULL)
-        memcpy(shape->pattern, load->options.http, shape->wire_len);
-    for (size_t i = 0; i < shape->out_messages; i++)
-        memcpy(shape->out + i * shape->wire_len, shape->pattern, shape->wire_len);
-}
-
-bool load_init(struct load *load)
+static bool prepare_pattern(struct load *load)
 {
     struct shape *shape = &load->shape;
     size_t whole_head = shape->length_len + 8;
 
-    assert(load->options.connections > 0);
-    assert(load->options.depth > 0);
+    if (load->options.ws != NULL)
+        return ws_prepare(load);
     if (load->options.http != NULL) {
         const char *varied = strstr(load->options.http, HTTP_VARIED);
         shape->wire_len = load->options.size = (uint32_t)strlen(load->options.http);
@@ -77,23 +65,49 @@ bool load_init(struct load *load)
         shape->wire_len = shape->length_len + load->options.size;
         shape->head_len = shape->wire_len < whole_head ? shape->wire_len : whole_head;
     }
+    shape->pattern = malloc(shape->wire_len);
+    if (shape->pattern == NULL)
+        return false;
+    for (size_t i = 0; i < shape->wire_len; i++)
+        shape->pattern[i] = (uint8_t)(i * 31 + i / 256 + 7);
+    if (load->options.http != NULL)
+        memcpy(shape->pattern, load->options.http, shape->wire_len);
+    return true;
+}
+
+static bool prepare_out(struct shape *shape, uint32_t depth)
+{
     shape->out_messages = (uint32_t)(OUT_BYTES / shape->wire_len);
-    if (shape->out_messages > load->options.depth)
-        shape->out_messages = load->options.depth;
+    if (shape->out_messages > depth)
+        shape->out_messages = depth;
     if (shape->out_messages == 0)
         shape->out_messages = 1;
-    shape->pattern = malloc(shape->wire_len);
     shape->out = malloc(shape->wire_len * shape->out_messages);
+    for (size_t i = 0; shape->out != NULL && i < shape->out_messages; i++)
+        memcpy(shape->out + i * shape->wire_len, shape->pattern, shape->wire_len);
+    return shape->out != NULL;
+}
+
+bool load_init(struct load *load)
+{
+    uint32_t depth = load->options.depth;
+
+    assert(load->options.connections > 0);
+    assert(depth > 0);
     load->in = malloc(IN_BYTES);
     load->conns = calloc(load->options.connections, sizeof *load->conns);
-    if (shape->pattern == NULL || shape->out == NULL || load->in == NULL || load->conns == NULL)
+    if (load->in == NULL || load->conns == NULL || !prepare_pattern(load))
         return false;
-    fill_pattern(load);
+    for (uint32_t i = 0; i < ws_shapes(load); i++) {
+        if (!prepare_out(ws_shape(load, i), depth))
+            return false;
+    }
     for (uint32_t i = 0; i < load->options.connections; i++) {
         struct conn *conn = &load->conns[i];
         conn->index = i;
         conn->fd = -1;
-        conn->asked_ns = calloc(load->options.depth, sizeof *conn->asked_ns);
+        conn->shape = ws_shape(load, i);
+        conn->asked_ns = calloc(depth, sizeof *conn->asked_ns);
         if (conn->asked_ns == NULL)
             return false;
     }
@@ -110,6 +124,7 @@ void load_release(struct load *load)
     free(load->in);
     free(load->shape.out);
     free(load->shape.pattern);
+    ws_release();
 }
 
 static void watch(const struct load *load, struct conn *conn, int op, uint32_t wanted)
@@ -160,7 +175,15 @@ static ssize_t wire_recv(struct conn *conn, uint8_t *bytes, size_t cap)
 
 static void conn_established(struct load *load, struct conn *conn)
 {
-    if (load->options.mode == LOAD_ROOMS) {
+    if (load->options.ws != NULL && conn->phase != CONN_UPGRADING) {
+        size_t len;
+        const uint8_t *request = ws_request(&len);
+        conn->phase = CONN_UPGRADING;
+        if (wire_send(conn, request, len) != (ssize_t)len)
+            conn_fail(load, conn, "the request was not taken");
+        return;
+    }
+    if (load->options.mode == LOAD_ROOMS || load->options.mode == LOAD_BROADCAST) {
         conn_opened(load, conn);
         return;
     }
@@ -220,10 +243,24 @@ void conn_begin(struct load *load, struct conn *conn)
     watch(load, conn, EPOLL_CTL_ADD, EPOLLOUT);
 }
 
+bool conn_keep(struct conn *conn, const uint8_t *data, size_t len)
+{
+    conn->kept_len = len;
+    if (len == 0)
+        return true;
+    if (conn->kept == NULL)
+        conn->kept = malloc(CONN_KEPT_MAX);
+    if (conn->kept == NULL || len > CONN_KEPT_MAX)
+        return false;
+    memcpy(conn->kept, data, len);
+    return true;
+}
+
 /* Returns the number of messages laid into the out buffer, the one half sent first. */
 static uint32_t lay_out(const struct load *load, const struct conn *conn)
 {
-    const struct shape *shape = &load->shape;
+    void (*vary)(uint8_t *, uint32_t, uint32_t) = load->options.ws != NULL ? ws_vary : http_vary;
+    const struct shape *shape = conn->shape;
     uint32_t count = conn->asked - conn->out_seq;
 
     if (count > shape->out_messages)
@@ -231,14 +268,13 @@ static uint32_t lay_out(const struct load *load, const struct conn *conn)
     for (uint32_t i = 0; i < count && shape->head_len > 0; i++)
         load_fill_head(load, shape->out + i * shape->wire_len, conn->index, conn->out_seq + i);
     for (uint32_t i = 0; i < count && shape->varied_at > 0; i++)
-        http_vary(shape->out + i * shape->wire_len + shape->varied_at, conn->index,
-                  conn->out_seq + i);
+        vary(shape->out + i * shape->wire_len + shape->varied_at, conn->index, conn->out_seq + i);
     return count;
 }
 
 static void conn_flush(struct load *load, struct conn *conn)
 {
-    const struct shape *shape = &load->shape;
+    const struct shape *shape = conn->shape;
 
     while (conn->out_seq != conn->asked) {
         size_t len = lay_out(load, conn) * shape->wire_len - conn->out_at;
@@ -313,6 +349,25 @@ static int64_t take_all(struct load *load, struct conn *conn, const uint8_t *dat
     return completed;
 }
 
+/* The same for all kinds of load, the answer to a handshake before them. */
+static int64_t take_any(struct load *load, struct conn *conn, const uint8_t *data, size_t len)
+{
+    if (conn->phase == CONN_UPGRADING) {
+        int64_t head_len = ws_take_head(load, data, len);
+        if (head_len <= 0)
+            return head_len == 0 && conn_keep(conn, data, len) ? 0 : -1;
+        conn->kept_len = 0;
+        conn_established(load, conn);
+        data += head_len;
+        len -= (size_t)head_len;
+    }
+    if (load->options.ws != NULL)
+        return ws_take_all(load, conn, data, len);
+    if (load->options.http != NULL)
+        return http_take_all(load, conn, data, len);
+    return take_all(load, conn, data, len);
+}
+
 /* No event announces what TLS has read already: a full buffer is followed by another read. */
 static uint32_t conn_receive(struct load *load, struct conn *conn)
 {
@@ -330,9 +385,7 @@ static uint32_t conn_receive(struct load *load, struct conn *conn)
             conn_fail(load, conn, got == 0 ? "closed by the peer" : strerror(errno));
             return 0;
         }
-        int64_t completed = load->options.http != NULL
-                                ? http_take_all(load, conn, load->in, kept + (size_t)got)
-                                : take_all(load, conn, load->in, (size_t)got);
+        int64_t completed = take_any(load, conn, load->in, kept + (size_t)got);
         if (completed < 0) {
             conn_fail(load, conn, "reply differs from what was expected");
             return 0;

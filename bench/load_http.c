@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { KEPT_MAX = 8192, DATE_LEN = 29 };
+enum { DATE_LEN = 29 };
 
 static const char body_text[] = "Hello, world!";
 static const size_t body_len = sizeof body_text - 1;
@@ -57,8 +57,7 @@ void http_vary(uint8_t *at, uint32_t index, uint32_t seq)
         at[i] = (uint8_t) "0123456789abcdef"[number & 15];
 }
 
-/* The value of a field, behind its name and the space; NULL: it is not there. */
-static const char *field_of(const char *head, size_t head_len, const char *name)
+const char *http_field(const char *head, size_t head_len, const char *name)
 {
     size_t name_len = strlen(name);
     const char *end = head + head_len;
@@ -75,8 +74,8 @@ static const char *field_of(const char *head, size_t head_len, const char *name)
 static bool remember(struct http_answer *answer, const uint8_t *data, size_t head_len)
 {
     const char *head = (const char *)data;
-    const char *length = field_of(head, head_len, "Content-Length:");
-    const char *date = field_of(head, head_len, "Date:");
+    const char *length = http_field(head, head_len, "Content-Length:");
+    const char *date = http_field(head, head_len, "Date:");
 
     if (head_len > sizeof answer->head || memcmp(head, "HTTP/1.1 200 ", 13) != 0 ||
         length == NULL || strtoul(length, NULL, 10) != body_len)
@@ -103,7 +102,7 @@ static int64_t take(struct http_answer *answer, const uint8_t *data, size_t len)
     if (answer->wire_len == 0 || len < answer->wire_len || !is_like(answer, data)) {
         const uint8_t *end = memmem(data, len, "\r\n\r\n", 4);
         if (end == NULL)
-            return len < KEPT_MAX ? 0 : -1;
+            return len < CONN_KEPT_MAX ? 0 : -1;
         if (!remember(answer, data, (size_t)(end + 4 - data)))
             return -1;
         if (len < answer->wire_len)
@@ -111,19 +110,6 @@ static int64_t take(struct http_answer *answer, const uint8_t *data, size_t len)
     }
     bool right = memcmp(data + answer->head_len, body_text, body_len) == 0;
     return right ? (int64_t)answer->wire_len : -1;
-}
-
-static bool keep(struct conn *conn, const uint8_t *data, size_t len)
-{
-    conn->kept_len = len;
-    if (len == 0)
-        return true;
-    if (conn->kept == NULL)
-        conn->kept = malloc(KEPT_MAX);
-    if (conn->kept == NULL || len > KEPT_MAX)
-        return false;
-    memcpy(conn->kept, data, len);
-    return true;
 }
 
 int64_t http_take_all(struct load *load, struct conn *conn, const uint8_t *data, size_t len)
@@ -142,5 +128,5 @@ int64_t http_take_all(struct load *load, struct conn *conn, const uint8_t *data,
         conn->in_seq++;
         completed++;
     }
-    return keep(conn, data, len) ? completed : -1;
+    return conn_keep(conn, data, len) ? completed : -1;
 }

@@ -18,10 +18,12 @@ enum load_mode {
     LOAD_IDLE,
     LOAD_HANDSHAKES,
     LOAD_BUSY,
-    LOAD_HTTP
+    LOAD_HTTP,
+    LOAD_WS,
+    LOAD_BROADCAST
 };
 
-enum { HEAD_MAX = 12 };
+enum { HEAD_MAX = 12, CONN_KEPT_MAX = 8192, WS_SIZE_MIN = 12, WS_DEFLATE_MAX = 4096 };
 
 struct load_options {
     enum load_mode mode;
@@ -38,6 +40,9 @@ struct load_options {
     pid_t server_pid; /* 0: its processor time is not asked for */
     bool unframed;    /* accepts, idle: no length before the message */
     const char *http; /* the request of HTTP; NULL: echoes */
+    const char *ws;   /* the path of a WebSocket; NULL: none */
+    bool deflate;     /* WebSocket: documents of JSON, compressed */
+    bool wide;        /* WebSocket: text of several scripts */
     bool tls;
     bool resume; /* handshakes: resume a session */
     int tls_max; /* 2: TLS 1.2 at most; 3: 1.3 */
@@ -53,10 +58,17 @@ struct shape {
     uint8_t *pattern; /* wire_len bytes */
     uint8_t *out;     /* out_messages copies of it, whose heads are filled in before each send */
     uint32_t out_messages;
-    size_t varied_at; /* HTTP: where the number of a request stands; 0: all are alike */
+    size_t varied_at; /* HTTP, WebSocket: where the number of one stands; 0: all are alike */
 };
 
-enum conn_phase { CONN_CLOSED, CONN_CONNECTING, CONN_HANDSHAKING, CONN_GREETING, CONN_OPEN };
+enum conn_phase {
+    CONN_CLOSED,
+    CONN_CONNECTING,
+    CONN_HANDSHAKING, /* of TLS */
+    CONN_UPGRADING,   /* to a WebSocket */
+    CONN_GREETING,
+    CONN_OPEN
+};
 
 struct conn {
     int fd;
@@ -64,6 +76,7 @@ struct conn {
     void *tls; /* NULL: plain, or not connected yet */
     bool wants_writable;
     uint32_t index;
+    const struct shape *shape;
     uint32_t asked;   /* messages that were to be sent so far */
     uint32_t out_seq; /* the one being sent … */
     uint32_t in_seq;  /* … and the one being received, each with its offset */
@@ -73,7 +86,7 @@ struct conn {
     uint64_t began_ns;  /* connect() */
     uint64_t *asked_ns; /* of the last `depth` messages */
     uint64_t checksum;  /* rooms: of what this round brought */
-    uint8_t *kept;      /* HTTP: the beginning of an answer whose rest has not come; NULL: none */
+    uint8_t *kept;      /* the beginning of an answer whose rest has not come; NULL: none */
     size_t kept_len;
 };
 
@@ -97,6 +110,8 @@ struct load {
     bool measuring;
     uint32_t round_first_seq; /* rooms */
     uint64_t round_began_ns;
+    uint32_t *delivered;    /* broadcast: how many have each of the messages in flight */
+    uint32_t all_delivered; /* … and how many of them all have, in this turn */
 
     /* Called for each message that has arrived whole, its pattern already compared.
      * Returns false when it is not the one expected. */
@@ -151,6 +166,37 @@ const char *http_request(const char *name);
 enum { HTTP_VARIED_LEN = sizeof HTTP_VARIED - 1 };
 void http_vary(uint8_t *at, uint32_t index, uint32_t seq);
 
+/* The value of a field of a head, behind `name` (with its colon) and the space; NULL: it is not there. */
+const char *http_field(const char *head, size_t head_len, const char *name);
+
+/* Keeps the beginning of an answer: it stands before what is received next.
+ *
+ * returns  false: it is too long, or memory ran out */
+bool conn_keep(struct conn *conn, const uint8_t *data, size_t len);
+
+/* WebSocket: makes the frames, in load->shape or, compressed, in one shape for each document.
+ *
+ * returns  false: memory ran out */
+bool ws_prepare(struct load *load);
+void ws_release(void);
+uint32_t ws_shapes(const struct load *load);
+struct shape *ws_shape(struct load *load, uint32_t index);
+
+/* The request of the handshake; the number of a message, masked. */
+const uint8_t *ws_request(size_t *len);
+void ws_vary(uint8_t *at, uint32_t index, uint32_t seq);
+
+/* Judges the answer to the handshake.
+ *
+ * returns  its length; 0: it is not whole; -1: it is wrong, or compression was not agreed on */
+int64_t ws_take_head(const struct load *load, const uint8_t *data, size_t len);
+
+/* As http_take_all, for frames. */
+int64_t ws_take_all(struct load *load, struct conn *conn, const uint8_t *data, size_t len);
+
+/* Bytes of an answer on the wire, on average over the documents. */
+double ws_answer_bytes(void);
+
 /* Takes whole answers of HTTP, each with status 200 and the body "Hello, world!", and keeps the beginning
  * of one that is not whole.
  *
@@ -186,5 +232,6 @@ bool load_run_accepts(struct load *load);
 bool load_run_idle(struct load *load);
 bool load_run_handshakes(struct load *load);
 bool load_run_busy(struct load *load);
+bool load_run_broadcast(struct load *load);
 
 #endif

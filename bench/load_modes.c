@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -271,6 +272,61 @@ bool load_run_rooms(struct load *load)
     bool whole = rooms_until(load, later(load, load->options.seconds));
     load_window_end(load);
     load_close_all(load);
+    return whole;
+}
+
+/* Broadcast: the first connection keeps `depth` messages in flight; one that all have got, itself too, is
+ * followed by the next. */
+
+static bool broadcast_on_message(struct load *load, struct conn *conn)
+{
+    uint32_t slot = conn->in_seq % load->options.depth;
+
+    if (load->measuring) {
+        load->deliveries++;
+        histogram_add(&load->latency, load->now_ns - load->conns[0].asked_ns[slot]);
+    }
+    if (++load->delivered[slot] == load->options.connections) {
+        load->delivered[slot] = 0;
+        load->all_delivered++;
+        load->messages += load->measuring;
+    }
+    return true;
+}
+
+static bool broadcast_until(struct load *load, uint64_t end_ns)
+{
+    uint64_t heard_ns = load->now_ns;
+
+    while (load->now_ns < end_ns || load->all_delivered < load->options.depth) {
+        if (load->all_delivered > 0 && load->now_ns < end_ns) {
+            conn_send(load, &load->conns[0], load->all_delivered);
+            load->all_delivered = 0;
+        }
+        if (turn(load, 100, false) > 0)
+            heard_ns = load->now_ns;
+        if (load->now_ns - heard_ns > stall_ns || load->failed_count > 0) {
+            fprintf(stderr, "load: deliveries are missing or wrong\n");
+            load->errors++;
+            return false;
+        }
+    }
+    return true;
+}
+
+bool load_run_broadcast(struct load *load)
+{
+    load->on_message = broadcast_on_message;
+    load->delivered = calloc(load->options.depth, sizeof *load->delivered);
+    if (load->delivered == NULL || !load_open_all(load))
+        return false;
+    load->all_delivered = load->options.depth;
+    bool whole = broadcast_until(load, later(load, load->options.warmup_seconds));
+    load_window_begin(load);
+    whole = whole && broadcast_until(load, later(load, load->options.seconds));
+    load_window_end(load);
+    load_close_all(load);
+    free(load->delivered);
     return whole;
 }
 

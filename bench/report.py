@@ -14,14 +14,16 @@ SCALE_TARGET = "≤1.15"
 COLOURS = {"causeway": "#2f6fd0", "libuv": "#2a9d8f", "bufferevent": "#d98a1f", "node": "#9b6bc3",
            "floor again": "#8a8f98", "openssl": "#b5533c", "log + metrics": "#7ba7e6",
            "nginx": "#2a9d8f", "h2o": "#d98a1f", "evhttp": "#c9a227", "microhttpd": "#6b8e4e",
-           "bun": "#d0679d"}
+           "bun": "#d0679d", "libwebsockets": "#d98a1f", "ws": "#9b6bc3"}
+
+SHARES = ("http", "ws", "broadcast")  # modes whose figures are shares of the floor
 
 
 def value_of(case, result):
     """The figure that a case is about."""
     if case.mode == "idle":
         return result["bytes_opened"]
-    if case.mode == "rooms":
+    if case.mode in ("rooms", "broadcast"):
         return result["server_cpu_ns_per_delivery"]
     if case.mode == "busy":
         return result["messages_per_second"] / result["alone_per_second"]
@@ -29,7 +31,7 @@ def value_of(case, result):
 
 
 def unit_of(case):
-    units = {"http": "ns/request", "idle": "B/conn", "rooms": "ns/delivery", "accepts": "ns/conn",
+    units = {"http": "ns/request", "idle": "B/conn", "rooms": "ns/delivery", "broadcast": "ns/delivery", "accepts": "ns/conn",
              "handshakes": "ns/handshake", "busy": "of its rate"}
     return units.get(case.mode, "ns/msg")
 
@@ -67,14 +69,14 @@ def summarise(case, name, results, floor):
     row["spread"] = (max(values) - min(values)) / row["value"] if row["value"] else 0
     for key in ("messages_per_second", "deliveries_per_second", "p50_us", "p99_us", "setup_us_each",
                 "setup_p50_us", "setup_p99_us", "bytes_opened", "bytes_closed", "bytes_reopened",
-                "alone_per_second", "handshakes_per_second"):
+                "alone_per_second", "handshakes_per_second", "answer_bytes"):
         if key in good[0]:
             row[key] = statistics.median(result[key] for result in good)
     row["errors"] = sum(result["errors"] for result in good)
     if case.mode not in ("idle", "busy"):
         row["ratio"] = paired_ratio(results, floor)
         row["ratio_min"] = ratio_of_minima(values, floor)
-    if case.mode == "http":
+    if case.mode in SHARES:
         row["kept"] = inverse(row["ratio"])
         row["kept_min"] = inverse(row["ratio_min"])
         row["server_share"] = server_share(good)
@@ -130,7 +132,7 @@ def add_steps(rows):
 def add_rows(rows, case, rounds):
     floor = rounds.get("floor", [])
     added = [summarise(case, name, results, floor) for name, results in rounds.items() if results]
-    if case.mode == "http":
+    if case.mode in SHARES:
         for row in added:
             own = rounds.get("causeway", [])
             row["of_ours"] = inverse(paired_ratio(row["rounds"], own))
@@ -196,7 +198,7 @@ def number(row, key, digits=0, suffix=""):
 
 
 def per_second(row):
-    key = "deliveries_per_second" if row["scenario"] == "rooms" else "messages_per_second"
+    key = "deliveries_per_second" if row["unit"] == "ns/delivery" else "messages_per_second"
     return number(row, key)
 
 
@@ -251,20 +253,21 @@ def tls_table(rows):
     return aligned(head, body)
 
 
-def http_table(rows):
-    """`kept` and `of minima` are the floor's processor time over the server's own; `of ours`: ours over it."""
+def shares_table(rows):
+    """`kept` and `of minima` are the floor's processor time over the server's own; `of ours`: ours over it.
+    `answer B`, of WebSocket: bytes of an answer on the wire."""
     head = ["scenario", "case", "server", "CPU", "unit", "min", "spread", "kept", "of minima",
-            "target", "of ours", "per s", "busy", "p50 µs", "p99 µs", "errors"]
+            "target", "of ours", "per s", "busy", "p50 µs", "p99 µs", "answer B", "errors"]
     body = []
     for row in rows:
         if "value" not in row:
-            body.append([row["scenario"], row["case"], row["server"], "failed"] + [""] * 12)
+            body.append([row["scenario"], row["case"], row["server"], "failed"] + [""] * 13)
             continue
         body.append([row["scenario"], row["case"], row["server"], number(row, "value"), row["unit"],
                      number(row, "min"), share(row, "spread"), number(row, "kept", 2),
                      number(row, "kept_min", 2), row["target"], number(row, "of_ours", 2),
                      per_second(row), share(row, "server_share"), number(row, "p50_us"),
-                     number(row, "p99_us"), number(row, "errors")])
+                     number(row, "p99_us"), number(row, "answer_bytes"), number(row, "errors")])
     return aligned(head, body)
 
 
@@ -391,13 +394,13 @@ def write(rows, found, notes, options):
 
 
 def table_of(row):
-    by_mode = {"http": http_table, "idle": idle_table, "busy": busy_table}
+    by_mode = {**dict.fromkeys(SHARES, shares_table), "idle": idle_table, "busy": busy_table}
     return by_mode.get(row["mode"], tls_table if row["tls_max"] else load_table)
 
 
 def finish(rows, found, notes, options):
     """Prints the tables and what the figures depend on; writes the files."""
-    tables = {table: [] for table in (load_table, tls_table, http_table, busy_table, idle_table)}
+    tables = {table: [] for table in (load_table, tls_table, shares_table, busy_table, idle_table)}
     for row in rows:
         tables[table_of(row)].append(row)
     print()

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -23,6 +24,7 @@ import tempfile
 import time
 
 import report
+from cases import KIB64, SCENARIOS
 
 HERE = pathlib.Path(__file__).resolve().parent
 SERVER_START_SECONDS = 10
@@ -30,105 +32,7 @@ SERVER_STOP_SECONDS = 10
 LOAD_SPARE_SECONDS = 90
 FAILURES_MAX = 2
 PR_SET_PDEATHSIG = 1
-KIB64 = 65536
 TLS_VERSIONS = {"mbedTLS 2": "1.2", "mbedTLS 3": "1.3"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One load: what is sent, over how many connections, and what the project aims at."""
-
-    scenario: str
-    label: str
-    mode: str
-    connections: int
-    depth: int = 1
-    size: int = 64
-    target: str = ""
-    peers: bool = True
-    tls: str = ""  # highest version that the load offers
-    resume: bool = False
-    request: str = ""  # of HTTP: which one the load sends; others echo
-
-    @property
-    def protocol(self):
-        return "tcp" if self.mode == "raw" else "framed"
-
-
-def sized(scenario, mode, targets):
-    """The loads that framed and raw share."""
-    low, high, large = targets
-    return [
-        Case(scenario, "64 B, depth 1, 64 conns", mode, 64, 1, 64, low),
-        Case(scenario, "64 B, depth 1, 1000 conns", mode, 1000, 1, 64, low),
-        Case(scenario, "64 B, depth 16, 64 conns", mode, 64, 16, 64, high),
-        Case(scenario, "64 B, depth 16, 1000 conns", mode, 1000, 16, 64, high),
-        Case(scenario, "64 KiB, depth 1, 16 conns", mode, 16, 1, KIB64, large),
-    ]
-
-
-def over_tls(scenario, version):
-    """The loads over TLS, each by one version of it."""
-    def case(label, mode, connections, target, **more):
-        return Case(scenario, f"TLS {version}, {label}", mode, connections, target=target, tls=version,
-                    **more)
-
-    return [
-        case("64 B, depth 1, 64 conns", "framed", 64, "≤1.10"),
-        case("64 B, depth 16, 64 conns", "framed", 64, "≤1.10", depth=16),
-        case("64 KiB, depth 1, 16 conns", "framed", 16, "rate ≥0.95", size=KIB64),
-        case("full handshakes, 16 at once", "handshakes", 16, "rate ≥0.95"),
-        case("resumed handshakes, 16 at once", "handshakes", 16, "≤1.05", resume=True),
-        case("4 busy beside 4 in handshakes", "busy", 4, "≥0.40"),
-    ]
-
-
-def idle_over_tls(version, target):
-    label = f"TLS {version}, 1000 conns, "
-    return [
-        Case("tls_idle", label + "64 B each way", "idle", 1000, target=target, tls=version),
-        Case("tls_idle", label + "64 KiB each way", "idle", 1000, size=KIB64, tls=version),
-    ]
-
-
-def over_http():
-    """The targets are the floor's processor time per request over ours."""
-    def case(label, target, depth, request):
-        return Case("http", f"{label}, depth {depth}, 64 conns", "http", 64, depth, 0, target,
-                    request=request)
-
-    return [
-        case("small GET", "≥0.93", 1, "small"),
-        case("small GET", "≥0.72", 16, "small"),
-        case("browser's GET", "", 1, "browser"),
-        case("browser's GET", "", 16, "browser"),
-        case("GET, no two alike", "", 1, "varied"),
-        case("GET, no two alike", "", 16, "varied"),
-        case("browser's, no two alike", "", 1, "varied-browser"),
-        case("browser's, no two alike", "", 16, "varied-browser"),
-    ]
-
-
-SCENARIOS = {
-    "framed": sized("framed", "framed", ("≤1.08", "≤1.20", "≤1.15")),
-    "raw": sized("raw", "raw", ("", "", "")),
-    "scale": [
-        Case("scale", "64 B, depth 1, 1000 conns", "framed", 1000, peers=False),
-        Case("scale", "64 B, depth 1, 10000 conns", "framed", 10000, peers=False),
-    ],
-    "rooms": [
-        Case("rooms", "64 B, 50 members", "rooms", 50, target="≤0.05", peers=False),
-        Case("rooms", "64 B, 50 members, 4 each", "rooms", 50, 4, target="≤0.05", peers=False),
-        Case("rooms", "64 B, 500 members", "rooms", 500, target="≤0.05", peers=False),
-    ],
-    "idle": [Case("idle", "10000 conns", "idle", 10000, target="≤400 B")],
-    "accepts": [Case("accepts", "connect, one echo, close", "accepts", 64)],
-    "http": over_http(),
-    "http_idle": [Case("http_idle", "10000 keep-alive conns", "idle", 10000, request="small")],
-    "tls": over_tls("tls", "1.2"),
-    "tls13": over_tls("tls13", "1.3"),
-    "tls_idle": idle_over_tls("1.2", "≤20 KB") + idle_over_tls("1.3", ""),
-}
 
 
 class Failure(Exception):
@@ -304,6 +208,8 @@ class Bench:
             return self.tls_servers(case)
         if case.request:
             return self.http_servers(case)
+        if case.path:
+            return self.websocket_servers(case)
         if case.mode == "rooms":
             found = {"causeway": [self.program("room_server")],
                      "floor": [self.program("floor_room"), "--port", 0]}
@@ -351,10 +257,34 @@ class Bench:
             found["bun"] = [self.tool("bun"), HERE / "peers/bun_hello.js", "--port", 0]
         return self.those_there(found)
 
-    @staticmethod
-    def tool(name):
-        """Servers of the system may be where only root's PATH looks."""
-        return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or name
+    def websocket_servers(self, case):
+        """Servers that echo on every path, compress on /z and say everything to everybody on /bc."""
+        found = {"causeway": [self.program("ws_server")]}
+        if not case.deflate:
+            found["floor"] = [self.program("floor_ws"), "--port", 0]
+            if self.options.control:
+                found["floor again"] = found["floor"]
+        if self.options.peers and case.peers:
+            node = ["env", f"NODE_PATH={self.packages()}", self.tool("node")]
+            found["bun"] = [self.tool("bun"), HERE / "peers/bun_ws.js", "--port", 0]
+            found["libwebsockets"] = [self.program("libwebsockets_echo"), "--port", 0]
+            if (self.packages() / "ws").exists():
+                found["ws"] = [*node, HERE / "peers/node_ws.js", "--port", 0]
+            else:
+                self.note(f"skipped: ws ({self.packages() / 'ws'} is not there)")
+        for peer in self.options.peer:
+            name, command = peer.split("=", 1)
+            found[name] = shlex.split(command)
+        return self.those_there(found)
+
+    def packages(self):
+        """Where peers/install_npm.sh puts what it installs."""
+        return self.build / "bench/npm/node_modules"
+
+    def tool(self, name):
+        """Servers of the system may be where only root's PATH looks; Bun among npm's packages."""
+        path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:{self.packages() / '.bin'}"
+        return shutil.which(name, path=path) or name
 
     def answer_of(self, argv):
         """The option by which the floor answers as ours does."""
@@ -424,6 +354,9 @@ class Bench:
         argv = [self.program("load"), "--mode", case.mode, "--port", server.port]
         argv += ["--connections", case.connections, "--depth", case.depth]
         argv += ["--request", case.request] if case.request else ["--size", case.size]
+        argv += ["--ws", case.path] if case.path else []
+        argv += ["--deflate"] if case.deflate else []
+        argv += ["--wide"] if case.wide else []
         argv += ["--seconds", self.options.seconds, "--warmup", self.options.warmup]
         if case.tls:
             argv += ["--tls", "--tls-max", case.tls]
@@ -543,6 +476,9 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True,
                         help="measure libuv, bufferevents, Node, nginx and others too")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND",
+                        help="of WebSocket: measure this server too; it says `listening on ws://…:PORT` and "
+                             "serves as those in peers do")
     parser.add_argument("--control", action="store_true",
                         help="measure the floor twice: its ratio to itself is the noise")
     parser.add_argument("--out", help="folder for results (BUILD/bench/results)")
@@ -555,6 +491,8 @@ def parse():
     for name, value in (quick if options.quick else full).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
+    if any("=" not in peer for peer in options.peer):
+        parser.error("--peer takes NAME=COMMAND")
     if options.rounds < 1 or options.seconds <= 0 or options.warmup < 0:
         parser.error("rounds and seconds must be above 0")
     options.everything = not options.scenario
@@ -571,7 +509,7 @@ def main():
     options = parse()
     signal.signal(signal.SIGTERM, interrupt)
     bench = Bench(options)
-    for name in ("load", "floor", "floor_room", "floor_tls", "floor_http"):
+    for name in ("load", "floor", "floor_room", "floor_tls", "floor_http", "floor_ws"):
         if not bench.program(name).exists():
             sys.exit(f"run.py: {bench.program(name)} is not there; build the target `bench`")
     if bench.server_cpu is None:

@@ -1,4 +1,4 @@
-/* The life of a connection: made, opened, switched, closed, told, freed. */
+/* The life of a connection: made, opened, closed, told, freed. */
 #include "conn_impl.h"
 
 #include "connector_impl.h"
@@ -19,7 +19,7 @@
 static void enter(struct cw_conn *conn, enum cw_phase phase)
 {
     assert((int)phase > (int)conn->phase); /* forward only; every phase may go straight to closed */
-    conn->phase = (uint8_t)phase;
+    conn->phase = phase & 3u;
 }
 
 /* ---- deadlines ---- */
@@ -95,7 +95,8 @@ static uint32_t due_handshake(const struct cw_conn *conn)
     if (conn->flags & CW_SECURING) {
         return handshake > 0 ? not_zero(conn->extra->securing + handshake) : 0;
     }
-    uint32_t since = conn->flags & CW_STATE_OUTSIDE ? conn->extra->switched : conn->connected;
+    bool switched = conn->extra && conn->extra->switched != 0;
+    uint32_t since = switched ? conn->extra->switched : conn->connected;
 
     return handshake > 0 && !(conn->flags & CW_OPENED) ? not_zero(since + handshake) : 0;
 }
@@ -282,32 +283,22 @@ void cw_conn_set_deadline(struct cw_conn *conn, uint64_t after_ms)
 
 /* ---- made and opened ---- */
 
-struct cw_conn_extra *cw_conn_extra(struct cw_conn *conn)
-{
-    if (!conn->extra) {
-        conn->extra = cw_alloc_zero(sizeof *conn->extra);
-        if (conn->extra) {
-            conn->extra->idle = CW_TICKS_ORIGIN;
-            conn->extra->read = CW_TICKS_ORIGIN;
-        }
-    }
-    return conn->extra;
-}
-
 struct cw_conn *cw_conn_new(struct cw_loop *loop, struct cw_origin *origin,
                             struct cw_stream *stream, int fd, const struct cw_address *peer)
 {
     size_t state_size = origin->service->protocol->state_size;
     struct cw_conn *conn = cw_alloc(sizeof *conn + state_size);
+    uint32_t slot;
 
     if (!conn) {
         return NULL;
     }
     memset(conn, 0, sizeof *conn + state_size);
-    if (!cw_slots_take(&loop->slots, conn, &conn->slot)) {
+    if (!cw_slots_take(&loop->slots, conn, &slot)) {
         cw_release(conn);
         return NULL;
     }
+    conn->slot = slot & (CW_SLOTS_MAX - 1);
     conn->event.ev_fd = fd;
     conn->loop = loop;
     conn->origin = cw_origin_hold(origin);
@@ -321,7 +312,7 @@ struct cw_conn *cw_conn_new(struct cw_loop *loop, struct cw_origin *origin,
     return conn;
 }
 
-static void open_protocol(struct cw_conn *conn, void *handover)
+void cw_conn_open_protocol(struct cw_conn *conn, void *handover)
 {
     const struct cw_protocol *protocol = conn->service->protocol;
     int answer = 0;
@@ -345,7 +336,7 @@ void cw_conn_open(struct cw_conn *conn)
     if (conn->loop->server && cw_middleware_open(conn) < 0) {
         return;
     }
-    open_protocol(conn, NULL);
+    cw_conn_open_protocol(conn, NULL);
     while (conn->flags & CW_SWITCHING) {
         cw_conn_do_switch(conn);
     }
@@ -371,35 +362,7 @@ int cw_conn_ready(struct cw_conn *conn)
     return cw_conn_proceed(conn);
 }
 
-/* ---- switching ---- */
-
-int cw_conn_switch(struct cw_conn *conn, struct cw_service_ref *service, void *handover,
-                   void (*drop)(void *handover))
-{
-    cw_loop_assert_thread(conn->loop);
-    if (conn->flags & (CW_CLOSING | CW_SWITCHING)) {
-        return CW_ECLOSED;
-    }
-    if (!cw_conn_extra(conn)) {
-        return CW_ENOMEM;
-    }
-    conn->extra->next_service = cw_service_hold(service);
-    conn->extra->handover = handover;
-    conn->extra->drop = drop;
-    conn->flags |= CW_SWITCHING;
-    cw_conn_at_turn_end(conn, CW_TURN_READY);
-    return CW_OK;
-}
-
-static void drop_handover(struct cw_conn_extra *extra)
-{
-    if (extra->handover && extra->drop) {
-        extra->drop(extra->handover);
-    }
-    extra->handover = NULL;
-}
-
-static void close_protocol(struct cw_conn *conn)
+void cw_conn_close_protocol(struct cw_conn *conn)
 {
     if (conn->flags & CW_PROTOCOL_OPEN) {
         conn->flags &= ~(uint32_t)CW_PROTOCOL_OPEN;
@@ -409,10 +372,10 @@ static void close_protocol(struct cw_conn *conn)
     }
 }
 
-static void tell_closed(struct cw_conn *conn, int code)
+void cw_conn_tell_closed(struct cw_conn *conn, int code)
 {
     const struct cw_hooks *hooks = &conn->service->hooks;
-    struct cw_close_reason reason = {.code = code, .os_errno = conn->os_errno};
+    struct cw_close_reason reason = {.code = code, .os_errno = cw_conn_os_errno(conn)};
     const char *text = conn->extra && conn->extra->text[0] ? conn->extra->text : cw_strerror(code);
 
     if (!(conn->flags & CW_OPENED)) {
@@ -430,52 +393,6 @@ static void tell_closed(struct cw_conn *conn, int code)
     if (hooks->on_close) {
         hooks->on_close(conn, &reason, conn->service->user);
     }
-}
-
-void cw_conn_do_switch(struct cw_conn *conn)
-{
-    struct cw_conn_extra *extra = conn->extra;
-    struct cw_service_ref *next = extra->next_service;
-    assert(next);
-    size_t size = next->protocol->state_size;
-    void *state = cw_alloc_zero(size > 0 ? size : 1);
-    void *handover = extra->handover;
-
-    conn->flags &= ~(uint32_t)(CW_SWITCHING | CW_HELD_PROTOCOL | CW_HAS_DEADLINE | CW_MESSAGE_OPEN);
-    extra->next_service = NULL;
-    extra->want = 0;
-    if (!state || (conn->flags & CW_CLOSING)) {
-        drop_handover(extra);
-        cw_service_drop(next);
-        cw_release(state);
-        if (!state) {
-            cw_conn_break(conn, CW_ENOMEM);
-        }
-        return;
-    }
-    cw_trace_switched(conn, next);
-    tell_closed(conn, CW_SWITCHED);
-    close_protocol(conn);
-    if (conn->flags & CW_STATE_OUTSIDE) {
-        cw_release(extra->state);
-    }
-    cw_service_drop(conn->service);
-    conn->service = next;
-    extra->state = state;
-    extra->switched = conn->loop->now;
-    conn->flags |= CW_STATE_OUTSIDE;
-    extra->handover = NULL;
-    if (conn->flags & CW_CLOSING) {
-        /* The old service's on_close has closed it. */
-        extra->handover = handover;
-        drop_handover(extra);
-        return;
-    }
-    open_protocol(conn, handover);
-    if (handover && extra->drop && (!next->protocol->open || !(conn->flags & CW_PROTOCOL_OPEN))) {
-        extra->drop(handover);
-    }
-    cw_conn_schedule(conn);
 }
 
 /* ---- closing ---- */
@@ -534,8 +451,8 @@ void cw_conn_break_with(struct cw_conn *conn, int code, int os_errno, const char
         conn->flags |= CW_FAILED;
         set_text(conn, text);
     }
-    if (conn->os_errno == 0) {
-        conn->os_errno = (int16_t)os_errno;
+    if (os_errno != 0 && cw_conn_os_errno(conn) == 0 && cw_conn_extra(conn)) {
+        conn->extra->os_errno = (int16_t)os_errno;
     }
     begin_closing(conn, code);
     conn->flags |= CW_RESET;
@@ -621,7 +538,7 @@ void cw_conn_finish(struct cw_conn *conn, uint32_t peer_code, struct cw_span tex
 static void say_goodbye(struct cw_conn *conn)
 {
     const struct cw_protocol *protocol = conn->service->protocol;
-    struct cw_close_reason reason = {.code = conn->code, .os_errno = conn->os_errno};
+    struct cw_close_reason reason = {.code = conn->code, .os_errno = cw_conn_os_errno(conn)};
     const char *text = conn->extra && conn->extra->text[0] ? conn->extra->text : "";
 
     conn->flags |= CW_SHUTDOWN_DONE;
@@ -669,10 +586,7 @@ static void free_conn(struct cw_conn *conn)
     struct cw_loop *loop = conn->loop;
 
     if (conn->extra) {
-        if (conn->extra->next_service) {
-            drop_handover(conn->extra);
-            cw_service_drop(conn->extra->next_service);
-        }
+        cw_conn_forget_switch(conn);
         if (conn->flags & CW_STATE_OUTSIDE) {
             cw_release(conn->extra->state);
         }
@@ -698,11 +612,11 @@ static void tell(struct cw_conn *conn)
     cw_conn_inbuf_free(conn);
     cw_room_leave_all(conn);
     cw_report_end(conn);
-    tell_closed(conn, conn->code);
+    cw_conn_tell_closed(conn, conn->code);
     if (conn->flags & CW_HAS_MIDDLEWARE) {
         cw_middleware_close(conn);
     }
-    close_protocol(conn);
+    cw_conn_close_protocol(conn);
     if (conn->origin->role == CW_CLIENT) {
         cw_client_conn_ended(conn);
     }

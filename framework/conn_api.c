@@ -424,6 +424,11 @@ const struct cw_protocol *cw_conn_protocol(const struct cw_conn *conn)
     return conn->service->protocol;
 }
 
+struct cw_service_ref *cw_conn_service(const struct cw_conn *conn)
+{
+    return conn->service;
+}
+
 /* ---- settings ---- */
 
 void cw_conn_set_idle(struct cw_conn *conn, uint64_t idle_ms)

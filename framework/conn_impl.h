@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <stddef.h>
 
 /* accepted ─► handshaking ─► open ─► draining ─► closed; from everywhere straight to closed. */
 enum cw_phase {
@@ -43,7 +44,8 @@ enum cw_conn_flags {
     CW_SHUTDOWN_DONE = 1 << 14, /* on_shutdown has run */
     CW_AWAIT_FINISH = 1 << 15,  /* the protocol waits for the peer's goodbye */
     CW_HAS_DEADLINE = 1 << 16,
-    CW_STATE_OUTSIDE = 1 << 17, /* after a switch the state is not behind the struct */
+    CW_STATE_OUTSIDE =
+        1 << 17, /* after a switch to a protocol whose state is too large for behind the struct */
     CW_HAS_MIDDLEWARE = 1 << 18,
     CW_COUNTED = 1 << 19,      /* in the server's and the address's count */
     CW_FAILED = 1 << 20,       /* report before on_close */
@@ -68,6 +70,7 @@ enum cw_turn_flags {
     CW_TURN_READY = 1 << 2, /* has input that it may be fed with */
     CW_TURN_END = 1 << 3,   /* closing: go on with that */
     CW_TURN_SOON = 1 << 4,  /* the protocol has asked to be called */
+    CW_TURN_ALL = (1 << 5) - 1,
 };
 
 /* Input that on_bytes has not used. */
@@ -88,9 +91,9 @@ struct cw_conn_timer {
     uint64_t every_ms;
 };
 
-/* What few connections need. */
+/* What few connections need. What makes one of them needed belongs into cw_conn_trim. */
 struct cw_conn_extra {
-    void *state; /* of the protocol, after a switch */
+    void *state; /* with CW_STATE_OUTSIDE */
     struct cw_service_ref *next_service;
     void *handover;
     void (*drop)(void *handover);
@@ -106,46 +109,52 @@ struct cw_conn_extra {
     size_t sources;
     uint32_t idle; /* ticks, or CW_TICKS_ORIGIN */
     uint32_t read;
-    uint32_t switched; /* tick, with CW_STATE_OUTSIDE */
+    uint32_t switched; /* tick; 0: not yet */
     uint32_t peer_code;
     uint32_t securing; /* tick, with CW_SECURING */
     int16_t tls_alert; /* 0: none */
+    int16_t os_errno;  /* behind why it ends */
     char text[CW_REASON_TEXT_MAX];
 };
 
 #define CW_TICKS_ORIGIN UINT32_MAX /* as the origin says */
 enum { CW_SOURCES_MAX = 16, CW_CONN_TIMERS_MAX = 16 };
 
-/* What a message touches stands together, in as few cache lines as there can be. */
+/* What a message touches stands together, in as few cache lines as there can be. Each byte counts: malloc takes them by 16. */
 struct cw_conn {
-    struct event event;
-    struct cw_loop *loop;
+    /* Libevent keeps a pointer for us: the loop. The connection is where its event is. */
+    union {
+        struct event event;
+        struct {
+            uint8_t before_loop[offsetof(struct event, ev_evcallback.evcb_arg)];
+            struct cw_loop *loop;
+        };
+    };
     struct cw_service_ref *service;
     struct cw_stream *stream;
     struct cw_origin *origin;
     struct cw_outq *out;
     struct cw_inbuf *in;
     uint32_t flags;
-    uint8_t phase;
-    uint8_t turn;
+    uint32_t slot : 24; /* CW_SLOTS_MAX */
+    uint32_t turn : 5;  /* enum cw_turn_flags */
+    uint32_t phase : 2; /* enum cw_phase */
     uint16_t turn_messages;
+    int16_t code;     /* why it ends; 0: it does not */
     uint32_t last_in; /* ticks */
     uint32_t last_out;
+    uint32_t turn_next; /* slot + 1; 0: none */
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t messages_in;
     uint64_t messages_out;
     struct cw_conn_extra *extra;
 
-    struct cw_conn *turn_next;
     void *user;
     struct cw_address peer;
-    uint32_t slot;
     uint32_t connected; /* tick */
     uint32_t deadline;  /* tick: the protocol's; while draining, the end of that */
-    int16_t code;       /* why it ends; 0: it does not */
-    int16_t os_errno;
-    uint64_t state[]; /* of the protocol */
+    uint64_t state[];   /* of the protocol: as much as the origin's needs */
 };
 
 /* ---- life (conn.c) ---- */
@@ -187,14 +196,28 @@ uint32_t cw_conn_check_due(struct cw_conn *conn, uint32_t now);
 /* Has the sweep look at it no later than its next due tick. */
 void cw_conn_schedule(struct cw_conn *conn);
 
+/* Its protocol's beginning and end, and the end as the application sees it. */
+void cw_conn_open_protocol(struct cw_conn *conn, void *handover);
+void cw_conn_close_protocol(struct cw_conn *conn);
+void cw_conn_tell_closed(struct cw_conn *conn, int code);
+
+/* ---- another service (conn_switch.c) ---- */
+
 /* Carries out a switch that was asked for. */
 void cw_conn_do_switch(struct cw_conn *conn);
 
+/* Frees a switch that was asked for and did not come about. */
+void cw_conn_forget_switch(struct cw_conn *conn);
+
 struct cw_conn_extra *cw_conn_extra(struct cw_conn *conn); /* NULL: no memory */
+
+/* Frees what few connections need when this one does not need it any more. Nobody may be in the middle of using it. */
+void cw_conn_trim(struct cw_conn *conn);
 
 /* ---- bytes (conn_in.c, conn_out.c) ---- */
 
-void cw_conn_on_event(evutil_socket_t fd, short events, void *arg);
+/* What was waited for has come. */
+void cw_conn_on_event(struct cw_conn *conn, short events);
 
 /* Calls the protocol that asked for it. */
 void cw_conn_on_soon(struct cw_conn *conn);
@@ -275,6 +298,11 @@ static inline void *cw_conn_state_of(struct cw_conn *conn)
 {
     assert(conn->extra || !(conn->flags & CW_STATE_OUTSIDE));
     return conn->flags & CW_STATE_OUTSIDE ? conn->extra->state : (void *)conn->state;
+}
+
+static inline int cw_conn_os_errno(const struct cw_conn *conn)
+{
+    return conn->extra ? conn->extra->os_errno : 0;
 }
 
 static inline int cw_conn_fd_of(const struct cw_conn *conn)

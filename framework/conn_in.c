@@ -22,14 +22,23 @@ void cw_conn_at_turn_end(struct cw_conn *conn, unsigned what)
         return;
     }
     if (!(conn->turn & CW_TURN_QUEUED)) {
-        conn->turn_next = NULL;
-        *conn->loop->turn_tail = conn;
+        conn->turn_next = 0;
+        *conn->loop->turn_tail = conn->slot + 1;
         conn->loop->turn_tail = &conn->turn_next;
     }
-    conn->turn |= (uint8_t)(what | CW_TURN_QUEUED);
+    conn->turn = (conn->turn | what | CW_TURN_QUEUED) & CW_TURN_ALL;
 }
 
 /* ---- what the event is registered for ---- */
+
+static void on_event(evutil_socket_t fd, short events, void *arg)
+{
+    struct cw_loop *loop = arg;
+    struct event *event = event_base_get_running_event(loop->base);
+
+    (void)fd;
+    cw_conn_on_event((struct cw_conn *)(void *)event, events);
+}
 
 void cw_conn_update_events(struct cw_conn *conn)
 {
@@ -57,8 +66,8 @@ void cw_conn_update_events(struct cw_conn *conn)
         short events = EV_PERSIST;
         events = (short)(events | (want & CW_WATCHED_READ ? EV_READ : 0));
         events = (short)(events | (want & CW_WATCHED_WRITE ? EV_WRITE : 0));
-        event_assign(&conn->event, conn->loop->base, conn->event.ev_fd, events, cw_conn_on_event,
-                     conn);
+        event_assign(&conn->event, conn->loop->base, conn->event.ev_fd, events, on_event,
+                     conn->loop);
         if (event_add(&conn->event, NULL) < 0) {
             conn->flags &= ~(uint32_t)(CW_WATCHED_READ | CW_WATCHED_WRITE);
             cw_conn_break_with(conn, CW_ENOMEM, 0, "watch: out of memory");
@@ -558,12 +567,10 @@ static bool owes_flush(const struct cw_conn *conn)
     return conn->out || conn->stream->owes || (conn->flags & owed);
 }
 
-void cw_conn_on_event(evutil_socket_t fd, short events, void *arg)
+void cw_conn_on_event(struct cw_conn *conn, short events)
 {
-    struct cw_conn *conn = arg;
     struct cw_loop *loop = conn->loop;
 
-    (void)fd;
     cw_loop_wake(loop);
     if (conn->phase == CW_PHASE_HANDSHAKING && conn->stream->ops->handshake) {
         cw_conn_handshake(conn);

@@ -134,15 +134,15 @@ static void end_turn_of(struct cw_conn *conn)
 
 void cw_loop_end_turn(struct cw_loop *loop)
 {
-    struct cw_conn *conn = loop->turn_head;
+    uint32_t next = loop->turn_head;
 
-    *loop->turn_tail = NULL;
-    loop->turn_head = NULL;
+    loop->turn_head = 0;
     loop->turn_tail = &loop->turn_head;
-    while (conn) {
-        struct cw_conn *next = conn->turn_next;
+    while (next != 0) {
+        struct cw_conn *conn = cw_slots_at(&loop->slots, next - 1)->conn;
+
+        next = conn->turn_next;
         end_turn_of(conn);
-        conn = next;
     }
     atomic_store_explicit(&loop->counters.queued_bytes, loop->out_pool.bytes, memory_order_relaxed);
 }

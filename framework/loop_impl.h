@@ -112,9 +112,9 @@ struct cw_loop {
 
     struct cw_slots slots;
     struct event *sweep;
-    uint32_t sweep_at;         /* tick it is set for; 0: not set */
-    struct cw_conn *turn_head; /* connections with something left to do in this turn */
-    struct cw_conn **turn_tail;
+    uint32_t sweep_at;  /* tick it is set for; 0: not set */
+    uint32_t turn_head; /* connections with something left to do in this turn: slot + 1; 0: none */
+    uint32_t *turn_tail;
     size_t shared_to;        /* shared messages queued in this turn */
     struct cw_conn *current; /* the one whose read is under way: it flushes by itself */
 

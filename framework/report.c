@@ -154,7 +154,7 @@ static void report_conn(struct cw_conn *conn)
 {
     struct cw_error_report report = {
         .code = conn->code,
-        .os_errno = conn->os_errno,
+        .os_errno = cw_conn_os_errno(conn),
         .tls_alert = conn->extra ? conn->extra->tls_alert : 0,
         .conn_id = cw_conn_id(conn),
         .conn = conn,

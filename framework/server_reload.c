@@ -103,6 +103,11 @@ static void read_all(void *arg)
 
 /* ---- told ---- */
 
+static const char *why(const struct failure *failure)
+{
+    return failure->complaint.text[0] ? failure->complaint.text : cw_strerror(failure->code);
+}
+
 static void tell_failure(struct cw_loop *loop, const struct failure *failure)
 {
     const struct cw_service_ref *service = loop->server->service;
@@ -111,8 +116,7 @@ static void tell_failure(struct cw_loop *loop, const struct failure *failure)
     char where[CW_WHERE_TEXT_MAX];
 
     cw_listen_where(&failure->entry->options, address, where, sizeof where);
-    snprintf(report.text, sizeof report.text, "reload: listen %s: %s", where,
-             failure->complaint.text[0] ? failure->complaint.text : cw_strerror(failure->code));
+    snprintf(report.text, sizeof report.text, "reload: listen %s: %s", where, why(failure));
     /* A line of the log begins with the address, and the text has it already. */
     report.address = service->hooks.on_error ? address : NULL;
     cw_report(loop, service, &report);

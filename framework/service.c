@@ -79,6 +79,16 @@ void cw_service_free(struct cw_service_ref *service)
     cw_service_drop(service);
 }
 
+const void *cw_service_options(const struct cw_service_ref *service)
+{
+    return service->options;
+}
+
+void *cw_service_user(const struct cw_service_ref *service)
+{
+    return service->user;
+}
+
 struct cw_origin *cw_origin_new(struct cw_service_ref *service, const struct cw_limits *limits,
                                 enum cw_role role)
 {

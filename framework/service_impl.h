@@ -18,7 +18,6 @@ struct cw_service_ref {
     void *options; /* NULL: the protocol has none */
 };
 
-struct cw_service_ref *cw_service_hold(struct cw_service_ref *service);
 void cw_service_drop(struct cw_service_ref *service);
 
 /* Limits and times of connections, defaults filled in. Ticks of 16 ms; 0: off. */

@@ -1,5 +1,4 @@
 /* The Fetch standard, section "CORS protocol", from the server's side. */
-#include "cors_origins.h"
 #include "options_text.h"
 
 #include <causeway/log.h>
@@ -62,15 +61,16 @@ static void judge(const struct cors *self, struct cw_http_exchange *http, const 
                   struct asked *asked)
 {
     struct cw_span origin = origin_of(http);
-    enum cw_cors_found found = cw_cors_find(list, origin);
+    enum cw_http_origin_found found = cw_http_origin_find(list, origin);
 
-    asked->varies = found != CW_CORS_ANY;
+    asked->varies = found != CW_HTTP_ORIGIN_ANY;
     if (!origin.data) {
         return;
     }
-    if (found == CW_CORS_ANY) {
+    if (found == CW_HTTP_ORIGIN_ANY) {
         asked->origin = "*";
-    } else if (found == CW_CORS_LISTED || (self->allow && self->allow(http, origin, self->user))) {
+    } else if (found == CW_HTTP_ORIGIN_LISTED ||
+               (self->allow && self->allow(http, origin, self->user))) {
         asked->origin = copy_span(http, origin);
         asked->named = true;
     }
@@ -212,15 +212,16 @@ static bool check_names(const struct cw_http_cors_options *options)
 static bool check_origins(const struct cw_http_cors_options *options)
 {
     struct cw_span word;
-    const char *fault = options->origins ? cw_cors_fault(options->origins, &word) : NULL;
+    const char *fault = options->origins ? cw_http_origins_fault(options->origins, &word) : NULL;
 
     if (fault) {
         cw_log(CW_LOG_ERROR, 0, "http_cors: %.*s %s", (int)(word.len < 64 ? word.len : 64),
                (const char *)word.data, fault);
         return false;
     }
-    bool any = options->origins &&
-               cw_cors_find(options->origins, (struct cw_span){NULL, 0}) == CW_CORS_ANY;
+    bool any =
+        options->origins &&
+        cw_http_origin_find(options->origins, (struct cw_span){NULL, 0}) == CW_HTTP_ORIGIN_ANY;
     if (any && options->allow) {
         return complain("origins is \"*\": allow would never be asked");
     }

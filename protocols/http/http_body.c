@@ -94,7 +94,7 @@ static size_t next_cap(const struct cw_http_exchange *x, size_t need)
 static int grow(struct cw_http_exchange *x, size_t need)
 {
     struct cw_http_request_body *body = &x->body;
-    uint64_t *held = &x->http->shared->bodies;
+    uint64_t *held = &x->shared->bodies;
     size_t cap = next_cap(x, need);
     uint8_t *grown;
 

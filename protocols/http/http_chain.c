@@ -39,7 +39,7 @@ static void use_options(struct cw_http_exchange *x)
 static bool find_route(struct cw_http_exchange *x)
 {
     static const struct cw_http_chain no_chain = {NULL, 0, 0};
-    const struct cw_http_site *site = x->http->shared->site;
+    const struct cw_http_site *site = x->shared->site;
 
     if (x->matched) {
         if (x->match.route) {
@@ -84,17 +84,22 @@ static void answer_without_route(struct cw_http_exchange *x)
     }
 }
 
-static void call_handler(struct cw_http_exchange *x)
+static void call(struct cw_http_exchange *x, cw_http_fn fn, void *user, const char *name)
 {
     x->stage = CW_STAGE_HANDLED;
-    x->match.route->fn(x, x->match.route->user);
+    fn(x, user);
     if (x->answer.state == CW_REPLY_NONE && !x->id_taken && !x->body.fn) {
         cw_log(
             CW_LOG_ERROR, cw_conn_id(x->conn),
             "http: the handler of %s has returned without an answer, and has not taken the id to give it later",
-            x->match.route->name);
+            name);
         cw_http_reply_error(x, 500, NULL);
     }
+}
+
+static void call_handler(struct cw_http_exchange *x)
+{
+    call(x, x->match.route->fn, x->match.route->user, x->match.route->name);
 }
 
 static bool is_too_large(const struct cw_http_exchange *x)
@@ -104,6 +109,12 @@ static bool is_too_large(const struct cw_http_exchange *x)
 
 static void go_to_handler(struct cw_http_exchange *x)
 {
+    const struct cw_http_fallback *fallback = x->http->tail->fallback;
+
+    if (!x->match.route && x->match.status == 404 && fallback) {
+        call(x, fallback->fn, fallback->user, "no route");
+        return;
+    }
     if (!x->match.route) {
         x->stage = CW_STAGE_HANDLED;
         answer_without_route(x);

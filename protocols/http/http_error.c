@@ -10,7 +10,7 @@ enum { ERROR_ROOM = 1024, ERROR_TEXT_MAX = 400 };
 
 static bool page_has_answered(struct cw_http_exchange *x, int status, const char *text)
 {
-    const struct cw_http_site *site = x->http->shared->site;
+    const struct cw_http_site *site = x->shared->site;
     void *user = NULL;
     cw_http_fn page = site && !x->in_page ? cw_http_site_error_page(site, status, &user) : NULL;
 
@@ -109,7 +109,8 @@ static int code_of(int status)
 static void tell_refused(struct cw_conn *conn, struct cw_http_conn *http, int status)
 {
     const struct cw_http_refused_hook *hooks = NULL;
-    size_t count = http->shared->site ? cw_http_site_refused_hooks(http->shared->site, &hooks) : 0;
+    const struct cw_http_site *site = http->tail->shared->site;
+    size_t count = site ? cw_http_site_refused_hooks(site, &hooks) : 0;
 
     for (size_t i = 0; i < count; i++) {
         hooks[i].fn(conn, status, hooks[i].user);

@@ -29,6 +29,7 @@ static void release_shared(struct cw_loop *loop, void *memory)
         shared->rooms = room->next;
         cw_release(room);
     }
+    cw_http_tails_free(shared);
     cw_release(shared->memos);
     cw_release(shared->file);
 }
@@ -113,7 +114,7 @@ static uint64_t now_ns(void)
 /* The end of one is the begin of the next that came with the same read. */
 void cw_http_exchange_time(struct cw_http_exchange *x)
 {
-    struct cw_http_shared *shared = x->http->shared;
+    struct cw_http_shared *shared = x->shared;
 
     if (x->began_ns != 0) {
         return;
@@ -130,7 +131,7 @@ static uint64_t took_us(struct cw_http_exchange *x)
         return 0;
     }
     now = now_ns();
-    x->http->shared->now_ns = x->http->in_bytes ? now : 0;
+    x->shared->now_ns = x->http->in_bytes ? now : 0;
     return (now - x->began_ns) / 1000;
 }
 
@@ -164,7 +165,7 @@ static struct cw_http_exchange *unused(struct cw_http_shared *shared, size_t lin
 struct cw_http_exchange *cw_http_exchange_new(struct cw_conn *conn, struct cw_http_conn *http)
 {
     const struct cw_http_options *options = cw_conn_options(conn);
-    struct cw_http_exchange *x = unused(http->shared, (size_t)options->fields_max);
+    struct cw_http_exchange *x = unused(http->tail->shared, (size_t)options->fields_max);
     const size_t from = offsetof(struct cw_http_exchange, conn);
 
     if (!x) {
@@ -174,9 +175,10 @@ struct cw_http_exchange *cw_http_exchange_new(struct cw_conn *conn, struct cw_ht
     reset_memory(x);
     x->conn = conn;
     x->http = http;
+    x->shared = http->tail->shared;
     x->options = options;
     x->number = ++http->number;
-    x->serial = ++http->shared->serial;
+    x->serial = ++x->shared->serial;
     x->head.fields = x->lines;
     x->head.fields_cap =
         x->lines_cap < options->fields_max ? x->lines_cap : (size_t)options->fields_max;
@@ -200,7 +202,7 @@ static void rebase(struct cw_span *span, const uint8_t *from, size_t len, const 
 
 uint8_t *cw_http_body_room(struct cw_http_exchange *x, size_t *cap)
 {
-    struct cw_http_shared *shared = x->http->shared;
+    struct cw_http_shared *shared = x->shared;
     struct cw_http_room *room = shared->rooms;
 
     if (*cap > CW_HTTP_ROOM) {
@@ -217,7 +219,7 @@ uint8_t *cw_http_body_room(struct cw_http_exchange *x, size_t *cap)
 
 static void give_room_back(struct cw_http_exchange *x)
 {
-    struct cw_http_shared *shared = x->http->shared;
+    struct cw_http_shared *shared = x->shared;
     void *memory = x->body.bytes;
     struct cw_http_room *room = memory;
 
@@ -243,7 +245,7 @@ static bool detach_body(struct cw_http_exchange *x)
     if (!copy) {
         return false;
     }
-    x->http->shared->bodies += cap;
+    x->shared->bodies += cap;
     memcpy(copy, x->body.bytes, x->body.len);
     x->body.bytes = copy;
     x->body.cap = cap;
@@ -340,7 +342,7 @@ static void drop_values(struct cw_http_exchange *x)
 
 void cw_http_exchange_free(struct cw_http_exchange *x)
 {
-    struct cw_http_shared *shared = x->http->shared;
+    struct cw_http_shared *shared = x->shared;
 
     if (x->body.cap > 0) {
         give_room_back(x);

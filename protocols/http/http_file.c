@@ -44,7 +44,7 @@ static void close_file(int code, void *user)
 static int reply_small_file(struct cw_http_exchange *x, int status, const char *type,
                             const struct cw_file_range *range)
 {
-    struct cw_http_shared *shared = x->http->shared;
+    struct cw_http_shared *shared = x->shared;
     size_t got = 0;
 
     if (!shared->file) {

@@ -104,9 +104,11 @@ static bool is_bare_ipv6(struct cw_span node)
 static void take_host(struct cw_span host, struct cw_http_origin *origin)
 {
     struct cw_span name;
+    uint16_t port = 0;
 
-    if (host.data != NULL && cw_http_parse_authority(host, &name, NULL) == CW_OK) {
+    if (host.data != NULL && cw_http_parse_authority(host, &name, &port) == CW_OK) {
         origin->host = name;
+        origin->port = port;
     }
 }
 
@@ -169,6 +171,7 @@ static void walk_forwarded(const struct cw_http_hop_fields *fields,
         }
         /* What a trusted hop tells of host and scheme counts also where it hides the address. */
         origin->host = (struct cw_span){NULL, 0};
+        origin->port = 0;
         take_host(parts[HOP_HOST], origin);
         take_scheme(parts[HOP_PROTO], origin);
         if (is_bare_ipv6(parts[HOP_FOR]) || !read_node(parts[HOP_FOR], &address)) {

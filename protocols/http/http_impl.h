@@ -2,6 +2,7 @@
 #ifndef CW_HTTP_IMPL_H
 #define CW_HTTP_IMPL_H
 
+#include "http_fallback.h"
 #include "http_parse.h"
 #include "http_site.h"
 #include "http_target.h"
@@ -18,6 +19,7 @@ enum {
     CW_HTTP_EXCHANGES_KEPT = 256, /* unused ones, of one loop */
     CW_HTTP_ROOM = 4096,          /* of a small body */
     CW_HTTP_ROOMS_KEPT = 256,     /* unused ones, of one loop */
+    CW_HTTP_TAILS_KEPT = 256,     /* unused ones, of one loop */
     CW_HTTP_FILE_WHOLE = 32768,   /* a file this small is read and sent with its head */
     CW_HTTP_DATE_LINE = 37,       /* "Date: …\r\n" */
 };
@@ -29,7 +31,19 @@ static const char cw_http_crlf[2] = {'\r', '\n'};
 struct cw_http_exchange;
 struct cw_http_memo;
 
+/* What few connections need. */
+struct cw_http_tail {
+    struct cw_http_shared *shared;
+    struct cw_http_tail *next;         /* unused */
+    struct cw_http_scan scan;          /* of a head that has come in part */
+    struct cw_http_fallback *fallback; /* NULL: 404 */
+};
+
 struct cw_http_shared {
+    struct cw_http_tail
+        none; /* the tail of all connections that need none: nothing but `shared` is ever set */
+    struct cw_http_tail *tails; /* unused */
+    size_t tails_count;
     struct cw_http_exchange *unused;
     size_t unused_count;
     struct cw_http_room *rooms; /* unused; bodies that come cut use them again */
@@ -40,10 +54,12 @@ struct cw_http_shared {
     uint64_t date_ms; /* of the loop's clock, when the date was looked at */
     int64_t date_s;
     char date[CW_HTTP_DATE_LINE + 1];
-    uint64_t now_ns; /* the clock, read in this on_bytes; 0: not yet */
-    uint64_t serial; /* of the last exchange: its ids */
-    uint64_t bodies; /* bytes of whole bodies */
-    uint8_t *file;   /* CW_HTTP_FILE_WHOLE; NULL: not needed yet */
+    uint64_t now_ns;                  /* the clock, read in this on_bytes; 0: not yet */
+    uint64_t serial;                  /* of the last exchange: its ids */
+    uint64_t bodies;                  /* bytes of whole bodies */
+    uint8_t *file;                    /* CW_HTTP_FILE_WHOLE; NULL: not needed yet */
+    const struct cw_http_conn *armed; /* the one that has set its deadline last, */
+    uint64_t armed_ms;                /* and when */
 };
 
 /* ---- of a connection ---- */
@@ -59,20 +75,19 @@ enum cw_http_wait {
     CW_WAIT_EVENT,
 };
 
+/* Idle ones are many: 24 bytes, as much as others keep behind the connection. */
 struct cw_http_conn {
     struct cw_http_exchange *exchange; /* NULL: between requests */
-    struct cw_http_shared *shared;
-    struct cw_http_scan scan; /* of the head under way */
-    uint64_t number;          /* requests so far */
-    uint64_t wait_since_ms;
-    uint8_t waits;   /* enum cw_http_wait */
-    bool in_bytes;   /* on_bytes is running: it looks after the exchange when it is back */
-    bool held;       /* by us */
-    bool last;       /* no request is taken any more */
-    bool head_begun; /* its deadline runs */
-    bool switched;   /* another protocol takes over */
-    bool stopping;   /* the server is: the next answer is the last one */
-    bool trusted;    /* what the peer says of others is believed */
+    struct cw_http_tail *tail;         /* never NULL while it is open */
+    uint32_t number;                   /* requests so far */
+    uint8_t waits;                     /* enum cw_http_wait */
+    bool in_bytes;       /* on_bytes is running: it looks after the exchange when it is back */
+    bool held;           /* by us */
+    bool last : 1;       /* no request is taken any more */
+    bool head_begun : 1; /* its deadline runs */
+    bool switched : 1;   /* another protocol takes over */
+    bool stopping : 1;   /* the server is: the next answer is the last one */
+    bool trusted : 1;    /* what the peer says of others is believed */
 };
 
 /* ---- of an exchange ---- */
@@ -214,6 +229,7 @@ struct cw_http_exchange {
     /* From here on zero at first. */
     struct cw_conn *conn;
     struct cw_http_conn *http;
+    struct cw_http_shared *shared;
     const struct cw_http_options *options;
     uint64_t number;   /* of its connection */
     uint64_t serial;   /* of its loop: never used twice */
@@ -221,6 +237,7 @@ struct cw_http_exchange {
     const uint8_t *head_data;
     size_t head_len;
     struct cw_span host;
+    uint16_t port;                 /* beside it; 0: none */
     struct cw_http_origin *origin; /* NULL: the peer itself */
     uint8_t *slots;
     uint32_t link;       /* the middleware under way */
@@ -266,6 +283,13 @@ bool cw_http_detach(struct cw_http_exchange *x); /* copies what the input holds.
 
 /* Has the end of the exchange looked at when nobody is inside of it any more. */
 void cw_http_settle_soon(struct cw_http_exchange *x);
+
+/* http_tail.c. Each of the first two takes a tail of the connection's own when it is needed; false: no memory. */
+bool cw_http_keep_scan(struct cw_http_conn *http, const struct cw_http_scan *scan);
+bool cw_http_keep_fallback(struct cw_http_conn *http, struct cw_http_fallback *fallback);
+void cw_http_forget_scan(struct cw_http_conn *http); /* the head is whole, or there will be none */
+void cw_http_tail_release(struct cw_http_conn *http);
+void cw_http_tails_free(struct cw_http_shared *shared);
 
 /* http_memo.c */
 const struct cw_http_memo *cw_http_memo_find(struct cw_http_shared *shared,

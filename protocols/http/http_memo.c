@@ -18,6 +18,7 @@ struct cw_http_memo {
     struct cw_http_target target; /* its spans are made anew, of what follows */
     size_t host_at;
     size_t host_len;
+    uint16_t port;
     bool has_host;
     bool has_query;
     bool has_match;
@@ -110,6 +111,7 @@ bool cw_http_memo_recall(const struct cw_http_memo *memo, struct cw_http_exchang
     }
     if (memo->has_host) {
         x->host = cw_span_of(data + memo->host_at, memo->host_len);
+        x->port = memo->port;
     }
     if (memo->has_match) {
         x->matched = true;
@@ -159,6 +161,7 @@ static void keep(struct cw_http_memo *memo, const struct cw_http_exchange *x)
     memo->has_host = x->host.data != NULL;
     memo->host_at = memo->has_host ? (size_t)(x->host.data - x->head_data) : 0;
     memo->host_len = x->host.len;
+    memo->port = x->port;
     memo->has_match = x->match.param_count == 0;
     memo->route = x->match.route;
     memo->chain = x->match.chain;
@@ -171,7 +174,7 @@ static void keep(struct cw_http_memo *memo, const struct cw_http_exchange *x)
 
 void cw_http_memo_remember(struct cw_http_exchange *x)
 {
-    struct cw_http_shared *shared = x->http->shared;
+    struct cw_http_shared *shared = x->shared;
     struct cw_http_memo *memo;
     uint64_t mark;
 

@@ -9,16 +9,18 @@
 void cw_http_wait_for(struct cw_conn *conn, struct cw_http_conn *http, enum cw_http_wait what,
                       uint64_t ms)
 {
+    struct cw_http_shared *shared = http->tail->shared;
     uint64_t now = cw_loop_now_ms(cw_conn_loop(conn));
 
-    if (http->waits == what && http->wait_since_ms == now) {
+    if (http->waits == what && shared->armed == http && shared->armed_ms == now) {
         return;
     }
     if (what == CW_WAIT_NOTHING && http->waits == CW_WAIT_NOTHING) {
         return;
     }
     http->waits = (uint8_t)what;
-    http->wait_since_ms = now;
+    shared->armed = http;
+    shared->armed_ms = now;
     cw_conn_set_deadline(conn, what == CW_WAIT_NOTHING || ms >= CW_PER_CORE ? 0 : ms);
 }
 
@@ -52,7 +54,6 @@ static void wait_for_next(struct cw_conn *conn, struct cw_http_conn *http)
 {
     const struct cw_http_options *options = cw_conn_options(conn);
 
-    http->scan = (struct cw_http_scan){0};
     http->head_begun = false;
     cw_http_wait_for(conn, http, CW_WAIT_NEXT, options->keep_alive_ms);
 }
@@ -170,10 +171,11 @@ static void find_host(struct cw_http_exchange *x)
         authority = cw_http_field(x, "host");
     }
     if (x->origin && x->origin->host.data) {
-        authority = x->origin->host;
-    }
-    if (authority.data && cw_http_parse_authority(authority, &x->host, NULL) < 0) {
+        x->host = x->origin->host;
+        x->port = x->origin->port;
+    } else if (authority.data && cw_http_parse_authority(authority, &x->host, &x->port) < 0) {
         x->host = cw_http_nothing();
+        x->port = 0;
     }
 }
 
@@ -296,7 +298,7 @@ static bool may_be_held(const struct cw_http_exchange *x, uint64_t length)
 {
     uint64_t max = x->options->bodies_max_bytes;
 
-    return length <= max && x->http->shared->bodies <= max - length;
+    return length <= max && x->shared->bodies <= max - length;
 }
 
 /* Of a length that is there already: the body is looked at where it lies. */
@@ -343,6 +345,12 @@ static ptrdiff_t take_known_head(struct cw_conn *conn, struct cw_http_conn *http
     return begin_exchange(x, data, cw_http_memo_len(memo), len);
 }
 
+static ptrdiff_t wait_for_head(struct cw_conn *conn, struct cw_http_conn *http,
+                               const struct cw_http_scan *scan)
+{
+    return cw_http_keep_scan(http, scan) ? 0 : cw_http_refuse(conn, http, 503, NULL);
+}
+
 static ptrdiff_t take_new_head(struct cw_conn *conn, struct cw_http_conn *http, const uint8_t *data,
                                size_t len)
 {
@@ -351,14 +359,16 @@ static ptrdiff_t take_new_head(struct cw_conn *conn, struct cw_http_conn *http, 
                                                (size_t)options->target_max_bytes,
                                                (size_t)options->fields_max};
     const char *why = NULL;
-    ptrdiff_t n = cw_http_scan_head(data, len, &limits, &http->scan, &why);
+    struct cw_http_scan scan = http->tail->scan;
+    ptrdiff_t n = cw_http_scan_head(data, len, &limits, &scan, &why);
     struct cw_http_exchange *x;
     int status;
 
     if (n <= 0) {
         begin_head(conn, http, len);
-        return n < 0 ? cw_http_refuse(conn, http, (int)-n, why) : 0;
+        return n < 0 ? cw_http_refuse(conn, http, (int)-n, why) : wait_for_head(conn, http, &scan);
     }
+    cw_http_forget_scan(http);
     x = cw_http_exchange_new(conn, http);
     if (!x) {
         return cw_http_refuse(conn, http, 503, NULL);
@@ -375,8 +385,8 @@ static ptrdiff_t take_head(struct cw_conn *conn, struct cw_http_conn *http, cons
                            size_t len)
 {
     const struct cw_http_memo *memo =
-        http->scan.at == 0 && !http->trusted
-            ? cw_http_memo_find(http->shared, cw_conn_options(conn), data, len)
+        http->tail->scan.at == 0 && !http->trusted
+            ? cw_http_memo_find(http->tail->shared, cw_conn_options(conn), data, len)
             : NULL;
 
     return memo ? take_known_head(conn, http, memo, data, len)
@@ -398,7 +408,11 @@ static int open_http(struct cw_conn *conn, void *state, void *handover)
         shared->made = true;
         shared->site = cw_http_site_of(cw_conn_server(conn));
     }
-    http->shared = shared;
+    shared->none.shared = shared;
+    http->tail = &shared->none;
+    if (handover && !cw_http_keep_fallback(http, handover)) {
+        return CW_ENOMEM;
+    }
     http->trusted = cw_conn_is_trusted(conn);
     cw_http_wait_for(conn, http, CW_WAIT_FIRST, options->head_ms);
     return CW_OK;
@@ -414,7 +428,7 @@ static ptrdiff_t take_bytes(struct cw_conn *conn, void *state, uint8_t *data, si
         return (ptrdiff_t)len;
     }
     http->in_bytes = true;
-    http->shared->now_ns = 0;
+    http->tail->shared->now_ns = 0;
     n = http->exchange ? cw_http_take_body(http->exchange, data, len)
                        : take_head(conn, http, data, len);
     error = n >= 0 ? settle(conn, http) : CW_OK;
@@ -436,7 +450,7 @@ static int take_end(struct cw_conn *conn, void *state, uint8_t *data, size_t len
         x->end_code = CW_ETRUNCATED;
         return cw_conn_fail(conn, CW_ETRUNCATED, "the input ended in the middle of a body");
     }
-    if (len > 0 && http->head_begun && http->scan.skipped < len) {
+    if (len > 0 && http->head_begun && http->tail->scan.skipped < len) {
         return cw_conn_fail(conn, CW_ETRUNCATED, "the input ended in the middle of a head");
     }
     return CW_END_IN_ORDER;
@@ -517,6 +531,7 @@ static void close_http(struct cw_conn *conn, void *state)
     if (http->exchange) {
         cw_http_exchange_end(http->exchange, http->switched ? CW_OK : CW_ECLOSED);
     }
+    cw_http_tail_release(http);
 }
 
 static int send_nothing(struct cw_conn *conn, void *state, const struct cw_message *msg)

@@ -211,7 +211,7 @@ int cw_http_add_to_list(struct cw_http_exchange *http, const char *name, const c
 
 struct cw_span cw_http_date_line(struct cw_http_exchange *x)
 {
-    struct cw_http_shared *shared = x->http->shared;
+    struct cw_http_shared *shared = x->shared;
     uint64_t now_ms = cw_loop_now_ms(cw_conn_loop(x->conn));
 
     if (now_ms != shared->date_ms) {

@@ -202,6 +202,11 @@ struct cw_span cw_http_host(const struct cw_http_exchange *http)
     return http->host;
 }
 
+uint16_t cw_http_port(const struct cw_http_exchange *http)
+{
+    return http->port;
+}
+
 const char *cw_http_scheme(const struct cw_http_exchange *http)
 {
     bool secure = cw_conn_is_encrypted(http->conn);

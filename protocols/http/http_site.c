@@ -322,6 +322,11 @@ struct cw_http_group *cw_http_group_in(struct cw_http_group *group, const char *
                       &(struct cw_http_group_options){group->host, group->site});
 }
 
+struct cw_server *cw_http_group_server(const struct cw_http_group *group)
+{
+    return group ? group->server : NULL;
+}
+
 /* ---- routes ---- */
 
 /* The words of a pattern, with the group's prefix. */

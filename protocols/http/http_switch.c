@@ -37,6 +37,16 @@ static int write_switching(struct cw_http_exchange *x)
     return error;
 }
 
+void cw_http_fallback_free(void *memory)
+{
+    struct cw_http_fallback *fallback = memory;
+
+    if (fallback && fallback->drop) {
+        fallback->drop(fallback->user);
+    }
+    cw_release(fallback);
+}
+
 int cw_http_switch(struct cw_http_exchange *http, const char *protocol,
                    struct cw_service_ref *service, void *handover, void (*drop)(void *handover))
 {

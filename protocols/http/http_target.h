@@ -53,6 +53,7 @@ struct cw_http_hop_fields {
 struct cw_http_origin {
     struct cw_address client;
     struct cw_span host; /* without the port; data NULL: not told */
+    uint16_t port;       /* beside it; 0: none */
     bool is_https;
     bool told_scheme;
 };

@@ -185,7 +185,7 @@ static bool was_offered(const char *names, struct cw_span name)
     struct cw_span list = cw_span_text(names ? names : "");
     struct cw_span offered;
 
-    while (cw_ws_next_name(&list, &offered)) {
+    while (cw_ws_next_word(&list, &offered)) {
         if (cw_span_equal(offered, name)) {
             return true;
         }

@@ -4,6 +4,7 @@
 #include "../http/http_url.h"
 
 #include <causeway/client.h>
+#include <causeway/digest.h>
 #include <causeway/error.h>
 #include <causeway/hash.h>
 #include <causeway/http_fields.h>
@@ -11,7 +12,10 @@
 
 #include <stdio.h>
 
-enum { WANT_FROM = 16384 };
+enum {
+    KEY_TEXT = CW_BASE64_ROOM(sizeof(struct cw_hash_seed)),
+    WANT_FROM = 16384,
+};
 
 /* ---- the request ---- */
 
@@ -36,15 +40,15 @@ static void print_host(const struct cw_conn *conn, char host[CW_ADDRESS_TEXT_MAX
     }
 }
 
-/* RFC 6455 §4.1, point 7: a new key for each connection, by chance. */
-static int make_key(char key[CW_WS_KEY_TEXT])
+/* RFC 6455 §4.1, point 7: 16 bytes, by chance, new for each connection. */
+static int make_key(char key[KEY_TEXT])
 {
     struct cw_hash_seed chance;
 
     if (cw_hash_seed(&chance) < 0) {
         return CW_EOS;
     }
-    cw_ws_print_key((const uint8_t *)&chance, key);
+    cw_base64_encode(cw_span_of(&chance, sizeof chance), key);
     return CW_OK;
 }
 
@@ -87,14 +91,9 @@ static int write_request(struct cw_conn *conn, const struct cw_websocket_request
 static int send_request(struct cw_conn *conn, struct cw_ws_dial *dial)
 {
     struct cw_websocket_request request = {.options = cw_conn_options(conn)};
-    char key[CW_WS_KEY_TEXT];
-    const char *why;
-    int error = cw_ws_check_request(request.options, &why);
+    char key[KEY_TEXT];
+    int error = make_key(key);
 
-    if (error < 0) {
-        return cw_conn_fail(conn, error, "%s", why);
-    }
-    error = make_key(key);
     error = error < 0 ? error : cw_ws_accept_key(cw_span_text(key), dial->accept);
     error = error < 0 ? error : ask_application(conn, &request);
     error = error < 0 ? error : write_request(conn, &request, key);
@@ -158,6 +157,13 @@ ptrdiff_t cw_ws_dial_bytes(struct cw_conn *conn, struct cw_ws_conn *ws, const ui
     return error < 0 ? error : used;
 }
 
+int cw_ws_dial_end(struct cw_conn *conn, size_t len)
+{
+    return cw_conn_fail(conn, CW_ETRUNCATED, "the connection ended %s",
+                        len > 0 ? "in the middle of the server's answer"
+                                : "before the server had answered");
+}
+
 int cw_websocket_status(const struct cw_conn *conn)
 {
     const struct cw_ws_dial *dial;
@@ -167,11 +173,8 @@ int cw_websocket_status(const struct cw_conn *conn)
         return 0;
     }
     ws = cw_conn_state((struct cw_conn *)conn);
-    if (!(ws->flags & CW_WS_DIALLING)) {
-        return 101;
-    }
     dial = cw_ws_dial_of(ws);
-    return dial ? dial->status : 0;
+    return ws->flags & CW_WS_BEGUN ? 101 : dial ? dial->status : 0;
 }
 
 /* ---- from a URL ---- */
@@ -276,7 +279,7 @@ int64_t cw_websocket_connect(struct cw_loop *loop, const char *url, const struct
     }
     if (own.target) {
         id = complain(url, "target: the URL says it");
-    } else if (read_url(url, place, &why) < 0 || cw_ws_check_request(&own, &why) < 0) {
+    } else if (read_url(url, place, &why) < 0) {
         id = complain(url, why);
     } else {
         id = connect_place(loop, place, hooks, &own, &how);

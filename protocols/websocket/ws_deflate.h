@@ -11,18 +11,21 @@ struct cw_ws_inflater; /* the same for what comes; also of one message that come
 
 /* Compresses one message, without the four bytes at its end (§7.2.1).
  *
- * deflater  of the connection; NULL: the loop's shared one
- * bits      of the window agreed on
- * *out      good until the next call for this loop
- * returns   0; CW_EAGAIN: it did not become smaller, send it as it is (a context that is kept has not seen it); CW_ENOMEM */
+ * deflater  of the connection; NULL: the loop's shared one. With one, bits and level are its own
+ * bits      of the window agreed on. With 8 no match reaches back over more than 256 bytes
+ * *out      good until the next call for this loop, or its next turn; inflating leaves it alone. 16 bytes behind len may be read
+ * returns   0; CW_EAGAIN: send it as it is: it is empty, or did not become smaller (what went through a context that is kept is
+ *           sent compressed even so); CW_ENOMEM: send it as it is, or give up; a context that is kept has forgotten all */
 int cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigned bits,
                   unsigned level, struct cw_span in, struct cw_span *out);
 
-/* Inflates one whole message, into at most `max` bytes and not one more than it needs to tell.
+/* Inflates one whole message, into at most `max` bytes (or 4096) and not one more than it needs to tell. An empty one is an empty
+ * message: some send that instead of the zero byte of §7.2.3.6.
  *
  * inflater  NULL: the loop's shared one. in: 16 bytes behind len may be overwritten and are put back
- * *out      good until the next call for this loop
- * returns   0; CW_ETOOBIG: above max; CW_EPROTO: it is none; CW_ENOMEM */
+ * *out      good until the next call for this loop, or its next turn; compressing leaves it alone. 16 bytes behind len may be read and
+ *           written
+ * returns   0; CW_ETOOBIG: above max; CW_EPROTO: it is none; CW_ENOMEM. After an error a context that is kept is of no more use */
 int cw_ws_inflate(struct cw_loop *loop, struct cw_ws_inflater *inflater, struct cw_span in,
                   uint64_t max, struct cw_span *out);
 

@@ -11,20 +11,9 @@
 #include "../http/http_parse.h"
 #include "ws_impl.h"
 
-enum {
-    CW_WS_KEY_TEXT = 25,          /* 16 bytes in base64, with its end */
-    CW_WS_REQUEST_SET_MAX = 65536 /* what on_request may set together */
-};
+enum { CW_WS_REQUEST_SET_MAX = 65536 }; /* what on_request may set together */
 
 /* ---- what is asked ---- */
-
-/* Judges what only clients have: host, target, fields.
- *
- * returns  0, or CW_EINVAL with *why, which begins with the member's name */
-int cw_ws_check_request(const struct cw_websocket_options *options, const char **why);
-
-/* The next name of a list parted by spaces or commas. False: no more. */
-bool cw_ws_next_name(struct cw_span *list, struct cw_span *name);
 
 struct cw_ws_set_field; /* a field that on_request has set */
 
@@ -50,9 +39,6 @@ struct cw_ws_text {
 int cw_ws_request_print(const struct cw_websocket_request *request, const char *host,
                         const char *key, const char *offer, struct cw_ws_text *text);
 
-/* 16 bytes in base64 (RFC 4648 §4). */
-void cw_ws_print_key(const uint8_t bytes[16], char key[CW_WS_KEY_TEXT]);
-
 /* ---- what is answered ---- */
 
 struct cw_ws_dial {
@@ -60,7 +46,7 @@ struct cw_ws_dial {
     struct cw_http_scan scan;
     size_t interim; /* bytes of other 1xx answers */
     int status;     /* of the last answer; 0: none has come */
-    bool is_done;   /* 101, and right; the rest counts then */
+    bool is_done;   /* 101, and right: what comes behind are frames */
     struct cw_ws_agreed agreed;
     char *subprotocol; /* cw_release. NULL: none */
 };

@@ -20,6 +20,16 @@ int cw_ws_check_options(void *options, struct cw_complaint *complaint);
 void cw_ws_release_options(void *options);
 extern const struct cw_setting cw_ws_settings[];
 
+/* The HTTP service that takes the requests of bare connections; of options that were checked. It knows nothing of them, so there is
+ * no cycle. */
+struct cw_service_ref *cw_ws_requests(const struct cw_websocket_options *options);
+
+/* The next of words parted by spaces or commas. False: no more. */
+bool cw_ws_next_word(struct cw_span *rest, struct cw_span *word);
+
+/* Whether a field of the request is the handshake's own, and nobody else's to set. */
+bool cw_ws_is_own_field(struct cw_span name);
+
 /* ---- the handshake of a server (ws_handshake.c, ws_key.c) ---- */
 
 /* What the handshake has found; the handover of cw_http_switch to `open`. */
@@ -27,14 +37,20 @@ struct cw_ws_welcome {
     struct cw_ws_agreed agreed;
     void *conn_user;
     void (*drop)(void *conn_user); /* conn_user, if there will be no on_connection. NULL: nobody's */
-    char *subprotocol;             /* malloc, taken over by `open`. NULL: none */
+    char *subprotocol;             /* cw_alloc, taken over by `open`. NULL: none */
 };
 
 void cw_ws_welcome_free(void *welcome); /* with all that was not taken over */
 
-/* The value of Sec-WebSocket-Accept for a key (§4.2.2), with its end. 0, or CW_EOS: no digest. */
+/* Whether it is 16 bytes in base64 (§4.2.1). */
+bool cw_ws_key_is_sound(struct cw_span key);
+
+/* The value of Sec-WebSocket-Accept for a key (§4.2.2), with its end. 0; CW_EOS: no digest; CW_EINVAL: longer than 24 bytes. */
 enum { CW_WS_ACCEPT_TEXT = 29 };
 int cw_ws_accept_key(struct cw_span key, char accept[CW_WS_ACCEPT_TEXT]);
+
+/* Answers a request that wants a WebSocket of this service, a struct cw_service_ref, or does not: the handler of its route. */
+void cw_ws_shake(struct cw_http_exchange *http, void *service);
 
 /* `open` of a connection that has had no handshake: a server's is handed to HTTP (ws_handshake.c), a client sends its request
  * (ws_client.c). Answer as `open` does. */
@@ -49,6 +65,9 @@ struct cw_ws_dial; /* while it lasts */
 /* Input before the handshake is done: bytes used, 0 or an enum cw_error, as on_bytes. When it is whole it calls cw_ws_begin. */
 ptrdiff_t cw_ws_dial_bytes(struct cw_conn *conn, struct cw_ws_conn *ws, const uint8_t *data,
                            size_t len);
+
+/* `on_end` before the handshake is done; len: bytes of an answer that is not whole. Always an enum cw_error. */
+int cw_ws_dial_end(struct cw_conn *conn, size_t len);
 void cw_ws_dial_free(struct cw_ws_dial *dial);
 
 /* ---- of a connection (ws_protocol.c) ---- */
@@ -65,6 +84,7 @@ enum cw_ws_flags {
     CW_WS_SENT_FIRST = 1 << 8,  /* and its first frame too */
     CW_WS_SENDING_TEXT = 1 << 9,
     CW_WS_STAMPED = 1 << 10,    /* a ping of ours with a stamp has no pong yet */
+    CW_WS_BEGUN = 1 << 11,      /* the handshake is done */
     CW_WS_BITS_SHIFT = 16,      /* 4 bits: our window */
     CW_WS_PEER_BITS_SHIFT = 20, /* 4 bits */
 };
@@ -113,7 +133,7 @@ struct cw_ws_conn {
     uint32_t controls;
 };
 
-/* The handshake is done: frames from here on. subprotocol: malloc, taken over whatever is returned; NULL: none. 0 or CW_ENOMEM.
+/* The handshake is done: frames from here on. subprotocol: cw_alloc, taken over whatever is returned; NULL: none. 0 or CW_ENOMEM.
  * `open` of a server, and the dial of a client, which then calls cw_conn_ready. */
 int cw_ws_begin(struct cw_conn *conn, struct cw_ws_conn *ws, const struct cw_ws_agreed *agreed,
                 char *subprotocol);
@@ -151,7 +171,11 @@ struct cw_ws_shared {
     uint8_t *inflated; /* CW_WS_PIECE, for what streams. NULL: not needed yet */
 };
 
-enum { CW_WS_PIECE = 16384 };
+enum {
+    CW_WS_PIECE = 16384,
+    CW_WS_CHECKED_ONCE =
+        256, /* bytes of text from which on it is not checked again when it is sent on as it came */
+};
 
 struct cw_ws_shared *cw_ws_shared(struct cw_loop *loop); /* NULL: no memory */
 uint64_t cw_ws_now_us(void);

@@ -5,8 +5,7 @@
 #include <causeway/log.h>
 
 enum {
-    CHECK_TWICE_BELOW = 256, /* text this short is checked again when it is sent on */
-    ROOM_AHEAD = 4,          /* room is made for so many times what has come */
+    ROOM_AHEAD = 4, /* room is made for so many times what has come */
 };
 
 static const struct cw_websocket_options *options_of(const struct cw_conn *conn)
@@ -70,7 +69,7 @@ static int deliver_text(struct cw_conn *conn, const struct cw_message *msg)
 
 static int deliver(struct cw_conn *conn, const struct cw_message *msg)
 {
-    if (msg->kind == CW_TEXT && msg->body.len >= CHECK_TWICE_BELOW) {
+    if (msg->kind == CW_TEXT && msg->body.len >= CW_WS_CHECKED_ONCE) {
         return deliver_text(conn, msg);
     }
     return cw_conn_deliver(conn, msg);

@@ -192,18 +192,34 @@ static uint8_t opcode_of(enum cw_kind kind)
 /* What is being delivered has just been checked. */
 static bool is_checked(struct cw_loop *loop, struct cw_span text)
 {
-    const struct cw_ws_shared *shared = cw_ws_shared(loop);
+    const struct cw_ws_shared *shared = text.len >= CW_WS_CHECKED_ONCE ? cw_ws_shared(loop) : NULL;
 
     return shared && shared->checked && text.data == shared->checked &&
            text.len == shared->checked_len;
+}
+
+/* Text of the application may end where its memory does, and the wide steps of the check read past the end: the last bytes are
+ * looked at in a place of our own. */
+static bool feed(struct cw_ws_utf8 *utf8, struct cw_span text)
+{
+    enum { PAST_END = 16 };
+    uint8_t tail[2 * PAST_END] = {0};
+    size_t at = text.len > PAST_END ? text.len - PAST_END : 0;
+
+    if (!cw_ws_utf8_feed(utf8, text.data, at)) {
+        return false;
+    }
+    if (text.len > 0) {
+        memcpy(tail, text.data + at, text.len - at);
+    }
+    return cw_ws_utf8_feed(utf8, tail, text.len - at);
 }
 
 static bool is_text(struct cw_loop *loop, struct cw_span text)
 {
     struct cw_ws_utf8 utf8 = {0};
 
-    return is_checked(loop, text) ||
-           (cw_ws_utf8_feed(&utf8, text.data, text.len) && cw_ws_utf8_is_whole(&utf8));
+    return is_checked(loop, text) || (feed(&utf8, text) && cw_ws_utf8_is_whole(&utf8));
 }
 
 static int deflate_kept(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_span in,
@@ -312,7 +328,7 @@ static int send_chunk(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_spa
     if (body.len == 0) {
         return CW_OK;
     }
-    if (text && !cw_ws_utf8_feed(&utf8, body.data, body.len)) {
+    if (text && !feed(&utf8, body)) {
         return CW_EKIND;
     }
     if (text && !cw_ws_more(conn, ws)) {

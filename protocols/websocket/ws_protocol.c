@@ -4,7 +4,6 @@
 #include <causeway/error.h>
 #include <causeway/log.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static const struct cw_websocket_options *options_of(const struct cw_conn *conn)
 {
@@ -23,7 +22,7 @@ static void wait_for_ping(struct cw_conn *conn)
 int cw_ws_begin(struct cw_conn *conn, struct cw_ws_conn *ws, const struct cw_ws_agreed *agreed,
                 char *subprotocol)
 {
-    ws->flags = 0;
+    ws->flags = CW_WS_BEGUN;
     if (agreed->on) {
         ws->flags |= CW_WS_AGREED | (agreed->keep ? (uint32_t)CW_WS_KEEP : 0u) |
                      (agreed->peer_keeps ? (uint32_t)CW_WS_PEER_KEEPS : 0u) |
@@ -31,7 +30,7 @@ int cw_ws_begin(struct cw_conn *conn, struct cw_ws_conn *ws, const struct cw_ws_
                      (uint32_t)agreed->peer_bits << CW_WS_PEER_BITS_SHIFT;
     }
     if (subprotocol && !cw_ws_more(conn, ws)) {
-        free(subprotocol);
+        cw_release(subprotocol);
         return CW_ENOMEM;
     }
     if (subprotocol) {
@@ -101,7 +100,7 @@ static void close_websocket(struct cw_conn *conn, void *state)
     if (more->dial) {
         cw_ws_dial_free(more->dial);
     }
-    free(more->subprotocol);
+    cw_release(more->subprotocol);
     cw_release(more->ping);
     memset(more, 0, sizeof *more);
     cw_ws_less(conn, ws);
@@ -124,7 +123,7 @@ static int take_end(struct cw_conn *conn, void *state, uint8_t *data, size_t len
     const struct cw_ws_conn *ws = state;
 
     if (ws->flags & CW_WS_DIALLING) {
-        return cw_conn_fail(conn, CW_ETRUNCATED, "the server ended before its answer was whole");
+        return cw_ws_dial_end(conn, len);
     }
     if (len > 0 || (ws->more && ws->more->opcode != 0)) {
         return cw_conn_fail(conn, CW_ETRUNCATED, "the input ended in the middle of a message");

@@ -1,14 +1,10 @@
-/* What a client asks for: its fields judged, put together, written (RFC 6455 §4.1). */
+/* What a client asks for: put together, written (RFC 6455 §4.1). The options' texts have been judged by ws_settings.c. */
 #include "ws_dial.h"
-
-#include "../http/http_url.h"
 
 #include <causeway/error.h>
 #include <causeway/http_fields.h>
 #include <causeway/log.h>
 #include <causeway/version.h>
-
-#include <stdlib.h>
 
 struct cw_ws_set_field {
     struct cw_ws_set_field *next;
@@ -16,100 +12,24 @@ struct cw_ws_set_field {
     char name[];
 };
 
-/* ---- what is allowed ---- */
-
-/* What makes the request a handshake, and what frames a message. */
-static bool is_ours(struct cw_span name)
-{
-    static const char *const names[] = {
-        "host",           "connection", "upgrade",           "keep-alive", "proxy-connection",
-        "content-length", "te",         "transfer-encoding", "trailer",    "expect"};
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (cw_http_equal(name, names[i])) {
-            return true;
-        }
-    }
-    return name.len >= 14 && cw_http_equal(cw_span_of(name.data, 14), "sec-websocket-");
-}
-
-static int check_field(const char *name, const char *value, const char **why)
-{
-    if (!name || !cw_http_is_token(cw_span_text(name))) {
-        *why = "fields: a name may hold letters, digits and !#$%&'*+-.^_`|~ alone";
-    } else if (!value || !cw_http_is_value(cw_span_text(value))) {
-        *why = "fields: a value may hold no control characters, and no space at its ends";
-    } else if (is_ours(cw_span_text(name))) {
-        *why = "fields: those of the handshake and of framing (Host, Upgrade, Connection, "
-               "Sec-WebSocket-Key and their kin) are not the application's: see host, "
-               "subprotocols and compress";
-    } else {
-        return CW_OK;
-    }
-    return CW_EINVAL;
-}
-
-/* Takes `http://` and something behind it apart, which tells whether that may stand there. */
-static int parse_behind(const char *before, struct cw_span span, struct cw_http_url *url)
-{
-    uint8_t *text = cw_alloc(CW_URL_MAX);
-    size_t len = strlen(before);
-    const char *why;
-    int error;
-
-    if (!text) {
-        return CW_ENOMEM;
-    }
-    if (span.len > CW_URL_MAX - len) {
-        cw_release(text);
-        return CW_ETOOBIG;
-    }
-    memcpy(text, before, len);
-    memcpy(text + len, span.data, span.len);
-    error = memchr(text, '#', len + span.len)
-                ? CW_EINVAL
-                : cw_http_url_parse(cw_span_of(text, len + span.len), url, &why);
-    cw_release(text);
-    return error;
-}
-
-/* RFC 6455 §3: a path and a query, no fragment. */
-static int check_target(struct cw_span target)
-{
-    struct cw_http_url url;
-
-    return target.len > 0 && target.data[0] == '/' ? parse_behind("http://a", target, &url)
-                                                   : CW_EINVAL;
-}
-
-static int check_host(struct cw_span host)
-{
-    struct cw_http_url url;
-    int error = parse_behind("http://", host, &url);
-
-    return error == CW_OK && url.path.len + url.query.len > 0 ? CW_EINVAL : error;
-}
-
-int cw_ws_check_request(const struct cw_websocket_options *options, const char **why)
-{
-    if (options->host && check_host(cw_span_text(options->host)) < 0) {
-        *why = "host: what the field Host says: a name or an address, perhaps with a port";
-        return CW_EINVAL;
-    }
-    if (options->target && check_target(cw_span_text(options->target)) < 0) {
-        *why = "target: a path that begins with a slash, perhaps with a query; encoded, and at "
-               "most 16000 bytes long";
-        return CW_EINVAL;
-    }
-    for (const struct cw_http_pair *pair = options->fields; pair && pair->name; pair++) {
-        if (check_field(pair->name, pair->value, why) < 0) {
-            return CW_EINVAL;
-        }
-    }
-    return CW_OK;
-}
-
 /* ---- what on_request sets ---- */
+
+static bool is_field(const char *name, const char *value)
+{
+    return name && value && cw_http_is_token(cw_span_text(name)) &&
+           cw_http_is_value(cw_span_text(value)) && !cw_ws_is_own_field(cw_span_text(name));
+}
+
+/* RFC 6455 §3: a path and perhaps a query, encoded, without a fragment. */
+static bool is_target(const char *target)
+{
+    bool sound = target && target[0] == '/';
+
+    for (size_t i = 0; sound && target[i]; i++) {
+        sound = target[i] > ' ' && target[i] < 0x7f && target[i] != '#';
+    }
+    return sound;
+}
 
 static size_t size_of(const char *name, const char *value)
 {
@@ -147,9 +67,8 @@ int cw_websocket_request_set_field(struct cw_websocket_request *request, const c
     struct cw_ws_set_field **place;
     struct cw_ws_set_field *field;
     size_t others = request->bytes;
-    const char *why;
 
-    if (check_field(name, value, &why) < 0) {
+    if (!is_field(name, value)) {
         return CW_EINVAL;
     }
     place = place_of(request, name);
@@ -171,15 +90,15 @@ int cw_websocket_request_set_field(struct cw_websocket_request *request, const c
 int cw_websocket_request_set_target(struct cw_websocket_request *request, const char *target)
 {
     size_t others = request->bytes - (request->target ? strlen(request->target) : 0);
-    size_t len = target ? strlen(target) : 0;
-    int error = target ? check_target(cw_span_of(target, len)) : CW_EINVAL;
     char *copy;
+    size_t len;
 
-    if (error == CW_OK && len > CW_WS_REQUEST_SET_MAX - others) {
-        error = CW_ETOOBIG;
+    if (!is_target(target)) {
+        return CW_EINVAL;
     }
-    if (error < 0) {
-        return error;
+    len = strlen(target);
+    if (len > CW_WS_REQUEST_SET_MAX - others) {
+        return CW_ETOOBIG;
     }
     copy = cw_alloc(len + 1);
     if (!copy) {
@@ -237,37 +156,20 @@ static void put_field(struct cw_ws_text *text, const char *name, const char *val
     put(text, "\r\n");
 }
 
-bool cw_ws_next_name(struct cw_span *list, struct cw_span *name)
-{
-    size_t at = 0;
-
-    while (list->len > 0 && strchr(" ,\t", list->data[0])) {
-        list->data++;
-        list->len--;
-    }
-    while (at < list->len && !strchr(" ,\t", list->data[at])) {
-        at++;
-    }
-    *name = cw_span_of(list->data, at);
-    list->data += at;
-    list->len -= at;
-    return at > 0;
-}
-
 static void put_subprotocols(struct cw_ws_text *text, const char *names)
 {
     struct cw_span list = cw_span_text(names ? names : "");
     struct cw_span name;
     const char *before = "Sec-WebSocket-Protocol: ";
 
-    if (!cw_ws_next_name(&list, &name)) {
+    if (!cw_ws_next_word(&list, &name)) {
         return;
     }
     do {
         put(text, before);
         put_span(text, name);
         before = ", ";
-    } while (cw_ws_next_name(&list, &name));
+    } while (cw_ws_next_word(&list, &name));
     put(text, "\r\n");
 }
 
@@ -321,23 +223,4 @@ int cw_ws_request_print(const struct cw_websocket_request *request, const char *
     put_fields(text, request);
     put(text, "\r\n");
     return text->failed ? CW_ENOMEM : CW_OK;
-}
-
-void cw_ws_print_key(const uint8_t bytes[16], char key[CW_WS_KEY_TEXT])
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint8_t padded[18] = {0};
-
-    memcpy(padded, bytes, 16);
-    for (size_t i = 0; i < 6; i++) {
-        uint32_t three =
-            (uint32_t)padded[3 * i] << 16 | (uint32_t)padded[3 * i + 1] << 8 | padded[3 * i + 2];
-
-        for (size_t j = 0; j < 4; j++) {
-            key[4 * i + j] = digits[three >> (18 - 6 * j) & 0x3f];
-        }
-    }
-    key[22] = '=';
-    key[23] = '=';
-    key[24] = '\0';
 }

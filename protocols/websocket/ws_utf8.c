@@ -96,10 +96,11 @@ static bool is_sound(const uint8_t *data, size_t len)
 
     for (size_t at = WIDE; at < len && wrong == 0; at += WIDE) {
         bytes = load(data + at);
-        /* Neither here nor in the three bytes before: nothing is under way. */
-        if (_mm_movemask_epi8(_mm_or_si128(bytes, load(data + at - 3))) != 0) {
-            wrong =
-                find_wrong(bytes, load(data + at - 1), load(data + at - 2), load(data + at - 3));
+        __m128i one = load(data + at - 1);
+
+        /* ASCII, and behind ASCII: no character is under way. */
+        if (_mm_movemask_epi8(_mm_or_si128(bytes, one)) != 0) {
+            wrong = find_wrong(bytes, one, load(data + at - 2), load(data + at - 3));
             wrong = only_first(wrong, len - at);
         }
     }

@@ -351,7 +351,104 @@ def http():
             write("http", f"{index:02}-{limits}", bytes([0x80 * (index % 2) | index * 4 & 0x7F, limits]) + request)
 
 
+def ws_head(first, length, mask=None, form=None):
+    form = form or (length if length < 126 else 126 if length < 65536 else 127)
+    head = bytes([first, form | (0x80 if mask else 0)])
+    head += struct.pack(">H", length) if form == 126 else struct.pack(">Q", length) if form == 127 else b""
+    return head + (mask or b"")
+
+
+def ws_masked(first, payload, mask=b"\x37\xfa\x21\x3d"):
+    body = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+    return ws_head(first, len(payload), mask) + body
+
+
+def ws_frame():
+    """Whose frames (1: a client's) and with compression (2); where pieces end; frames."""
+    def put(name, who, frames, cuts=7):
+        write("ws_frame", name, bytes([who, cuts]) + b"".join(frames))
+
+    texts = [b"", b"Hello", "Grüße".encode(), b"0123456789abcdef" * 8, bytes(range(256)) * 3]
+    put("client-messages", 1, [ws_masked(0x81, text) for text in texts])
+    put("server-messages", 0, [ws_head(0x82, len(text)) + text for text in texts])
+    put("fragments", 1, [ws_masked(0x01, b"Hel"), ws_masked(0x89, b"ping"), ws_masked(0x00, b""), ws_masked(0x80, b"lo")])
+    put("controls", 1, [ws_masked(0x89, b"p" * 125), ws_masked(0x8A, b""), ws_masked(0x88, b"\x03\xe8bye")])
+    put("compressed", 3, [ws_masked(0x41, b"\xf2\x48"), ws_masked(0x80, b"\xcd\xc9\xc9\x07\x00")])
+    put("other-mask", 1, [ws_masked(0x82, bytes(range(200)), b"\0\0\0\0"), ws_masked(0x82, b"x" * 70, b"\xff" * 4)], 200)
+    put("long", 1, [ws_masked(0x82, bytes(65536))[:500]], 9)
+    for name, who, head in [
+        ("reserved-bits", 1, ws_masked(0xA1, b"a")), ("reserved-opcode", 1, ws_masked(0x83, b"a")),
+        ("reserved-control", 1, ws_masked(0x8B, b"a")), ("compressed-unasked", 1, ws_masked(0xC1, b"a")),
+        ("compressed-continuation", 3, ws_masked(0xC0, b"a")), ("compressed-control", 3, ws_masked(0xC9, b"a")),
+        ("control-in-fragments", 1, ws_masked(0x09, b"a")), ("control-too-long", 1, ws_masked(0x89, b"a" * 126)),
+        ("mask-missing", 1, ws_head(0x81, 1) + b"a"), ("mask-of-a-server", 0, ws_masked(0x81, b"a")),
+        ("two-bytes-for-125", 0, ws_head(0x82, 125, form=126)), ("eight-bytes-for-65535", 0, ws_head(0x82, 65535, form=127)),
+        ("largest", 0, ws_head(0x82, 2 ** 63 - 1) + b"begins"), ("above-the-largest", 0, ws_head(0x82, 2 ** 63)),
+        ("cut-length", 1, ws_masked(0x82, bytes(300))[:3]), ("cut-mask", 1, ws_masked(0x82, b"a")[:5]),
+    ]:
+        put(name, who, [head])
+
+
+def ws_utf8():
+    """Where pieces end; a text."""
+    texts = {
+        "ascii": b"plain text that is longer than two wide words, so that it is read in both",
+        "two-bytes": "Füße, κόσμε, żółć, мир, שלום".encode(), "three-bytes": "日本語のテキスト、漢字とかな。€".encode(),
+        "four-bytes": "\U0001F600\U00010000\U0010FFFF, \U0001F601".encode(), "borders": "\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff".encode(),
+        "surrogate": b"abc \xed\xa0\x80 def", "surrogate-pair": b"\xed\xa0\xbd\xed\xb8\x80", "above": b"\xf4\x90\x80\x80",
+        "five-bytes": b"\xf8\x88\x80\x80\x80", "long-slash": b"/\xc0\xaf\xe0\x80\xaf\xf0\x80\x80\xaf", "lonely": b"a\x80b\xbfc",
+        "cut-two": b"a\xc3", "cut-three": b"a\xe2\x82", "cut-four": b"a\xf0\x9f\x98", "cut-short": b"\xf0\x9f\x98a\xe2\x82z",
+        "end-of-block": b"0123456789abcd\xf0\x9f\x98\x80" * 3, "wrong-behind-blocks": b"0123456789abcdef" * 3 + b"\xe0\x9f\xbf",
+        "bytes": b"\xff\xfe\x00a",
+    }
+    for index, (name, text) in enumerate(texts.items()):
+        write("ws_utf8", name, bytes([index * 11]) + text)
+def ws_frame(opcode, payload, fin=True, rsv=0, mask=b"\x37\xfa\x21\x3d"):
+    size = len(payload)
+    head = bytes([(0x80 if fin else 0) | rsv | opcode])
+    if size < 126:
+        head += bytes([0x80 | size])
+    elif size < 65536:
+        head += b"\xfe" + struct.pack(">H", size)
+    else:
+        head += b"\xff" + struct.pack(">Q", size)
+    return head + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+
+
+def ws_deflated(payload):
+    press = zlib.compressobj(6, zlib.DEFLATED, -15)
+    return (press.compress(payload) + press.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def ws_conn():
+    hello = ws_frame(1, b"hello")
+    pieces = ws_frame(1, "gr\u00fc\u00df".encode()[:3], fin=False) + ws_frame(9, b"p") + ws_frame(0, b"\xbc\xc3\x9f")
+    inputs = {
+        "hello": hello * 3,
+        "pieces": pieces + hello,
+        "long": ws_frame(2, bytes(range(256)) * 2) + hello,
+        "longer": ws_frame(2, b"x" * 66000) + hello,
+        "close": hello + ws_frame(8, struct.pack(">H", 1000) + b"bye") + hello,
+        "close-empty": ws_frame(8, b""),
+        "close-bad": ws_frame(8, struct.pack(">H", 1005)),
+        "bad-text": ws_frame(1, b"abc\xed\xa0\x80") + hello,
+        "reserved": ws_frame(3, b"") + hello,
+        "nested": ws_frame(1, b"a", fin=False) + hello,
+        "deflated": ws_frame(1, ws_deflated(b"hello " * 20), rsv=0x40) * 2 + hello,
+        "deflated-pieces": ws_frame(1, ws_deflated(b"a" * 300)[:3], fin=False, rsv=0x40)
+        + ws_frame(0, ws_deflated(b"a" * 300)[3:]) + hello,
+        "deflated-bad": ws_frame(2, b"\xff\xff\xff", rsv=0x40) + hello,
+        "pings": b"".join(ws_frame(9, bytes([at])) for at in range(5)) + hello,
+        "cut": hello[:-2],
+        "huge": bytes([0x82, 0xFF]) + b"\x7f" + b"\xff" * 7 + b"\1\2\3\4",
+    }
+    for name, data in inputs.items():
+        for choice in range(3):
+            write("ws_conn", f"{name}-{choice}", bytes([choice, choice, 0x86, 0]) + data)
+
+
 if __name__ == "__main__":
+    ws_conn()
     framed()
     line()
     tls_hello()
@@ -365,3 +462,5 @@ if __name__ == "__main__":
     http_forwarded()
     http_fields()
     http()
+    ws_frame()
+    ws_utf8()

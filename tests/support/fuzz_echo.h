@@ -13,4 +13,7 @@
  * returns  false: the options are not allowed */
 bool fuzz_echo(const struct rig_setup *setup, struct cw_span input, uint8_t seed);
 
+/* The first of both alone: for protocols whose two sides write differently. */
+bool fuzz_cuts(const struct rig_setup *setup, struct cw_span input, uint8_t seed);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "support/peer.h"
 #include "support/wait.h"
+#include "support/ws_visit.h"
 
 #include <causeway/error.h>
 #include <causeway/loop.h>
@@ -90,6 +91,28 @@ static void send_answer(struct rig_peer *peer, const struct script_turn *turn)
     }
 }
 
+/* The same with the answer to a WebSocket's key in its place. */
+static void send_accept(struct rig_peer *peer, struct script_turn turn, const char *request)
+{
+    static const char mark[] = "$ACCEPT";
+    size_t len = turn.len > 0 ? turn.len : strlen(turn.answer);
+    const char *place = memmem(turn.answer, len, mark, sizeof mark - 1);
+    size_t before = (size_t)(place - turn.answer);
+    size_t behind = len - before - (sizeof mark - 1);
+    char accept[29];
+    char *answer = malloc(len + sizeof accept);
+
+    rig_check(answer);
+    ws_accept_of(request, accept);
+    memcpy(answer, turn.answer, before);
+    memcpy(answer + before, accept, sizeof accept - 1);
+    memcpy(answer + before + sizeof accept - 1, place + sizeof mark - 1, behind);
+    turn.answer = answer;
+    turn.len = before + sizeof accept - 1 + behind;
+    send_answer(peer, &turn);
+    free(answer);
+}
+
 static struct rig_peer take_conn(struct script *script)
 {
     struct rig_peer peer = {.fd = rig_silent_accept(&script->listener)};
@@ -109,7 +132,11 @@ static void play(struct script *script, size_t index, struct rig_peer *peer)
         rig_peer_close(peer);
         *peer = take_conn(script);
     }
-    send_answer(peer, turn);
+    if (turn->answer && strstr(turn->answer, "$ACCEPT")) {
+        send_accept(peer, *turn, script->requests[index]);
+    } else {
+        send_answer(peer, turn);
+    }
     if (turn->then == SCRIPT_RESET) {
         rig_peer_reset(peer);
     } else if (turn->then == SCRIPT_HOLD) {

@@ -23,7 +23,7 @@ enum script_then {
 
 /* One request and its answer. */
 struct script_turn {
-    const char *answer; /* NULL: none */
+    const char *answer; /* NULL: none. `$ACCEPT` in it is what a WebSocket's request asks for */
     size_t len;         /* 0: of a C string */
     size_t piece;       /* bytes sent in one go. 0: all */
     enum script_then then;

@@ -383,7 +383,7 @@ static bool make_ready(struct rig *rig)
         events |= EV_WRITE;
     }
     if (events != 0) {
-        cw_conn_on_event(-1, events, conn);
+        cw_conn_on_event(conn, events);
     }
     return events != 0;
 }
@@ -394,7 +394,7 @@ void rig_run(struct rig *rig)
     struct cw_loop *loop = rig->inside->loop;
 
     for (int round = 0; round < ROUNDS_MAX; round++) {
-        if (loop->turn_head != NULL) {
+        if (loop->turn_head != 0) {
             cw_loop_end_turn(loop);
         } else if (rig->conn == NULL || !make_ready(rig)) {
             return;

@@ -231,6 +231,10 @@ Test(ws_utf8, a_text_cut_anywhere_is_judged_as_the_whole)
         {"a text that goes wrong at its end, behind κόσμε \xed\xa0\x80 and goes on", false},
         {"wrong \xf4\x90\x80\x80 in the first word", false},
         {"日本語のテキスト、漢字と\xc0\x80", false},
+        {"\xc3 what is not finished is wrong, however plain the text behind it", false},
+        {"fifteen letters\xe2 and plain", false},
+        {"fourteen bytes\xe2\x82 and plain text", false},
+        {"thirteen ones\xf0\x9f\x98 and plain text", false},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

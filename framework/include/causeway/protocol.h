@@ -275,6 +275,22 @@ struct cw_service_ref *cw_service_new(const struct cw_service *service,
                                       struct cw_complaint *complaint);
 void cw_service_free(struct cw_service_ref *service);
 
+/* One hold more, to be given back with cw_service_free. Returns the service.
+ *
+ * thread   any */
+struct cw_service_ref *cw_service_hold(struct cw_service_ref *service);
+
+/* Its options, with the defaults filled in, and the `user` of its hooks.
+ *
+ * thread   any */
+const void *cw_service_options(const struct cw_service_ref *service);
+void *cw_service_user(const struct cw_service_ref *service);
+
+/* The service in charge. Good as long as it is; hold it to keep it.
+ *
+ * thread   loop thread */
+struct cw_service_ref *cw_conn_service(const struct cw_conn *conn);
+
 /* Whether the end of the input is the peer's own: over TLS, that it said close_notify. Otherwise somebody in between may
  * have cut it (RFC 8446 §6.1). Without TLS nobody can know, and it is taken for proven.
  *

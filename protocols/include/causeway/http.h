@@ -164,6 +164,11 @@ struct cw_http_group *cw_http_group(struct cw_server *server, const char *prefix
  * thread   before it runs */
 struct cw_http_group *cw_http_group_in(struct cw_http_group *group, const char *prefix);
 
+/* The server that a group belongs to; NULL for NULL.
+ *
+ * thread   any */
+struct cw_server *cw_http_group_server(const struct cw_http_group *group);
+
 /* As cw_http_route_with and cw_http_use, for a group; options may be NULL. The path `/` is the prefix itself: `GET /` in the
  * group `/users` answers `/users`. A group's middleware runs for requests that one of its routes answers, or would with another
  * method, and for any below its prefix that no route has; of groups with the same prefix that of the first.
@@ -242,6 +247,9 @@ struct cw_span cw_http_cookie(const struct cw_http_exchange *http, const char *n
 /* Host of the request (RFC 9112 §3.2): its name without the port; IPv6 in brackets. Behind a trusted proxy, the one that
  * the proxy was asked for. HTTP/1.0 may have none: data NULL. */
 struct cw_span cw_http_host(const struct cw_http_exchange *http);
+
+/* The port that stands beside it; 0: none does, so it is the one of the scheme. */
+uint16_t cw_http_port(const struct cw_http_exchange *http);
 
 /* "https" or "http": what the client spoke; behind a trusted proxy, what it says. */
 const char *cw_http_scheme(const struct cw_http_exchange *http);

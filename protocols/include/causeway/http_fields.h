@@ -133,6 +133,22 @@ bool cw_http_form_next(struct cw_span *rest, struct cw_span *name, struct cw_spa
 /* The next `name=value` of a Cookie field (RFC 6265 §4.2.1; quotes around a value are taken off). False: no more. */
 bool cw_http_cookie_next(struct cw_span *rest, struct cw_span *name, struct cw_span *value);
 
+/* ---- origins (RFC 6454) ---- */
+
+/* What cw_http_origin_find answers. */
+enum cw_http_origin_found {
+    CW_HTTP_ORIGIN_NOT_LISTED = 0,
+    CW_HTTP_ORIGIN_LISTED = 1,
+    CW_HTTP_ORIGIN_ANY = 2, /* the list is "*" */
+};
+
+/* Whether an origin, as browsers write it, is one of a list: "*", or origins parted by spaces or commas. Scheme, host and port
+ * are compared; the list may have capitals and the scheme's own port. NULL: an empty list. */
+enum cw_http_origin_found cw_http_origin_find(const char *list, struct cw_span origin);
+
+/* What is wrong with a list; NULL: nothing. *word: where. */
+const char *cw_http_origins_fault(const char *list, struct cw_span *word);
+
 /* ---- types ---- */
 
 /* The media type for a file's name, by its ending; "application/octet-stream" for others. Text types carry a charset. */

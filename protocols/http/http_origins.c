@@ -1,7 +1,6 @@
 /* RFC 6454 §4, §6.1: an origin is scheme, host and port; browsers write the first two in lower case, and no port that is the
  * scheme's own. */
-#include "cors_origins.h"
-
+#include <causeway/http_fields.h>
 #include <causeway/span.h>
 
 #include <string.h>
@@ -63,19 +62,19 @@ static bool is_same(struct cw_span word, struct cw_span origin)
     return same;
 }
 
-enum cw_cors_found cw_cors_find(const char *list, struct cw_span origin)
+enum cw_http_origin_found cw_http_origin_find(const char *list, struct cw_span origin)
 {
     struct cw_span word;
 
     if (list && cw_span_equal(cw_span_trim(cw_span_text(list)), cw_span_text("*"))) {
-        return CW_CORS_ANY;
+        return CW_HTTP_ORIGIN_ANY;
     }
     while (list && next_word(&list, &word)) {
         if (is_same(word, origin)) {
-            return CW_CORS_LISTED;
+            return CW_HTTP_ORIGIN_LISTED;
         }
     }
-    return CW_CORS_NOT_LISTED;
+    return CW_HTTP_ORIGIN_NOT_LISTED;
 }
 
 /* ---- what may be listed ---- */
@@ -145,7 +144,7 @@ static bool is_origin(struct cw_span word)
     return host.len > 0 && cut_port(&host) && is_host(host);
 }
 
-const char *cw_cors_fault(const char *list, struct cw_span *word)
+const char *cw_http_origins_fault(const char *list, struct cw_span *word)
 {
     size_t count = 0;
     bool any = false;
@@ -161,5 +160,5 @@ const char *cw_cors_fault(const char *list, struct cw_span *word)
     if (any && count > 1) {
         return "has \"*\" and more: it stands alone";
     }
-    return count == 0 ? "is empty; NULL takes what the connection's options say" : NULL;
+    return count == 0 ? "is empty; NULL takes the default" : NULL;
 }
