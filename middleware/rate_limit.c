@@ -67,8 +67,9 @@ static bool take_both(struct rate_limit *limit, struct pace *pace, struct cost c
 
 static void forget_when_rested(struct rate_limit *limit, struct pace *pace, uint64_t now_ms)
 {
-    pace->told = pace->told && !(has(&pace->messages, &limit->messages, limit->messages.burst, now_ms) &&
-                                 has(&pace->bytes, &limit->bytes, limit->bytes.burst, now_ms));
+    pace->told =
+        pace->told && !(has(&pace->messages, &limit->messages, limit->messages.burst, now_ms) &&
+                        has(&pace->bytes, &limit->bytes, limit->bytes.burst, now_ms));
 }
 
 static void tell(struct rate_limit *limit, struct cw_conn *conn, struct pace *pace)

@@ -73,7 +73,8 @@ int main(int argc, char **argv)
          .word_means = CW_OFF},
     };
     const struct program program = {.name = "chat",
-                                    .about = "A chat with rooms, in the browser and over framed TCP.",
+                                    .about =
+                                        "A chat with rooms, in the browser and over framed TCP.",
                                     .port = CHAT_PORT,
                                     .port_name = "tcp-port",
                                     .own = own,

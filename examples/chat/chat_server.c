@@ -627,7 +627,8 @@ static void set_up(struct cw_server *server, struct setup *setup)
     const struct command_line *line = setup->line;
     struct cw_server_options options = line->server;
     struct cw_listen_options page = line->listen;
-    uint64_t frame_max_bytes = line->frame_max_bytes == 0 ? FRAME_MAX_DEFAULT : line->frame_max_bytes;
+    uint64_t frame_max_bytes =
+        line->frame_max_bytes == 0 ? FRAME_MAX_DEFAULT : line->frame_max_bytes;
 
     setup->chat->limits.message_max_bytes = frame_max_bytes;
     make_room(&options);
@@ -663,10 +664,10 @@ static void add_routes(struct cw_server *server, const struct setup *setup)
 {
     cw_http_use(server, cw_http_cors(NULL));
     chat_page_serve(server, &setup->chat->limits);
-    cw_websocket_route(server, "/chat", &hooks,
-                       &(struct cw_websocket_options){
-                           .user = setup->chat,
-                           .message_max_bytes = setup->chat->limits.message_max_bytes});
+    cw_websocket_route(
+        server, "/chat", &hooks,
+        &(struct cw_websocket_options){.user = setup->chat,
+                                       .message_max_bytes = setup->chat->limits.message_max_bytes});
     if (setup->line->static_dir != NULL) {
         cw_http_static(server, "/static", setup->line->static_dir, NULL);
     }

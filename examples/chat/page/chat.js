@@ -347,6 +347,11 @@ function drawEntry(button, entry) {
 function roomEntries() {
     const counts = new Map(rooms.map(({ room: name, count }) => [name, count]));
 
+    for (const talk of conversations.values()) {
+        if (!talk.id && !counts.has(talk.name)) {
+            counts.set(talk.name, 0); // nobody is there, but we have been
+        }
+    }
     if (room) {
         counts.set(room.name, Math.max(people.size, 1));
     }

@@ -33,7 +33,7 @@ export class Link {
         this.nickname = "";
         this.room = ""; // as of the last letter that has left
         window.addEventListener("online", () => this.retry());
-        window.addEventListener("pagehide", () => this.#socket?.close(1001));
+        window.addEventListener("pagehide", () => this.#socket?.close());
         window.addEventListener("pageshow", event => event.persisted && this.retry());
     }
 
