@@ -493,6 +493,9 @@ static enum command_line_outcome read_option(struct reader *reader, char *const 
     (*argv) += **argv != NULL;
     reader->line->host_given |= entry->into == &reader->line->listen.host;
     reader->line->port_given |= entry->into == &reader->line->listen.port;
+    if (entry->given != NULL) {
+        *entry->given = true;
+    }
     return set_value(reader, entry, text);
 }
 

@@ -480,6 +480,15 @@ void cw_ws_release_options(void *memory)
     cw_release(requests);
 }
 
+/* Without SHA-1 each handshake would fail: that is told before there is one. It is also at hand then, when many come at once. */
+static int check_digest(struct cw_complaint *complaint)
+{
+    char accept[CW_WS_ACCEPT_TEXT];
+    int error = cw_ws_accept_key(cw_span_text("dGhlIHNhbXBsZSBub25jZQ=="), accept);
+
+    return error < 0 ? complain(complaint, error, "handshake", "this build has no SHA-1") : CW_OK;
+}
+
 int cw_ws_check_options(void *memory, struct cw_complaint *complaint)
 {
     struct cw_websocket_options *options = memory;
@@ -487,6 +496,7 @@ int cw_ws_check_options(void *memory, struct cw_complaint *complaint)
     int error = check_numbers(options, complaint);
 
     error = error < 0 ? error : check_texts(options, complaint);
+    error = error < 0 ? error : check_digest(complaint);
     if (error < 0) {
         return error;
     }
