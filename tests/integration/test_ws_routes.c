@@ -3,7 +3,7 @@
 #include "support/host.h"
 #include "support/leak.h"
 #include "support/wait.h"
-#include "support/ws_talk.h"
+#include "support/ws_words.h"
 
 #include <causeway/causeway.h>
 #include <causeway/http_middleware.h>
