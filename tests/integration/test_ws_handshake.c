@@ -512,6 +512,40 @@ Test(ws_handshake, a_server_of_websockets_upgrades_on_every_path_that_no_route_a
     end();
 }
 
+static atomic_uint lines;
+
+static void count_lines(enum cw_log_level level, uint64_t conn_id, const char *text, void *user)
+{
+    static const char page[] =
+        "websocket: a page of https://evil.test may not connect to a.example";
+
+    if (level == CW_LOG_INFO && strncmp(text, page, sizeof page - 1) == 0) {
+        atomic_fetch_add(&lines, 1);
+    }
+}
+
+Test(ws_handshake, pages_that_may_not_connect_are_few_lines_in_the_log)
+{
+    struct http_reply *reply = calloc(1, sizeof *reply);
+    struct http_peer peer;
+    uint64_t before;
+
+    cw_log_set(count_lines, NULL);
+    begin();
+    peer = http_peer_new(rig_host_port(host, 0));
+    before = rig_now_ms();
+    for (int i = 0; i < 200; i++) {
+        http_peer_ask(&peer, SOUND("/chat") "Origin: https://evil.test\r\n\r\n", reply);
+        cr_assert_eq(reply->status, 403);
+        http_reply_release(reply);
+    }
+    cr_expect_geq(atomic_load(&lines), 1);
+    cr_expect_leq(atomic_load(&lines), 2 + (rig_now_ms() - before) / 1000);
+    http_peer_close(&peer);
+    free(reply);
+    end();
+}
+
 /* ---- with TLS ---- */
 
 static void expect_over_tls(struct rig_secure *secure, const char *request, const char *hears)
