@@ -25,7 +25,7 @@ static unsigned own_bits(const struct cw_ws_conn *ws)
 
 static uint8_t *scratch_of(struct cw_ws_shared *shared, size_t len)
 {
-    if (shared->scratch_cap < len) {
+    if (!shared->scratch || shared->scratch_cap < len) {
         cw_release(shared->scratch);
         shared->scratch = cw_alloc(len + 16);
         shared->scratch_cap = shared->scratch ? len : 0;
