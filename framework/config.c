@@ -6,6 +6,7 @@
 #include <causeway/error.h>
 #include <causeway/log.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -84,6 +85,8 @@ static struct cw_config_source *source_new(const struct cw_server *server, const
     if (source->options.depth_max == 0) {
         source->options.depth_max = DEPTH_MAX;
     }
+    memcpy(source->guests, server->guests, sizeof source->guests);
+    source->guest_count = server->guest_count;
     if (failed) {
         cw_config_source_free(source);
         return NULL;
@@ -174,6 +177,22 @@ static int add_service(struct cw_config_file *file, const struct cw_service *ser
     return CW_OK;
 }
 
+/* Protocols that are spoken behind others: their sections, unless a service has them already. */
+static int add_guests(struct cw_config_file *file)
+{
+    int error = CW_OK;
+
+    file->listed_count = file->service_count;
+    for (size_t i = 0; i < file->source->guest_count && error == CW_OK; i++) {
+        const struct cw_protocol *guest = file->source->guests[i];
+
+        if (!cw_config_protocol_options(&file->config, guest)) {
+            error = add_service(file, &(struct cw_service){.protocol = guest});
+        }
+    }
+    return error;
+}
+
 static struct cw_config_file *file_new(const struct cw_config_source *source)
 {
     struct cw_config_file *file = cw_alloc_zero(sizeof *file);
@@ -189,6 +208,7 @@ static struct cw_config_file *file_new(const struct cw_config_source *source)
     for (size_t i = 0; error == CW_OK && i < source->options.service_count; i++) {
         error = add_service(file, &source->options.services[i]);
     }
+    error = error < 0 ? error : add_guests(file);
     if (error < 0) {
         cw_config_free(&file->config);
         return NULL;
@@ -316,6 +336,8 @@ static int add_listeners(struct cw_server *server, const struct cw_config *confi
     }
     return CW_OK;
 }
+
+static_assert((int)CW_CONFIG_GUESTS_MAX == (int)CW_SERVER_GUESTS_MAX, "one is copied to the other");
 
 static int apply(struct cw_server *server, const struct cw_config_file *file)
 {

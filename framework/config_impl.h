@@ -38,6 +38,8 @@ void cw_config_set_log(const struct cw_config *config);
 
 /* ---- what was asked for ---- */
 
+enum { CW_CONFIG_GUESTS_MAX = 8 };
+
 /* What a server remembers of cw_config_load. */
 struct cw_config_source {
     struct cw_arena arena;
@@ -45,6 +47,8 @@ struct cw_config_source {
     struct cw_config_options options; /* copied, with services and texts; the defaults filled in */
     struct cw_server_options base;    /* what the program had set before */
     struct cw_service own;            /* the server's, with the options it had */
+    const struct cw_protocol *guests[CW_CONFIG_GUESTS_MAX]; /* that no listener may name */
+    size_t guest_count;
 };
 
 void cw_config_source_free(struct cw_config_source *source);
@@ -88,8 +92,10 @@ struct cw_config_file {
     struct cw_config config; /* the first member: one is the other */
     struct cw_arena arena;
     const struct cw_config_source *source;
-    struct cw_service services[CW_CONFIG_SERVICES_MAX + 1]; /* the server's own first */
+    struct cw_service services[CW_CONFIG_SERVICES_MAX + 1 +
+                               CW_CONFIG_GUESTS_MAX]; /* the server's own first, guests last */
     size_t service_count;
+    size_t listed_count;          /* of these, listeners may name so many */
     struct cw_config_draft place; /* bind, port, unix: the short form of one listener */
     struct cw_config_tcp tcp;
     struct cw_config_tls tls;

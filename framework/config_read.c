@@ -185,9 +185,10 @@ static int take_setting(struct cw_config_reader *reader, const struct cw_service
     return take_section(reader, &section, node, (void *)(uintptr_t)service->options);
 }
 
-static const struct cw_service *service_of(const struct cw_config_file *file, const char *name)
+static const struct cw_service *service_of(const struct cw_config_file *file, const char *name,
+                                           size_t count)
 {
-    for (size_t i = 0; i < file->service_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (strcmp(file->services[i].protocol->name, name) == 0) {
             return &file->services[i];
         }
@@ -205,11 +206,12 @@ static int take_protocol(struct cw_config_reader *reader, const struct cw_config
     const char *names_of[CW_CONFIG_SERVICES_MAX + 2] = {0};
     struct cw_config_key known = *key;
 
-    for (size_t i = 0; i < file->service_count; i++) {
+    for (size_t i = 0; i < file->listed_count; i++) {
         names_of[i] = file->services[i].protocol->name;
     }
     known.choices = names_of;
-    service = node->kind == CW_YAML_SCALAR ? service_of(file, node->text) : NULL;
+    service =
+        node->kind == CW_YAML_SCALAR ? service_of(file, node->text, file->listed_count) : NULL;
     if (!service) {
         return cw_config_not_allowed(reader, &known, node);
     }
@@ -351,7 +353,8 @@ static const struct cw_config_key *key_of(const struct cw_config_section *sectio
 static int take_foreign(struct cw_config_reader *reader, const struct cw_yaml_node *node)
 {
     const struct cw_service *service =
-        reader->path_len > 0 ? service_of(reader->file, node->name) : NULL;
+        reader->path_len > 0 ? service_of(reader->file, node->name, reader->file->service_count)
+                             : NULL;
 
     if (reader->path_len > 0 && strcmp(reader->path, "server") != 0) {
         return 1;

@@ -25,6 +25,20 @@ static size_t own_bytes(const struct cw_conn *conn)
     return queue && copied > queue->copied_bytes ? copied - queue->copied_bytes : 0;
 }
 
+static size_t high_of(const struct cw_conn *conn)
+{
+    size_t own = conn->service->out_high;
+
+    return own != 0 ? own : conn->origin->limits.out_high;
+}
+
+static size_t low_of(const struct cw_conn *conn)
+{
+    size_t own = conn->service->out_high;
+
+    return own != 0 ? own / 2 : conn->origin->limits.out_low;
+}
+
 /* While one waits, the connection counts as above out_high. */
 static bool has_source(const struct cw_conn *conn)
 {
@@ -313,13 +327,13 @@ static void tell_drained(struct cw_conn *conn)
 
 void cw_conn_flush(struct cw_conn *conn)
 {
-    const struct cw_limits *limits = &conn->origin->limits;
+    size_t low = low_of(conn);
 
     cw_conn_flush_quiet(conn);
     if (conn->phase == CW_PHASE_CLOSED) {
         return;
     }
-    if ((conn->flags & CW_HELD_OUTPUT) && own_bytes(conn) <= limits->out_low &&
+    if ((conn->flags & CW_HELD_OUTPUT) && own_bytes(conn) <= low &&
         !(conn->extra && conn->extra->sources > 0)) {
         conn->flags &= ~(uint32_t)CW_HELD_OUTPUT;
         conn->last_in = conn->loop->now; /* the peer could not be heard meanwhile */
@@ -329,8 +343,8 @@ void cw_conn_flush(struct cw_conn *conn)
         }
     }
     if ((conn->flags & (CW_WANT_DRAIN | CW_SOURCE_ENDED)) &&
-        (!conn->out || (conn->out->bytes <= limits->out_low && !has_source(conn) &&
-                        !(conn->flags & CW_HELD_OUTPUT)))) {
+        (!conn->out ||
+         (conn->out->bytes <= low && !has_source(conn) && !(conn->flags & CW_HELD_OUTPUT)))) {
         tell_drained(conn);
     }
     if ((conn->flags & CW_CLOSING) && !conn->out) {
@@ -393,16 +407,16 @@ static void hold_by_output(struct cw_conn *conn)
 /* After bytes were queued: who has to know. Returns 0 or 1. */
 static int queued(struct cw_conn *conn)
 {
-    const struct cw_limits *limits = &conn->origin->limits;
+    size_t high = high_of(conn);
 
     if (conn != conn->loop->current && !(conn->flags & CW_BLOCKED)) {
         cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
     }
-    if (!conn->out || (conn->out->bytes <= limits->out_high && !has_source(conn))) {
+    if (!conn->out || (conn->out->bytes <= high && !has_source(conn))) {
         return 0;
     }
     conn->flags |= CW_WANT_DRAIN;
-    if (own_bytes(conn) > limits->out_high && !limits->read_while_full) {
+    if (own_bytes(conn) > high && !conn->origin->limits.read_while_full) {
         hold_by_output(conn);
         if (conn != conn->loop->current) {
             cw_conn_at_turn_end(conn, CW_TURN_FLUSH);

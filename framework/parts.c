@@ -4,6 +4,7 @@
 #include "loop_impl.h"
 #include "server_impl.h"
 
+#include <causeway/config.h>
 #include <causeway/log.h>
 
 #include <stdarg.h>
@@ -101,6 +102,29 @@ void cw_server_expect_message(struct cw_server *server, uint64_t bytes)
     if (server && bytes != CW_NO_LIMIT && bytes > server->message_max) {
         server->message_max = bytes;
     }
+}
+
+void cw_server_expect_protocol(struct cw_server *server, const struct cw_protocol *protocol)
+{
+    if (!server) {
+        return;
+    }
+    for (size_t i = 0; i < server->guest_count; i++) {
+        if (server->guests[i] == protocol) {
+            return;
+        }
+    }
+    if (server->guest_count < CW_SERVER_GUESTS_MAX) {
+        server->guests[server->guest_count++] = protocol;
+    }
+}
+
+const void *cw_server_options_of(const struct cw_server *server, const struct cw_protocol *protocol)
+{
+    if (server->config) {
+        return cw_config_protocol_options(server->config, protocol);
+    }
+    return server->protocol == protocol ? server->protocol_options : NULL;
 }
 
 int cw_server_check_set_up(struct cw_server *server, const char *call)

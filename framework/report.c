@@ -169,7 +169,8 @@ static void report_conn(struct cw_conn *conn)
 
     snprintf(report.text, sizeof report.text, "%s%.60s%s%s: %s", target ? "connect " : "",
              target ? target : "", target ? ": " : "", step, reason_of(conn));
-    if (!tell(conn->loop, conn->service, &report)) {
+    if (!tell(conn->loop, conn->service, &report) &&
+        !tell(conn->loop, conn->origin->service, &report)) {
         to_log(conn->loop, &report, kind_of(conn->code, CW_LOGGED_CONN));
     }
 }

@@ -15,7 +15,8 @@ struct cw_ip_table;
 struct cw_room_registry;
 struct cw_tls;
 
-enum { CW_WHERE_TEXT_MAX = 128 }; /* `unix:` and the longest path */
+enum { CW_SERVER_GUESTS_MAX = 8 }; /* protocols that no listener names */
+enum { CW_WHERE_TEXT_MAX = 128 };  /* `unix:` and the longest path */
 
 /* One call of cw_server_listen. */
 struct cw_listen_entry {
@@ -53,8 +54,10 @@ struct cw_server {
     struct cw_listen_entry **listens_tail;
     struct cw_conn_middleware *middleware;
     struct cw_conn_middleware **middleware_tail;
-    struct cw_server_part_entry *parts; /* parts.c */
-    uint64_t message_max;               /* of services behind others. 0: none */
+    struct cw_server_part_entry *parts;                     /* parts.c */
+    uint64_t message_max;                                   /* of services behind others. 0: none */
+    const struct cw_protocol *guests[CW_SERVER_GUESTS_MAX]; /* cw_server_expect_protocol */
+    size_t guest_count;
     int first_error;
     char error[2 * CW_REPORT_TEXT_MAX];
 

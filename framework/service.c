@@ -25,6 +25,13 @@ static int configure(struct cw_service_ref *ref, const struct cw_service *servic
     return protocol->configure ? protocol->configure(ref->options, complaint) : CW_OK;
 }
 
+static size_t high_mark(const struct cw_service_ref *ref)
+{
+    uint64_t high = ref->protocol->out_high ? ref->protocol->out_high(ref->options) : 0;
+
+    return high > SIZE_MAX ? SIZE_MAX : (size_t)high;
+}
+
 struct cw_service_ref *cw_service_new(const struct cw_service *service,
                                       struct cw_complaint *complaint)
 {
@@ -53,6 +60,7 @@ struct cw_service_ref *cw_service_new(const struct cw_service *service,
         cw_release(ref);
         return NULL;
     }
+    ref->out_high = high_mark(ref);
     return ref;
 }
 

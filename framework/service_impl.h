@@ -15,7 +15,8 @@ struct cw_service_ref {
     const struct cw_protocol *protocol;
     struct cw_hooks hooks;
     void *user;
-    void *options; /* NULL: the protocol has none */
+    void *options;   /* NULL: the protocol has none */
+    size_t out_high; /* of its connections' queues. 0: as their limits say */
 };
 
 void cw_service_drop(struct cw_service_ref *service);

@@ -12,6 +12,8 @@ struct rate_limit {
     struct cw_rate messages;         /* amount 0: no limit; so in bytes */
     struct cw_rate bytes;
     enum cw_rate_action action;
+    void (*on_limit)(struct cw_conn *conn, void *user);
+    void *user;
 };
 
 /* A connection's slot. */
@@ -19,6 +21,7 @@ struct pace {
     struct cw_bucket messages;
     struct cw_bucket bytes;
     bool dropping; /* the rest of a message in pieces goes where its beginning went */
+    bool told;
 };
 
 /* What one message, or one piece, asks for. */
@@ -62,6 +65,21 @@ static bool take_both(struct rate_limit *limit, struct pace *pace, struct cost c
     return true;
 }
 
+static void forget_when_rested(struct rate_limit *limit, struct pace *pace, uint64_t now_ms)
+{
+    pace->told =
+        pace->told && !(has(&pace->messages, &limit->messages, limit->messages.burst, now_ms) &&
+                        has(&pace->bytes, &limit->bytes, limit->bytes.burst, now_ms));
+}
+
+static void tell(struct rate_limit *limit, struct cw_conn *conn, struct pace *pace)
+{
+    if (!pace->told && limit->on_limit != NULL) {
+        limit->on_limit(conn, limit->user);
+    }
+    pace->told = true;
+}
+
 static bool begins(const struct cw_message *msg)
 {
     return msg->part == CW_WHOLE || msg->part == CW_BEGIN;
@@ -72,11 +90,16 @@ static int deliver_and_rest(struct rate_limit *limit, struct cw_conn *conn, stru
 {
     uint64_t now_ms = cw_loop_now_ms(cw_conn_loop(conn));
 
+    forget_when_rested(limit, pace, now_ms);
     spend_both(limit, pace, cost, now_ms);
     uint64_t for_message = wait_ms(&pace->messages, &limit->messages, now_ms);
     uint64_t for_byte = wait_ms(&pace->bytes, &limit->bytes, now_ms);
     uint64_t rest_ms = for_message > for_byte ? for_message : for_byte;
-    return rest_ms == 0 ? CW_PASS : cw_conn_pause_for(conn, rest_ms);
+    if (rest_ms == 0) {
+        return CW_PASS;
+    }
+    tell(limit, conn, pace);
+    return cw_conn_pause_for(conn, rest_ms);
 }
 
 /* A message in pieces is judged as a whole when it begins: a part of it is of no use. */
@@ -86,7 +109,11 @@ static int deliver_or_drop(struct rate_limit *limit, struct cw_conn *conn, struc
     if (begins(msg)) {
         uint64_t now_ms = cw_loop_now_ms(cw_conn_loop(conn));
         struct cost cost = {1, msg->part == CW_BEGIN ? msg->total : msg->body.len};
+        forget_when_rested(limit, pace, now_ms);
         pace->dropping = !take_both(limit, pace, cost, now_ms);
+        if (pace->dropping) {
+            tell(limit, conn, pace);
+        }
     }
     return pace->dropping ? CW_DROP : CW_PASS;
 }
@@ -136,6 +163,8 @@ static bool set_options(struct rate_limit *limit, const struct cw_rate_limit_opt
         return false;
     }
     limit->action = options->action;
+    limit->on_limit = options->on_limit;
+    limit->user = options->user;
     return set_rate(&limit->messages, options->messages_per_s, options->messages_burst,
                     "messages") &&
            set_rate(&limit->bytes, options->bytes_per_s, options->bytes_burst, "bytes");

@@ -7,7 +7,7 @@
 
 struct settings {
     struct chat_client_options client;
-    uint64_t messages_per_s;
+    struct chat_server_options server;
 };
 
 static int refuse(const char *option, const char *value, const char *trouble)
@@ -30,8 +30,15 @@ static int run_client(const struct chat_client_options *client)
 int main(int argc, char **argv)
 {
     struct settings settings = {.client = {.nickname = "guest", .ping_ms = 20000},
-                                .messages_per_s = 20};
+                                .server = {.page_port = CHAT_PAGE_PORT, .messages_per_s = 20}};
     const struct option_entry own[] = {
+        {.name = "port",
+         .kind = OPTION_PORT,
+         .into = &settings.server.page_port,
+         .value = "N",
+         .standard = "8080",
+         .about = "the page and its WebSocket; 0: any free one",
+         .given = &settings.server.page_port_given},
         {.name = "connect",
          .kind = OPTION_TEXT,
          .into = &settings.client.address,
@@ -57,21 +64,23 @@ int main(int argc, char **argv)
          .most = 3600000},
         {.name = "messages-per-second",
          .kind = OPTION_COUNT,
-         .into = &settings.messages_per_s,
+         .into = &settings.server.messages_per_s,
          .value = "N|off",
          .standard = "20",
-         .about = "of one client, twice as many at once; then he waits",
+         .about = "of one client, twice as many at once; then it waits",
          .most = 1000000,
          .word = "off",
          .word_means = CW_OFF},
     };
     const struct program program = {.name = "chat",
-                                    .about = "A chat with rooms: framed JSON over TCP.",
+                                    .about =
+                                        "A chat with rooms, in the browser and over framed TCP.",
                                     .port = CHAT_PORT,
                                     .port_name = "tcp-port",
                                     .own = own,
                                     .own_count = sizeof own / sizeof own[0],
-                                    .connect = &settings.client.address};
+                                    .connect = &settings.client.address,
+                                    .http = &cw_http};
     struct command_line line;
 
     switch (command_line_read(&line, &program, argv, stdout, stderr)) {
@@ -85,6 +94,6 @@ int main(int argc, char **argv)
     command_line_set_log(&line);
     command_line_set_memory(&line);
     settings.client.tls = line.connect_tls;
-    return settings.client.address == NULL ? chat_serve(&line, settings.messages_per_s)
+    return settings.client.address == NULL ? chat_serve(&line, &settings.server)
                                            : run_client(&settings.client);
 }

@@ -7,7 +7,8 @@
 struct cJSON;
 
 enum {
-    CHAT_PORT = 7340,
+    CHAT_PAGE_PORT = 8080,    /* HTTP and WebSocket */
+    CHAT_PORT = 7340,         /* framed TCP */
     CHAT_NAME_MAX_BYTES = 64, /* of nicknames and of rooms */
 };
 

@@ -1,10 +1,12 @@
-/* The chat's server: one JSON object a message, answered, or passed on through rooms.
+/* The chat's server: one JSON object a message, answered, or passed on through rooms. The hooks are the same for browsers
+ * (WebSocket) and for framed TCP; nothing in them asks which of the two it is.
  *
  * Connections share nothing but rooms, so any number of workers will do. Chat room R is the room "room/R",
  * whose members carry their clientId and nickname as presence; and whoever has logged in is alone in the
  * room "client/ID", where a private message finds him from any worker. */
 #include "chat_server.h"
 
+#include "chat_page.h"
 #include "chat_protocol.h"
 
 #include <cjson/cJSON.h>
@@ -15,6 +17,8 @@
 #include <time.h>
 
 #include <causeway/causeway.h>
+#include <causeway/middleware/http_cors.h>
+#include <causeway/middleware/http_static.h>
 #include <causeway/middleware/rate_limit.h>
 
 enum {
@@ -27,7 +31,7 @@ enum {
 
 /* What all clients may know; it does not change while the server runs. */
 struct chat {
-    uint64_t frame_max_bytes;
+    struct chat_limits limits;
 };
 
 struct client {
@@ -137,7 +141,7 @@ static int tell(struct client *client, struct key key, struct cJSON *message, ui
         const struct cw_message msg = cw_message_text(text);
         const struct cw_room_send_options options = {.except = except};
 
-        sent = msg.body.len > client->chat->frame_max_bytes
+        sent = msg.body.len > client->chat->limits.message_max_bytes
                    ? CW_ETOOBIG
                    : cw_room_send(cw_conn_server(client->conn), key.text, &msg, &options);
     }
@@ -557,59 +561,133 @@ static void make_room(struct cw_server_options *options)
 
 struct setup {
     const struct command_line *line;
+    const struct chat_server_options *options;
+    const struct cw_service *page;
     struct chat *chat;
 };
 
-/* Asked again by a reload, on another thread: the limit on frames is that of the start then. */
+/* The page is served beside what a file says, where that names no listener that speaks HTTP. */
+static struct cw_listen_options *page_listener(struct cw_config *config, const struct setup *setup)
+{
+    size_t count = config->listener_count;
+    struct cw_listen_options *page = &config->listeners[count].options;
+
+    for (size_t i = 0; i < count; i++) {
+        if (config->listeners[i].options.service.protocol == &cw_http) {
+            return &config->listeners[i].options;
+        }
+    }
+    if (count == CW_CONFIG_LISTENERS_MAX) {
+        return NULL;
+    }
+    config->listeners[count] = config->listeners[0];
+    config->listener_count = count + 1;
+    page->host = page->host == NULL ? "127.0.0.1" : page->host;
+    page->port = setup->options->page_port;
+    page->unix_path = NULL;
+    page->service = *setup->page;
+    page->service.options = cw_config_protocol_options(config, &cw_http);
+    return page;
+}
+
+/* Asked again by a reload, on another thread: the limit on messages is that of the start then. */
 static void override(struct cw_config *config, void *user)
 {
     const struct setup *setup = user;
     const struct cw_framed_options *framed = cw_config_protocol_options(config, &cw_framed);
+    struct chat_limits *limits = &setup->chat->limits;
 
     command_line_override(config, (void *)(uintptr_t)setup->line);
+    struct cw_listen_options *page = page_listener(config, setup);
+    if (page != NULL && setup->options->page_port_given) {
+        page->port = setup->options->page_port;
+        page->unix_path = NULL;
+    }
     make_room(&config->server);
-    if (setup->chat->frame_max_bytes == 0) {
-        setup->chat->frame_max_bytes =
+    if (limits->message_max_bytes == 0) {
+        limits->message_max_bytes =
             config->max_frame_size == 0 ? framed->frame_max_bytes : config->max_frame_size;
     }
 }
 
-static void set_up(struct cw_server *server, struct setup *setup)
+static void set_up_by_file(struct cw_server *server, struct setup *setup)
 {
-    struct cw_server_options options = setup->line->server;
-
     cw_framed_configure(
         server, &(struct cw_framed_options){.frame_max_bytes = FRAME_MAX_DEFAULT, .kind = CW_TEXT});
-    if (setup->line->config != NULL) {
-        cw_config_load(server, setup->line->config,
-                       &(struct cw_config_options){
-                           .ignored = COMMAND_LINE_IGNORED, .override = override, .user = setup});
-        return;
-    }
-    setup->chat->frame_max_bytes =
-        setup->line->frame_max_bytes == 0 ? FRAME_MAX_DEFAULT : setup->line->frame_max_bytes;
-    make_room(&options);
-    cw_server_configure(server, &options);
-    cw_framed_configure(server,
-                        &(struct cw_framed_options){.frame_max_bytes = setup->chat->frame_max_bytes,
-                                                    .kind = CW_TEXT});
-    cw_server_listen(server, &setup->line->listen);
+    cw_config_load(server, setup->line->config,
+                   &(struct cw_config_options){.services = setup->page,
+                                               .service_count = 1,
+                                               .ignored = COMMAND_LINE_IGNORED,
+                                               .override = override,
+                                               .user = setup});
 }
 
-int chat_serve(const struct command_line *line, uint64_t messages_per_s)
+static void set_up(struct cw_server *server, struct setup *setup)
 {
-    struct chat chat = {0};
-    struct setup setup = {line, &chat};
-    struct cw_server *server = cw_create_server(&cw_framed);
+    const struct command_line *line = setup->line;
+    struct cw_server_options options = line->server;
+    struct cw_listen_options page = line->listen;
+    uint64_t frame_max_bytes =
+        line->frame_max_bytes == 0 ? FRAME_MAX_DEFAULT : line->frame_max_bytes;
 
-    cw_server_set_hooks(server, &hooks, &chat);
-    set_up(server, &setup);
+    setup->chat->limits.message_max_bytes = frame_max_bytes;
+    make_room(&options);
+    cw_server_configure(server, &options);
+    cw_framed_configure(
+        server, &(struct cw_framed_options){.frame_max_bytes = frame_max_bytes, .kind = CW_TEXT});
+    page.host = page.host == NULL ? "127.0.0.1" : page.host;
+    page.port = setup->options->page_port;
+    page.unix_path = NULL;
+    page.service = *setup->page;
+    cw_server_listen(server, &page);
+    cw_server_listen(server, &line->listen);
+}
+
+static void tell_limit(struct cw_conn *conn, void *user)
+{
+    complain(cw_conn_user(conn), "too_fast", "too many messages a second; they wait, none is lost");
+}
+
+static void add_rules(struct cw_server *server, uint64_t messages_per_s)
+{
     if (messages_per_s != CW_OFF) {
-        cw_server_use(server,
-                      cw_rate_limit(&(struct cw_rate_limit_options){
-                          .messages_per_s = messages_per_s, .messages_burst = 2 * messages_per_s}));
+        cw_server_use(server, cw_rate_limit(&(struct cw_rate_limit_options){
+                                  .messages_per_s = messages_per_s,
+                                  .messages_burst = 2 * messages_per_s,
+                                  .on_limit = tell_limit}));
     }
     /* Who cannot keep up connects again and knows it, instead of missing what was said. */
     cw_room_configure(server, NULL, &(struct cw_room_options){.slow = CW_SLOW_CLOSE});
+}
+
+static void add_routes(struct cw_server *server, const struct setup *setup)
+{
+    cw_http_use(server, cw_http_cors(NULL));
+    chat_page_serve(server, &setup->chat->limits);
+    cw_websocket_route(
+        server, "/chat", &hooks,
+        &(struct cw_websocket_options){.user = setup->chat,
+                                       .message_max_bytes = setup->chat->limits.message_max_bytes});
+    if (setup->line->static_dir != NULL) {
+        cw_http_static(server, "/static", setup->line->static_dir, NULL);
+    }
+}
+
+int chat_serve(const struct command_line *line, const struct chat_server_options *options)
+{
+    static const struct cw_hooks none;
+    const struct cw_service page = cw_http_service(&line->http, &none, NULL);
+    struct chat chat = {.limits = {.messages_per_s = options->messages_per_s}};
+    struct setup setup = {line, options, &page, &chat};
+    struct cw_server *server = cw_create_server(&cw_framed);
+
+    cw_server_set_hooks(server, &hooks, &chat);
+    if (line->config != NULL) {
+        set_up_by_file(server, &setup);
+    } else {
+        set_up(server, &setup);
+    }
+    add_rules(server, options->messages_per_s);
+    add_routes(server, &setup);
     return cw_server_main(server);
 }

@@ -4,10 +4,14 @@
 
 #include "command_line.h"
 
-/* Serves until SIGINT or SIGTERM.
- *
- * messages_per_s  what one client may send; twice as many at once; CW_OFF: any number
- * returns         what main returns */
-int chat_serve(const struct command_line *line, uint64_t messages_per_s);
+/* What is special to this server. */
+struct chat_server_options {
+    uint16_t page_port; /* of the page and its WebSocket */
+    bool page_port_given;
+    uint64_t messages_per_s; /* what one client may send; twice as many at once; CW_OFF: any number */
+};
+
+/* Serves until SIGINT or SIGTERM. Returns what main returns. */
+int chat_serve(const struct command_line *line, const struct chat_server_options *options);
 
 #endif

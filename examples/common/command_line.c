@@ -77,8 +77,8 @@ static const struct {
     {{.name = "max-frame-size",
       .kind = OPTION_SIZE,
       .value = "BYTES",
-      .standard = "65536 bytes; lines: 8192 bytes",
-      .about = "largest frame or line taken; with K, M or G"},
+      .standard = "65536 bytes; lines: 8192 bytes; WebSocket: 1048576 bytes",
+      .about = "largest frame, line or message taken; with K, M or G"},
      offsetof(struct command_line, frame_max_bytes)},
     {{.name = "trusted-proxy",
       .kind = OPTION_WORDS,
@@ -206,6 +206,37 @@ static const struct {
 
 enum { HTTP_COUNT = sizeof http / sizeof http[0] };
 
+/* Of programs that serve WebSockets. */
+static const struct {
+    struct option_entry entry;
+    size_t offset;
+} websocket[] = {
+    {{.name = "ping-interval",
+      .kind = OPTION_DURATION,
+      .value = "TIME|off",
+      .standard = "30s",
+      .about = "between pings of a WebSocket",
+      .most = YEAR_MS,
+      .word = "off",
+      .word_means = CW_OFF},
+     offsetof(struct command_line, websocket.ping_interval_ms)},
+    {{.name = "pong-timeout",
+      .kind = OPTION_DURATION,
+      .value = "TIME|off",
+      .standard = "10s",
+      .about = "close a WebSocket after so long without a byte behind a ping",
+      .most = YEAR_MS,
+      .word = "off",
+      .word_means = CW_OFF},
+     offsetof(struct command_line, websocket.pong_timeout_ms)},
+    {{.name = "compression",
+      .kind = OPTION_SWITCH,
+      .about = "compress messages of WebSockets where the client wants it (permessage-deflate)"},
+     offsetof(struct command_line, websocket.compress)},
+};
+
+enum { WEBSOCKET_COUNT = sizeof websocket / sizeof websocket[0] };
+
 struct reader {
     const struct program *program;
     struct option_entry common[COMMON_COUNT];
@@ -214,7 +245,9 @@ struct reader {
     size_t tls_count;
     struct option_entry http[HTTP_COUNT];
     size_t http_count; /* 0: the program does not serve it */
-    char port[8];      /* the default, for --help */
+    struct option_entry websocket[WEBSOCKET_COUNT];
+    size_t websocket_count; /* 0: the program does not serve it */
+    char port[8];           /* the default, for --help */
     struct command_line *line;
     FILE *err;
 };
@@ -253,7 +286,17 @@ static void aim_http(struct reader *reader, struct command_line *line)
     }
 }
 
-/* The common options first, then those of TLS, of HTTP and the program's own; NULL behind the last. */
+static void aim_websocket(struct reader *reader, struct command_line *line)
+{
+    line->websocket_protocol = reader->program->websocket;
+    reader->websocket_count = reader->program->websocket == NULL ? 0 : WEBSOCKET_COUNT;
+    for (size_t i = 0; i < reader->websocket_count; i++) {
+        reader->websocket[i] = websocket[i].entry;
+        reader->websocket[i].into = (char *)line + websocket[i].offset;
+    }
+}
+
+/* The common options first, then those of TLS, of HTTP, of WebSocket and the program's own; NULL behind the last. */
 static const struct option_entry *entry_at(const struct reader *reader, size_t index)
 {
     if (index < reader->common_count) {
@@ -268,6 +311,10 @@ static const struct option_entry *entry_at(const struct reader *reader, size_t i
         return &reader->http[index];
     }
     index -= reader->http_count;
+    if (index < reader->websocket_count) {
+        return &reader->websocket[index];
+    }
+    index -= reader->websocket_count;
     return index < reader->program->own_count ? &reader->program->own[index] : NULL;
 }
 
@@ -493,6 +540,9 @@ static enum command_line_outcome read_option(struct reader *reader, char *const 
     (*argv) += **argv != NULL;
     reader->line->host_given |= entry->into == &reader->line->listen.host;
     reader->line->port_given |= entry->into == &reader->line->listen.port;
+    if (entry->given != NULL) {
+        *entry->given = true;
+    }
     return set_value(reader, entry, text);
 }
 
@@ -527,6 +577,9 @@ static void print_help(const struct reader *reader, FILE *out)
     }
     for (size_t i = 0; i < reader->http_count; i++) {
         print_entry(out, &reader->http[i]);
+    }
+    for (size_t i = 0; i < reader->websocket_count; i++) {
+        print_entry(out, &reader->websocket[i]);
     }
     fprintf(out, "  %-36s  %s\n", "--help", "print this and exit");
     fprintf(out, "\nTimes take a unit: 500ms, 30s, 5m, 2h; a bare number is seconds.\n");
@@ -595,7 +648,7 @@ static enum command_line_outcome finish_tls(const struct reader *reader)
     return COMMAND_LINE_RUN;
 }
 
-static void point_to_words(struct command_line *line)
+static void pass_on(struct command_line *line)
 {
     if (line->trusted_proxies.text[0] != '\0') {
         line->server.trusted_proxies = line->trusted_proxies.text;
@@ -603,6 +656,7 @@ static void point_to_words(struct command_line *line)
     if (line->cors_origins.text[0] != '\0') {
         line->http.cors_origin = line->cors_origins.text;
     }
+    line->websocket.message_max_bytes = line->frame_max_bytes;
 }
 
 enum command_line_outcome command_line_read(struct command_line *line, const struct program *program,
@@ -619,9 +673,10 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
     aim_common(&reader, line);
     aim_tls(&reader, line);
     aim_http(&reader, line);
+    aim_websocket(&reader, line);
     enum command_line_outcome outcome = read_all(&reader, *argv == NULL ? argv : argv + 1, out);
     outcome = outcome == COMMAND_LINE_RUN ? finish_tls(&reader) : outcome;
-    point_to_words(line);
+    pass_on(line);
     if (outcome != COMMAND_LINE_RUN || line->listen.unix_path == NULL) {
         return outcome;
     }
@@ -653,144 +708,4 @@ void command_line_set_log(const struct command_line *line)
     if (line->log_format != COMMAND_LINE_UNSET) {
         cw_log_set_format((enum cw_log_format)line->log_format);
     }
-}
-
-/* ---- over a file ---- */
-
-static void over(uint64_t *value, uint64_t given)
-{
-    *value = given == 0 ? *value : given;
-}
-
-static void override_server(struct cw_server_options *options, const struct cw_server_options *given)
-{
-    over(&options->workers, given->workers);
-    over(&options->conns_max, given->conns_max);
-    over(&options->conns_per_ip_max, given->conns_per_ip_max);
-    over(&options->idle_ms, given->idle_ms);
-    over(&options->handshake_ms, given->handshake_ms);
-    over(&options->drain_ms, given->drain_ms);
-    options->half_open = options->half_open || given->half_open;
-    if (given->trusted_proxies != NULL) {
-        options->trusted_proxies = given->trusted_proxies;
-    }
-}
-
-/* options: NULL when neither the server nor a listener of the file speaks it. */
-static void override_http(struct cw_http_options *options, const struct cw_http_options *given)
-{
-    if (options == NULL) {
-        return;
-    }
-    over(&options->body_max_bytes, given->body_max_bytes);
-    over(&options->head_ms, given->head_ms);
-    over(&options->body_ms, given->body_ms);
-    if (given->cors_origin != NULL) {
-        options->cors_origin = given->cors_origin;
-    }
-}
-
-static void override_tcp(struct cw_tcp_options *options, const struct cw_tcp_options *given)
-{
-    over(&options->keepalive_ms, given->keepalive_ms);
-    over(&options->keepalive_interval_ms, given->keepalive_interval_ms);
-    over(&options->keepalive_probes, given->keepalive_probes);
-    options->delay = options->delay || given->delay;
-}
-
-/* The command line's place instead of those of the file, or where the file has none. */
-static void replace_listeners(struct cw_config *config, const struct command_line *line)
-{
-    struct cw_config_listener only = {.options = line->listen};
-
-    only.options.tls = NULL; /* as the file says, with what is put over it */
-
-    if (only.options.unix_path == NULL && !line->host_given && config->bind != NULL) {
-        only.options.host = config->bind;
-    }
-    only.options.tcp = config->tcp;
-    only.options.backlog = config->backlog;
-    config->listeners[0] = only;
-    config->listener_count = 1;
-}
-
-static void move_listener(struct cw_listen_options *listen, const struct command_line *line)
-{
-    if (line->listen.unix_path != NULL || listen->unix_path != NULL) {
-        listen->host = line->listen.host;
-        listen->port = line->listen.port;
-        listen->unix_path = line->listen.unix_path;
-        return;
-    }
-    if (line->host_given) {
-        listen->host = line->listen.host;
-    }
-    if (line->port_given) {
-        listen->port = line->listen.port;
-    }
-}
-
-static void override_place(struct cw_config *config, const struct command_line *line)
-{
-    bool given = line->host_given || line->port_given || line->listen.unix_path != NULL;
-
-    if (config->listener_count == 0 || (given && config->listener_count > 1)) {
-        if (config->listener_count > 1) {
-            cw_log(CW_LOG_WARNING, 0,
-                   "the command line says where to listen: the %zu listeners of %s are left out",
-                   config->listener_count, line->config);
-        }
-        replace_listeners(config, line);
-    } else if (given) {
-        move_listener(&config->listeners[0].options, line);
-    }
-    for (size_t i = 0; i < config->listener_count; i++) {
-        struct cw_listen_options *listen = &config->listeners[i].options;
-
-        if (listen->host == NULL && listen->unix_path == NULL) {
-            listen->host = "127.0.0.1"; /* as without a file */
-        }
-    }
-}
-
-void command_line_override(struct cw_config *config, void *user)
-{
-    const struct command_line *line = user;
-
-    override_server(&config->server, &line->server);
-    override_tcp(&config->tcp, &line->listen.tcp);
-    override_place(config, line);
-    if (line->http_protocol != NULL) {
-        override_http(cw_config_protocol_options(config, line->http_protocol), &line->http);
-    }
-    tls_settings_over(&line->tls, &config->tls);
-    config->tls_enabled = config->tls_enabled || line->tls.options.cert != NULL;
-    for (size_t i = 0; i < config->listener_count; i++) {
-        override_tcp(&config->listeners[i].options.tcp, &line->listen.tcp);
-    }
-    over(&config->max_frame_size, line->frame_max_bytes);
-    if (line->log_level != COMMAND_LINE_UNSET) {
-        config->log_level = (enum cw_log_level)line->log_level;
-    } else if (line->quiet) {
-        config->log_level = CW_LOG_ERROR;
-    }
-    if (line->log_format != COMMAND_LINE_UNSET) {
-        config->log_format = (enum cw_log_format)line->log_format;
-    }
-}
-
-void command_line_set_up(struct cw_server *server, const struct command_line *line,
-                         const struct cw_service *services, size_t service_count)
-{
-    if (line->config == NULL) {
-        cw_server_configure(server, &line->server);
-        cw_server_listen(server, &line->listen);
-        return;
-    }
-    cw_config_load(server, line->config,
-                   &(struct cw_config_options){.services = services,
-                                               .service_count = service_count,
-                                               .ignored = COMMAND_LINE_IGNORED,
-                                               .override = command_line_override,
-                                               .user = (void *)(uintptr_t)line});
 }

@@ -11,6 +11,7 @@
 #include <causeway/config.h>
 #include <causeway/http.h>
 #include <causeway/server.h>
+#include <causeway/websocket.h>
 #include <stdio.h>
 
 /* A program, and the options it adds to the common ones. */
@@ -27,6 +28,7 @@ struct program {
         *connect; /* where the address to connect to stands when all is read, for a program that can
                               connect: a `tls://` or `tcp://` before it is taken off. NULL: it cannot */
     const struct cw_protocol *http; /* &cw_http: it serves that, and has its options. NULL: none */
+    const struct cw_protocol *websocket; /* &cw_websocket: the same */
 };
 
 /* The index of a choice that was not made. */
@@ -44,9 +46,12 @@ struct command_line {
     struct cw_http_options http;             /* zeros: the defaults */
     struct option_words cors_origins;        /* what http.cors_origin points to, */
     struct option_words trusted_proxies;     /* and server.trusted_proxies */
-    const char *static_dir;                  /* files to be served; NULL: none */
-    size_t log_level;                        /* enum cw_log_level, or COMMAND_LINE_UNSET */
-    size_t log_format;                       /* enum cw_log_format, or COMMAND_LINE_UNSET */
+    const struct cw_protocol *websocket_protocol;
+    struct cw_websocket_options
+        websocket;          /* zeros: the defaults; message_max_bytes is frame_max_bytes */
+    const char *static_dir; /* files to be served; NULL: none */
+    size_t log_level;       /* enum cw_log_level, or COMMAND_LINE_UNSET */
+    size_t log_format;      /* enum cw_log_format, or COMMAND_LINE_UNSET */
     bool quiet;
     const char *config; /* a file to read options from; NULL: none */
     bool host_given;    /* else listen.host and listen.port are the defaults */

@@ -37,6 +37,7 @@ struct option_entry {
     const char *word; /* may stand in place of such a number: `off`, `auto`. NULL: none */
     uint64_t word_means;
     const char *const *choices; /* NULL at the end */
+    bool *given; /* set to true when it was on the command line. NULL: of no interest */
 };
 
 #endif

@@ -1,6 +1,7 @@
 /* echo: sends back what it receives, over any stream protocol. */
 #include "command_line.h"
 #include "echo_http.h"
+#include "echo_websocket.h"
 
 #include <causeway/causeway.h>
 #include <stdio.h>
@@ -21,9 +22,10 @@ static void print_listening(struct cw_server *server, const struct cw_address *a
 static const struct cw_hooks hooks = {.on_data = echo, .on_listening = print_listening};
 
 /* In the order of their names for --protocol. */
-enum { TCP, FRAMED, LINE, HTTP, PROTOCOL_COUNT };
-static const char *const names[] = {"tcp", "framed", "line", "http", NULL};
-static const struct cw_protocol *const protocols[] = {&cw_tcp, &cw_framed, &cw_line, &cw_http};
+enum { TCP, FRAMED, LINE, HTTP, WEBSOCKET, PROTOCOL_COUNT };
+static const char *const names[] = {"tcp", "framed", "line", "http", "websocket", NULL};
+static const struct cw_protocol *const protocols[] = {&cw_tcp, &cw_framed, &cw_line, &cw_http,
+                                                      &cw_websocket};
 
 static void set_options(struct cw_server *server, size_t protocol, const struct command_line *line)
 {
@@ -35,7 +37,17 @@ static void set_options(struct cw_server *server, size_t protocol, const struct 
                           &(struct cw_line_options){.line_max_bytes = line->frame_max_bytes});
     } else if (protocol == HTTP) {
         cw_http_configure(server, &line->http);
+    } else if (protocol == WEBSOCKET) {
+        cw_websocket_configure(server, &line->websocket);
     }
+}
+
+/* A server to try clients with: pages of all origins may connect. It has a site without routes, so that each path is an echo. */
+static void finish_websocket(struct cw_websocket_options *options, struct cw_http_options *requests)
+{
+    requests->site = "websocket";
+    options->http = requests;
+    options->origins = "*";
 }
 
 int main(int argc, char **argv)
@@ -45,7 +57,7 @@ int main(int argc, char **argv)
         {.name = "protocol",
          .kind = OPTION_CHOICE,
          .into = &protocol,
-         .value = "tcp|framed|line|http",
+         .value = "tcp|framed|line|http|websocket",
          .standard = "tcp",
          .about = "what to speak",
          .choices = names},
@@ -55,11 +67,8 @@ int main(int argc, char **argv)
                                     .port = 7000,
                                     .own = own,
                                     .own_count = 1,
-                                    .http = &cw_http};
-    /* What a listener of --config may speak. */
-    const struct cw_service services[PROTOCOL_COUNT] = {
-        cw_service(&cw_tcp, &hooks, NULL), cw_service(&cw_framed, &hooks, NULL),
-        cw_service(&cw_line, &hooks, NULL), cw_service(&cw_http, &hooks, NULL)};
+                                    .http = &cw_http,
+                                    .websocket = &cw_websocket};
     struct command_line line;
 
     switch (command_line_read(&line, &program, argv, stdout, stderr)) {
@@ -70,12 +79,23 @@ int main(int argc, char **argv)
     case COMMAND_LINE_RUN:
         break;
     }
+
+    struct cw_http_options requests = line.http;
+
+    finish_websocket(&line.websocket, &requests);
+    /* What a listener of --config may speak. */
+    const struct cw_service services[PROTOCOL_COUNT] = {
+        cw_service(&cw_tcp, &hooks, NULL), cw_service(&cw_framed, &hooks, NULL),
+        cw_service(&cw_line, &hooks, NULL), cw_service(&cw_http, &hooks, NULL),
+        cw_websocket_service(&line.websocket, &hooks, NULL)};
+
     command_line_set_log(&line);
     command_line_set_memory(&line);
     struct cw_server *server = cw_create_server(protocols[protocol]);
     cw_server_set_hooks(server, &hooks, NULL);
     set_options(server, protocol, &line);
     echo_http_set_up(server, line.static_dir);
+    echo_websocket_set_up(server, &hooks, &line.websocket);
     command_line_set_up(server, &line, services, PROTOCOL_COUNT);
     return cw_server_main(server);
 }

@@ -9,13 +9,15 @@
 void cw_http_wait_for(struct cw_conn *conn, struct cw_http_conn *http, enum cw_http_wait what,
                       uint64_t ms)
 {
-    struct cw_http_shared *shared = http->tail->shared;
-    uint64_t now = cw_loop_now_ms(cw_conn_loop(conn));
+    struct cw_http_shared *shared;
+    uint64_t now;
 
-    if (http->waits == what && shared->armed == http && shared->armed_ms == now) {
+    if (what == CW_WAIT_NOTHING && http->waits == CW_WAIT_NOTHING) {
         return;
     }
-    if (what == CW_WAIT_NOTHING && http->waits == CW_WAIT_NOTHING) {
+    shared = http->tail->shared;
+    now = cw_loop_now_ms(cw_conn_loop(conn));
+    if (http->waits == what && shared->armed == http && shared->armed_ms == now) {
         return;
     }
     http->waits = (uint8_t)what;

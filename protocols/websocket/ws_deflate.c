@@ -1,6 +1,7 @@
 /* Compressing: contexts that connections keep, and those that all connections of a loop share. */
 #include "ws_deflate.h"
 
+#include "ws_quick.h"
 #include "ws_result.h"
 
 #include <causeway/error.h>
@@ -11,6 +12,7 @@
 enum {
     BITS_TINY = 8, /* a window that zlib's compressor does not know: see run */
     TINY_WINDOW = 256,
+    BITS_MAX = 15,
     BITS_SHORT =
         12, /* for messages that are not longer than this is wide: its tables are cleared faster */
     SHORT_BYTES = 3072,
@@ -31,6 +33,7 @@ struct cw_ws_deflater {
 /* Of a loop. */
 struct deflating {
     struct cw_ws_deflater *unused; /* as new; the last used first */
+    struct cw_ws_quick quick;
     struct cw_ws_out out;
 };
 
@@ -61,6 +64,7 @@ static void release_part(struct cw_loop *loop, void *memory)
         end(deflating->unused);
         deflating->unused = next;
     }
+    cw_ws_quick_release(&deflating->quick);
     cw_ws_out_release(&deflating->out);
 }
 
@@ -178,6 +182,22 @@ static int run(struct cw_ws_deflater *deflater, struct cw_span in, struct cw_ws_
     return code;
 }
 
+/* 0; CW_EAGAIN: it does not become smaller; CW_ENOTFOUND: zlib has to do it; CW_ENOMEM. */
+static int deflate_quickly(struct deflating *deflating, unsigned level, struct cw_span in,
+                           size_t *len)
+{
+    if (!cw_ws_out_reserve(&deflating->out, in.len)) {
+        return CW_ENOMEM;
+    }
+    ptrdiff_t made =
+        cw_ws_quick_deflate(&deflating->quick, level, in, deflating->out.data, in.len - 1);
+    if (made <= 0) {
+        return made == 0 ? CW_EAGAIN : (int)made;
+    }
+    *len = (size_t)made;
+    return CW_OK;
+}
+
 static int deflate_shared(struct deflating *deflating, unsigned bits, unsigned level,
                           struct cw_span in, size_t *len)
 {
@@ -189,15 +209,32 @@ static int deflate_shared(struct deflating *deflating, unsigned bits, unsigned l
     }
     int code = run(deflater, in, &deflating->out, len, in.len + TAIL + FLUSH_ROOM);
     give(deflating, deflater);
-    return code == 0 && *len - TAIL >= in.len ? CW_EAGAIN : code;
+    if (code == 0) {
+        *len -= TAIL;
+    }
+    return code == 0 && *len >= in.len ? CW_EAGAIN : code;
+}
+
+static int deflate_kept(struct deflating *deflating, struct cw_ws_deflater *deflater,
+                        struct cw_span in, size_t *len)
+{
+    int code = run(deflater, in, &deflating->out, len, SIZE_MAX / 2);
+
+    if (code < 0) { /* the peer will not see it: the next message looks back at nothing */
+        (void)deflateReset(&deflater->z);
+        return code;
+    }
+    *len -= TAIL;
+    return CW_OK;
 }
 
 int cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigned bits,
                   unsigned level, struct cw_span in, struct cw_span *out)
 {
     struct deflating *deflating = cw_loop_part(loop, &part);
+    unsigned window = bits & ~(unsigned)CW_WS_NO_FINAL;
     size_t len = 0;
-    int code;
+    int code = CW_ENOTFOUND;
 
     if (deflating == NULL) {
         return CW_ENOMEM;
@@ -205,17 +242,17 @@ int cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigne
     if (in.len == 0) { /* nothing is smaller; and zlib has nothing to say twice */
         return CW_EAGAIN;
     }
-    if (deflater == NULL) {
-        code = deflate_shared(deflating, bits, level, in, &len);
-    } else {
-        code = run(deflater, in, &deflating->out, &len, SIZE_MAX / 2);
-        if (code < 0) { /* the peer will not see it: the next message looks back at nothing */
-            (void)deflateReset(&deflater->z);
-        }
+    if (deflater != NULL) {
+        code = deflate_kept(deflating, deflater, in, &len);
+    } else if (bits == window && (window == BITS_MAX || in.len <= (size_t)1 << window)) {
+        code = deflate_quickly(deflating, level, in, &len);
+    }
+    if (code == CW_ENOTFOUND) {
+        code = deflate_shared(deflating, window, level, in, &len);
     }
     cw_ws_out_sweep(loop, &deflating->out);
     if (code == 0) {
-        *out = cw_span_of(deflating->out.data, len - TAIL);
+        *out = cw_span_of(deflating->out.data, len);
     }
     return code;
 }

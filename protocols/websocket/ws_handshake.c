@@ -370,7 +370,7 @@ static int finish(struct cw_http_exchange *http, struct shake *shake)
     }
     if (cw_http_server(http) && cw_server_is_stopping(cw_http_server(http))) {
         refuse(http, 503, "the server stops");
-        return CW_ECLOSED;
+        return CW_ESTOPPED;
     }
     error = error < 0 ? error : switch_over(http, shake, subprotocol);
     if (error < 0) {

@@ -1,5 +1,6 @@
 /* Inflating: whole messages within a limit, and messages that come in pieces. */
 #include "ws_deflate.h"
+#include "ws_quick.h"
 #include "ws_result.h"
 
 #include <causeway/error.h>
@@ -31,6 +32,7 @@ struct cw_ws_inflater {
 /* Of a loop. */
 struct inflating {
     struct cw_ws_inflater *unused; /* as new; the last used first */
+    struct cw_ws_quick quick;
     struct cw_ws_out out;
 };
 
@@ -61,6 +63,7 @@ static void release_part(struct cw_loop *loop, void *memory)
         end(inflating->unused);
         inflating->unused = next;
     }
+    cw_ws_quick_release(&inflating->quick);
     cw_ws_out_release(&inflating->out);
 }
 
@@ -280,6 +283,28 @@ static ptrdiff_t inflate_shared(struct inflating *inflating, struct cw_span in, 
     return len;
 }
 
+/* As above; CW_ENOTFOUND: zlib has to judge it. What does not fit is begun anew with twice the room. */
+static ptrdiff_t inflate_quickly(struct inflating *inflating, struct cw_span in, size_t max)
+{
+    struct cw_ws_out *out = &inflating->out;
+
+    for (;;) {
+        size_t cap = out->cap < max ? out->cap : max;
+        ptrdiff_t len = out->data != NULL
+                            ? cw_ws_quick_inflate(&inflating->quick, in, out->data, cap)
+                            : CW_EFULL;
+        if (len != CW_EFULL) {
+            return len;
+        }
+        if (out->data != NULL && cap == max) {
+            return CW_ETOOBIG;
+        }
+        if (!cw_ws_out_grow(out, max)) {
+            return CW_ENOMEM;
+        }
+    }
+}
+
 int cw_ws_inflate(struct cw_loop *loop, struct cw_ws_inflater *inflater, struct cw_span in,
                   uint64_t max, struct cw_span *out)
 {
@@ -290,7 +315,10 @@ int cw_ws_inflate(struct cw_loop *loop, struct cw_ws_inflater *inflater, struct 
         return CW_ENOMEM;
     }
     ptrdiff_t len = inflater != NULL ? inflate_whole(inflater, in, most, &inflating->out)
-                                     : inflate_shared(inflating, in, most);
+                                     : inflate_quickly(inflating, in, most);
+    if (len == CW_ENOTFOUND) {
+        len = inflate_shared(inflating, in, most);
+    }
     cw_ws_out_sweep(loop, &inflating->out);
     if (len < 0) {
         return (int)len;

@@ -25,7 +25,7 @@ static unsigned own_bits(const struct cw_ws_conn *ws)
 
 static uint8_t *scratch_of(struct cw_ws_shared *shared, size_t len)
 {
-    if (shared->scratch_cap < len) {
+    if (!shared->scratch || shared->scratch_cap < len) {
         cw_release(shared->scratch);
         shared->scratch = cw_alloc(len + 16);
         shared->scratch_cap = shared->scratch ? len : 0;
@@ -266,8 +266,10 @@ static int send_deflated(struct cw_conn *conn, struct cw_ws_conn *ws, const stru
     if (ws->flags & CW_WS_KEEP) {
         error = deflate_kept(conn, ws, msg->body, &out);
     } else {
-        error = cw_ws_deflate(cw_conn_loop(conn), NULL, own_bits(ws),
-                              (unsigned)options->deflate.level, msg->body, &out);
+        unsigned manner = own_bits(ws) | (ws->flags & CW_WS_UNTOLD ? CW_WS_NO_FINAL : 0u);
+
+        error = cw_ws_deflate(cw_conn_loop(conn), NULL, manner, (unsigned)options->deflate.level,
+                              msg->body, &out);
     }
     if (error == CW_EAGAIN) {
         return write_frame(conn, first, msg->body, cw_conn_write);

@@ -26,6 +26,7 @@ int cw_ws_begin(struct cw_conn *conn, struct cw_ws_conn *ws, const struct cw_ws_
     if (agreed->on) {
         ws->flags |= CW_WS_AGREED | (agreed->keep ? (uint32_t)CW_WS_KEEP : 0u) |
                      (agreed->peer_keeps ? (uint32_t)CW_WS_PEER_KEEPS : 0u) |
+                     (agreed->told ? 0u : (uint32_t)CW_WS_UNTOLD) |
                      (uint32_t)agreed->bits << CW_WS_BITS_SHIFT |
                      (uint32_t)agreed->peer_bits << CW_WS_PEER_BITS_SHIFT;
     }
@@ -241,6 +242,13 @@ static uint64_t longest_message(const void *memory)
     return longest > PTRDIFF_MAX ? 0 : longest + CW_WS_HEAD_MAX;
 }
 
+static uint64_t high_mark(const void *memory)
+{
+    const struct cw_websocket_options *options = memory;
+
+    return options->out_high_bytes;
+}
+
 const struct cw_protocol cw_websocket = {
     .name = "websocket",
     .scheme = "ws",
@@ -250,6 +258,7 @@ const struct cw_protocol cw_websocket = {
     .configure = cw_ws_check_options,
     .release = cw_ws_release_options,
     .message_max = longest_message,
+    .out_high = high_mark,
     .open = open_websocket,
     .on_bytes = take_bytes,
     .on_end = take_end,

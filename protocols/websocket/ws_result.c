@@ -4,26 +4,34 @@
 
 enum { FIRST = 4096 };
 
-static size_t next_cap(size_t cap, size_t most)
+static bool resize(struct cw_ws_out *out, size_t cap)
 {
-    size_t doubled = cap > most / 2 ? most : cap * 2;
+    size_t more = cap > FIRST ? cap : FIRST;
 
-    return doubled > FIRST ? doubled : FIRST;
-}
-
-bool cw_ws_out_grow(struct cw_ws_out *out, size_t most)
-{
-    size_t cap = next_cap(out->cap, most);
-    uint8_t *data = cap > SIZE_MAX - CW_WS_OUT_SLACK ? NULL
-                    : cap > out->cap                 ? cw_resize(out->data, cap + CW_WS_OUT_SLACK)
-                                                     : out->data;
-
+    if (out->data != NULL && more <= out->cap) {
+        return true;
+    }
+    uint8_t *data =
+        more > SIZE_MAX - CW_WS_OUT_SLACK ? NULL : cw_resize(out->data, more + CW_WS_OUT_SLACK);
     if (data == NULL) {
         return false;
     }
     out->data = data;
-    out->cap = cap > out->cap ? cap : out->cap;
+    out->cap = more;
     return true;
+}
+
+bool cw_ws_out_grow(struct cw_ws_out *out, size_t most)
+{
+    return resize(out, out->cap > most / 2 ? most : out->cap * 2);
+}
+
+bool cw_ws_out_reserve(struct cw_ws_out *out, size_t cap)
+{
+    if (cap > out->cap) {
+        cw_ws_out_release(out); /* nothing to be carried over */
+    }
+    return resize(out, cap);
 }
 
 void cw_ws_out_release(struct cw_ws_out *out)

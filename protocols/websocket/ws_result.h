@@ -21,6 +21,9 @@ struct cw_ws_out {
  * returns  false: no memory; what was there still is */
 bool cw_ws_out_grow(struct cw_ws_out *out, size_t most);
 
+/* Makes it at least so large, without what was in it. False: no memory. */
+bool cw_ws_out_reserve(struct cw_ws_out *out, size_t cap);
+
 /* Has what is large released when the loop comes to it; of memory in a part of the loop. */
 void cw_ws_out_sweep(struct cw_loop *loop, struct cw_ws_out *out);
 

@@ -4,59 +4,183 @@
 #include <causeway/log.h>
 #include <stdio.h>
 
-static void drop_service(void *service)
+/* What a route was given, and what it has become. The server's: `start` fills in what a file says. */
+struct endpoint {
+    struct endpoint *next;
+    struct cw_service_ref *service;
+    struct cw_websocket_options given; /* its texts are those of the service */
+    struct cw_hooks hooks;
+    char path[];
+};
+
+struct endpoints {
+    struct endpoint *first;
+};
+
+/* ---- the start: members that were left zero take what the server was told ---- */
+
+static void take_member(const struct cw_setting *setting, void *into, const void *from)
 {
-    cw_service_free(service);
+    void *member = (char *)into + setting->offset;
+    const void *said = (const char *)from + setting->offset;
+
+    if (setting->kind == CW_SETTING_SWITCH) {
+        bool *on = member;
+
+        *on = *on || *(const bool *)said;
+    } else if (setting->kind == CW_SETTING_TEXT) {
+        const char **text = member;
+
+        *text = *text ? *text : *(const char *const *)said;
+    } else {
+        uint64_t *number = member;
+
+        *number = *number != 0 ? *number : *(const uint64_t *)said;
+    }
 }
 
-/* NULL: an error, kept. */
-static struct cw_service_ref *make_service(struct cw_server *server, const char *path,
-                                           const struct cw_hooks *hooks,
-                                           const struct cw_websocket_options *options, int *error)
+static void free_endpoint(void *memory)
 {
-    struct cw_websocket_options own = {0};
-    struct cw_complaint complaint;
-    struct cw_service_ref *made;
-    struct cw_service service;
+    struct endpoint *endpoint = memory;
 
-    if (options) {
-        own = *options;
-    }
-    own.http = NULL;
-    service = cw_websocket_service(&own, hooks, own.user);
-    made = cw_service_new(&service, &complaint);
-    if (!made) {
-        *error = cw_server_complain(server, CW_EINVAL, "websocket %.60s: %s", path, complaint.text);
+    cw_service_free(endpoint->service);
+    cw_release(endpoint);
+}
+
+static struct cw_service_ref *make_service(struct cw_server *server, const char *path,
+                                           const struct cw_websocket_options *options,
+                                           const struct cw_hooks *hooks)
+{
+    struct cw_service service = cw_websocket_service(options, hooks, options->user);
+    struct cw_complaint complaint;
+    struct cw_service_ref *made = cw_service_new(&service, &complaint);
+
+    if (made) {
+        cw_server_expect_message(server, cw_websocket.message_max(cw_service_options(made)));
+    } else {
+        cw_server_complain(server, CW_EINVAL, "websocket %.60s: %s", path, complaint.text);
     }
     return made;
 }
 
-static char *pattern_of(const char *path)
+static int start_one(struct cw_server *server, struct endpoint *endpoint,
+                     const struct cw_websocket_options *said)
 {
-    size_t size = strlen("GET ") + strlen(path) + 1;
-    char *pattern = cw_alloc(size);
+    struct cw_websocket_options merged = endpoint->given;
+    struct cw_service_ref *made;
 
-    if (pattern) {
-        snprintf(pattern, size, "GET %s", path);
+    for (const struct cw_setting *at = cw_ws_settings; at->key; at++) {
+        take_member(at, &merged, said);
     }
-    return pattern;
+    made = make_service(server, endpoint->path, &merged, &endpoint->hooks);
+    if (!made) {
+        return CW_EINVAL;
+    }
+    cw_service_free(endpoint->service);
+    endpoint->service = made;
+    return CW_OK;
+}
+
+static int start(struct cw_server *server, void *memory)
+{
+    struct endpoints *endpoints = memory;
+    const struct cw_websocket_options *said = cw_server_options_of(server, &cw_websocket);
+    int error = CW_OK;
+
+    for (struct endpoint *at = endpoints->first; said && at && error == CW_OK; at = at->next) {
+        error = start_one(server, at, said);
+    }
+    return error;
+}
+
+/* The routes free their endpoints. */
+static const struct cw_server_part part = {
+    .size = sizeof(struct endpoints),
+    .start = start,
+};
+
+/* ---- set-up ---- */
+
+static void answer(struct cw_http_exchange *http, void *user)
+{
+    const struct endpoint *endpoint = user;
+
+    cw_ws_shake(http, endpoint->service);
+}
+
+/* Texts that have a copy already. */
+static void point_at_copies(struct cw_websocket_options *given,
+                            const struct cw_websocket_options *filled)
+{
+    given->subprotocols = filled->subprotocols;
+    given->origins = filled->origins;
+    given->host = filled->host;
+    given->target = filled->target;
+    given->fields = filled->fields;
+}
+
+/* NULL: an error, kept. */
+static struct endpoint *make_endpoint(struct cw_server *server, const char *path,
+                                      const struct cw_hooks *hooks,
+                                      const struct cw_websocket_options *options)
+{
+    struct endpoint *endpoint = cw_alloc_zero(sizeof *endpoint + strlen(path) + 1);
+
+    if (!endpoint) {
+        cw_server_complain(server, CW_ENOMEM, "websocket: %s", cw_strerror(CW_ENOMEM));
+        return NULL;
+    }
+    memcpy(endpoint->path, path, strlen(path) + 1);
+    if (options) {
+        endpoint->given = *options;
+    }
+    if (hooks) {
+        endpoint->hooks = *hooks;
+    }
+    endpoint->given.http = NULL; /* the server's own count */
+    endpoint->service = make_service(server, path, &endpoint->given, &endpoint->hooks);
+    if (!endpoint->service) {
+        cw_release(endpoint);
+        return NULL;
+    }
+    point_at_copies(&endpoint->given, cw_service_options(endpoint->service));
+    return endpoint;
 }
 
 /* group NULL: the server's own. */
-static int add(struct cw_server *server, struct cw_http_group *group, const char *path,
-               struct cw_service_ref *service)
+static int install(struct cw_server *server, struct cw_http_group *group, struct endpoint *endpoint)
 {
-    const struct cw_http_route_options options = {.stream = true, .drop = drop_service};
-    char *pattern = pattern_of(path);
+    const struct cw_http_route_options options = {.stream = true, .drop = free_endpoint};
+    size_t size = strlen("GET ") + strlen(endpoint->path) + 1;
+    char *pattern = cw_alloc(size);
     int error;
 
     if (!pattern) {
-        cw_service_free(service);
+        free_endpoint(endpoint);
         return cw_server_complain(server, CW_ENOMEM, "websocket: %s", cw_strerror(CW_ENOMEM));
     }
-    error = group ? cw_http_group_route(group, pattern, cw_ws_shake, service, &options)
-                  : cw_http_route_with(server, pattern, cw_ws_shake, service, &options);
+    snprintf(pattern, size, "GET %s", endpoint->path);
+    error = group ? cw_http_group_route(group, pattern, answer, endpoint, &options)
+                  : cw_http_route_with(server, pattern, answer, endpoint, &options);
     cw_release(pattern);
+    return error;
+}
+
+static int add(struct cw_server *server, struct cw_http_group *group, struct endpoint *endpoint)
+{
+    struct endpoints *endpoints = cw_server_part(server, &part);
+    int error;
+
+    if (!endpoints) {
+        free_endpoint(endpoint);
+        return CW_ENOMEM;
+    }
+    error = install(server, group, endpoint);
+    if (error == CW_OK) {
+        endpoint->next = endpoints->first;
+        endpoints->first = endpoint;
+        cw_server_expect_protocol(server, &cw_websocket);
+    }
     return error;
 }
 
@@ -64,8 +188,7 @@ static int add_route(struct cw_server *server, struct cw_http_group *group, cons
                      const struct cw_hooks *hooks, const struct cw_websocket_options *options)
 {
     int error = cw_server_check_set_up(server, "cw_websocket_route");
-    const struct cw_websocket_options *filled;
-    struct cw_service_ref *service;
+    struct endpoint *endpoint;
 
     if (error < 0) {
         return error;
@@ -75,13 +198,8 @@ static int add_route(struct cw_server *server, struct cw_http_group *group, cons
         return cw_server_complain(server, CW_EINVAL,
                                   "websocket %.60s: a path without a method; write `/path`", path);
     }
-    service = make_service(server, path, hooks, options, &error);
-    if (!service) {
-        return error;
-    }
-    filled = cw_service_options(service);
-    cw_server_expect_message(server, filled->message_max_bytes);
-    return add(server, group, path, service);
+    endpoint = make_endpoint(server, path, hooks, options);
+    return endpoint ? add(server, group, endpoint) : CW_EINVAL;
 }
 
 int cw_websocket_route(struct cw_server *server, const char *path, const struct cw_hooks *hooks,

@@ -78,7 +78,7 @@ static bool lift(const struct rule *rule, uint64_t *value)
 
 static int check_number(const struct rule *rule, uint64_t *value, struct cw_complaint *complaint)
 {
-    static const char *const also[] = {"", ", or CW_NO_LIMIT", ", or CW_OFF"};
+    static const char *const also[] = {"", ", or CW_NO_LIMIT,", ", or CW_OFF,"};
 
     if (*value == 0) {
         *value = rule->standard;
@@ -86,8 +86,13 @@ static int check_number(const struct rule *rule, uint64_t *value, struct cw_comp
     if (lift(rule, value) || (*value >= rule->least && *value <= rule->most)) {
         return CW_OK;
     }
-    snprintf(complaint->text, sizeof complaint->text, "%s: %llu to %llu%s", rule->name,
-             (unsigned long long)rule->least, (unsigned long long)rule->most, also[rule->lift]);
+    if (rule->least > 1) {
+        snprintf(complaint->text, sizeof complaint->text, "%s: %llu to %llu is allowed", rule->name,
+                 (unsigned long long)rule->least, (unsigned long long)rule->most);
+    } else {
+        snprintf(complaint->text, sizeof complaint->text, "%s: at most %llu%s is allowed",
+                 rule->name, (unsigned long long)rule->most, also[rule->lift]);
+    }
     return CW_EINVAL;
 }
 
@@ -100,6 +105,10 @@ static int check_pieces(struct cw_websocket_options *options, struct cw_complain
     } else if (above > INT64_MAX) {
         return complain(complaint, CW_EINVAL, "stream_above_bytes",
                         "at most 9223372036854775807; 0 is none");
+    }
+    if (options->out_high_bytes > TERABYTE) {
+        return complain(complaint, CW_EINVAL, "out_high_bytes",
+                        "at most 1099511627776; 0 is the server's");
     }
     if (options->stream_above_bytes != 0 && options->message_max_bytes == 0) {
         options->message_max_bytes = CW_NO_LIMIT;
@@ -471,6 +480,15 @@ void cw_ws_release_options(void *memory)
     cw_release(requests);
 }
 
+/* Without SHA-1 each handshake would fail: that is told before there is one. It is also at hand then, when many come at once. */
+static int check_digest(struct cw_complaint *complaint)
+{
+    char accept[CW_WS_ACCEPT_TEXT];
+    int error = cw_ws_accept_key(cw_span_text("dGhlIHNhbXBsZSBub25jZQ=="), accept);
+
+    return error < 0 ? complain(complaint, error, "handshake", "this build has no SHA-1") : CW_OK;
+}
+
 int cw_ws_check_options(void *memory, struct cw_complaint *complaint)
 {
     struct cw_websocket_options *options = memory;
@@ -478,6 +496,7 @@ int cw_ws_check_options(void *memory, struct cw_complaint *complaint)
     int error = check_numbers(options, complaint);
 
     error = error < 0 ? error : check_texts(options, complaint);
+    error = error < 0 ? error : check_digest(complaint);
     if (error < 0) {
         return error;
     }
@@ -529,6 +548,7 @@ const struct cw_setting cw_ws_settings[] = {
     OFF("pong_timeout", CW_SETTING_DURATION, pong_timeout_ms, YEAR_MS),
     UNLIMITED("max_frame_size", CW_SETTING_BYTES, message_max_bytes, TERABYTE),
     NUMBER("stream_above", CW_SETTING_BYTES, stream_above_bytes, 1, TERABYTE),
+    NUMBER("buffer_size", CW_SETTING_BYTES, out_high_bytes, 1, TERABYTE),
     UNLIMITED("max_messages_size", CW_SETTING_BYTES, messages_max_bytes, TERABYTE),
     UNLIMITED("max_pings_per_second", CW_SETTING_COUNT, pings_per_second_max, 1u << 30),
     SWITCH("compression", compress),

@@ -240,6 +240,36 @@ def texts(target, items, head=b""):
         write(target, f"{number:02}", head + (item if isinstance(item, bytes) else item.encode()))
 
 
+def ws_dial():
+    def put(name, text, choice=0, piece=2):
+        write("ws_dial", name, bytes([choice, piece]) + text)
+
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    right = switching + b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+    deflate = b"Sec-WebSocket-Extensions: permessage-deflate"
+    put("right", right + b"\r\n\x81\x05hello")
+    put("interim", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + right + b"\r\n", piece=6)
+    put("subprotocol", right + b"Sec-WebSocket-Protocol: v2\r\n\r\n", 2)
+    put("subprotocol-missing", right + b"\r\n", 6)
+    put("subprotocol-other", right + b"Sec-WebSocket-Protocol: v3\r\n\r\n", 2)
+    put("deflate", right + deflate + b"\r\n\r\n", 97)
+    put("deflate-parameters", right + deflate + b"; server_no_context_takeover; "
+        b"client_no_context_takeover; server_max_window_bits=8; client_max_window_bits=9\r\n\r\n", 25)
+    put("deflate-twice", right + deflate + b"\r\n" + deflate + b"\r\n\r\n", 1)
+    put("deflate-not-offered", right + deflate + b"\r\n\r\n")
+    put("wrong-key", switching + b"Sec-WebSocket-Accept: x\r\n\r\n")
+    put("two-keys", right + b"Sec-WebSocket-Accept: x\r\n\r\n")
+    put("no-upgrade", b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n")
+    put("old", b"HTTP/1.0 101 Switching Protocols\r\n\r\n")
+    put("refused", b"HTTP/1.1 403 Not for you\r\nContent-Length: 2\r\n\r\nno")
+    put("redirect", b"HTTP/1.1 302 Found\r\nLocation: https://a.example/\r\n\r\n")
+    put("version", b"HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 8, 7\r\n\r\n")
+    put("phrase", b"HTTP/1.1 500 \xe4\xf6\xfc\r\n\r\n")
+    put("long", right + b"X: " + b"y" * 2000 + b"\r\n\r\n")
+    put("mail", b"220 mail.example ESMTP\r\n")
+    put("empty-line", b"\r\n" + right + b"\r\n")
+
+
 def http_response():
     def put(name, text, choice=0, piece=2):
         write("http_response", name, bytes([choice, piece]) + text)
@@ -456,6 +486,7 @@ if __name__ == "__main__":
     http_router()
     http_parse()
     http_response()
+    ws_dial()
     http_target()
     http_ranges()
     http_cookie()

@@ -26,7 +26,8 @@ static bool serve_at(struct rig_child *server, uint16_t *port)
     char text[8];
 
     snprintf(text, sizeof text, "%u", *port);
-    if (!rig_program_start(server, "chat", ARGS("--tcp-port", text, "--workers", "2"))) {
+    if (!rig_program_start(server, "chat",
+                           ARGS("--port", "0", "--tcp-port", text, "--workers", "2"))) {
         cr_skip_test("the examples were left out of this build");
         return false;
     }

@@ -145,7 +145,8 @@ Test(config_file, a_file_without_listeners_leaves_the_programs_own)
     struct rig_child chat;
 
     set_text("server:\n  max_connections: 1\n  max_connections_per_ip: 1\n");
-    start(&chat, "chat", (const char *const[]){"--config", path, "--tcp-port", "0", NULL});
+    start(&chat, "chat",
+          (const char *const[]){"--config", path, "--port", "0", "--tcp-port", "0", NULL});
     uint16_t port = rig_program_port(&chat);
     struct rig_peer peer = rig_peer_tcp(port);
     rig_peer_send_frame(&peer, "{\"type\":\"ping\"}", 15);
@@ -181,7 +182,9 @@ Test(config_file, each_example_server_loads_the_example_file)
         const char *const arguments[8];
     } programs[] = {
         {"echo", {"--config", CW_SOURCE_DIR "/examples/causeway.yaml", "--port", "0", NULL}},
-        {"chat", {"--config", CW_SOURCE_DIR "/examples/causeway.yaml", "--tcp-port", "0", NULL}},
+        {"chat",
+         {"--config", CW_SOURCE_DIR "/examples/causeway.yaml", "--port", "0", "--tcp-port", "0",
+          NULL}},
         {"stream",
          {"serve", "--config", CW_SOURCE_DIR "/examples/causeway.yaml", "--port", "0", NULL}},
     };

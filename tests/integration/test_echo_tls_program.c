@@ -51,8 +51,9 @@ static uint16_t serve(struct rig_child *server, const char *name, const char *co
     bool is_file = strcmp(name, "file") == 0;
 
     append(words, strcmp(name, "stream") == 0 || is_file ? WORDS("serve") : WORDS(NULL));
-    append(words, WORDS(strcmp(name, "chat") == 0 ? "--tcp-port" : "--port", "0", "--tls-cert",
-                        pki("server.pem"), "--tls-key", pki("server.key")));
+    append(words, strcmp(name, "chat") == 0 ? WORDS("--tcp-port", "0") : WORDS(NULL));
+    append(words,
+           WORDS("--port", "0", "--tls-cert", pki("server.pem"), "--tls-key", pki("server.key")));
     append(words, options);
     if (!rig_program_start(server, name, words)) {
         cr_skip_test("the examples were left out of this build");

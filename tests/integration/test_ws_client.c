@@ -571,6 +571,24 @@ Test(ws_client, the_client_may_be_stopped_in_on_request)
     cr_expect_eq(visit.failed, 0, "%s", visit.report.text);
 }
 
+static void stop_loop(struct cw_loop *loop, void *user)
+{
+    cw_loop_stop(loop);
+}
+
+Test(ws_client, a_loop_that_stops_does_not_wait_for_an_answer)
+{
+    visit.connect.reconnect = true;
+    script_start(&script, &(struct script_turn){.then = SCRIPT_HOLD}, 1);
+    ws_visit_begin(&visit);
+    cr_assert_gt(ws_visit_to(&visit, "ws://127.0.0.1:%u/", script.port), 0);
+    cr_assert_not_null(cw_timer_start(visit.loop, 100, 0, stop_loop, NULL));
+    ws_visit_run(&visit);
+    script_end(&script);
+    cr_expect_eq(visit.opened, 0);
+    cr_expect_eq(visit.failed, 0, "%s", visit.report.text);
+}
+
 /* ---- again and again ---- */
 
 Test(ws_client, a_refused_handshake_is_a_failed_attempt_and_the_next_asks_anew)

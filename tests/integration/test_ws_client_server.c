@@ -371,8 +371,8 @@ static int find_place(struct cw_http_exchange *http, void *user)
 
     rig_check(from.len == 1);
     number = from.data[0] - (uint64_t)'0';
-    return cw_websocket_set_user(http, (void *)(uintptr_t)number, NULL) == 0 ? CW_HTTP_NEXT
-                                                                             : CW_ENOMEM;
+    rig_check(cw_websocket_set_user(http, (void *)(uintptr_t)number, NULL) == 0);
+    return CW_HTTP_NEXT;
 }
 
 static void tell_more(struct cw_conn *conn, void *user)

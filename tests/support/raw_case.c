@@ -44,7 +44,7 @@ static const char *append_escape(struct rig_bytes *bytes, const char *at)
     return NULL;
 }
 
-static bool append_line(struct rig_bytes *bytes, const char *at)
+bool raw_append(struct rig_bytes *bytes, const char *at)
 {
     while (at != NULL && *at != '\0') {
         if (*at == '\\') {
@@ -103,10 +103,10 @@ static bool read_line(struct raw_cases *cases, const char *line)
     }
     if (line[0] == '+') {
         return last->body_count < RAW_ANSWERS_MAX &&
-               append_line(&last->bodies[last->body_count++], line + 2);
+               raw_append(&last->bodies[last->body_count++], line + 2);
     }
     bool shifted = line[0] == ' ' && line[1] != '\0' && strchr("#>+=", line[1]) != NULL;
-    return append_line(&last->bytes, shifted ? line + 1 : line);
+    return raw_append(&last->bytes, shifted ? line + 1 : line);
 }
 
 struct raw_cases raw_cases_read(const char *path)

@@ -26,4 +26,7 @@ struct raw_cases {
 struct raw_cases raw_cases_read(const char *path);
 void raw_cases_free(struct raw_cases *cases);
 
+/* Appends what a line of such a file stands for, its escapes undone. False: an escape that is none. */
+bool raw_append(struct rig_bytes *bytes, const char *text);
+
 #endif

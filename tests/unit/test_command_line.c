@@ -4,6 +4,7 @@
 #include <causeway/error.h>
 #include <causeway/http.h>
 #include <causeway/log.h>
+#include <causeway/websocket.h>
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -445,6 +446,43 @@ Test(command_line, options_of_http_go_over_those_of_a_file)
     remove(path);
 }
 
+/* ---- WebSocket ---- */
+
+static const struct program sockets = {
+    .name = "echo", .about = "Serves.", .port = 7000, .websocket = &cw_websocket};
+
+static void read_sockets(const char *words)
+{
+    cr_assert_eq(outcome_for(&sockets, words), COMMAND_LINE_RUN, "%s", err);
+}
+
+Test(command_line, every_option_of_websocket_reaches_its_member)
+{
+    read_sockets("--ping-interval 20s --pong-timeout 500ms --compression --max-frame-size 2M");
+    cr_expect_eq(line.websocket.ping_interval_ms, 20000);
+    cr_expect_eq(line.websocket.pong_timeout_ms, 500);
+    cr_expect(line.websocket.compress);
+    cr_expect_eq(line.websocket.message_max_bytes, 2097152);
+    read_sockets("--ping-interval off --pong-timeout off");
+    cr_expect_eq(line.websocket.ping_interval_ms, CW_OFF);
+    cr_expect_eq(line.websocket.pong_timeout_ms, CW_OFF);
+    cr_expect_not(line.websocket.compress);
+    cr_expect_eq(line.websocket.message_max_bytes, 0);
+}
+
+Test(command_line, a_program_without_websocket_has_no_options_of_it)
+{
+    cr_expect_eq(outcome_of("--ping-interval 5s"), COMMAND_LINE_WRONG);
+    cr_expect_eq(outcome_of("--compression"), COMMAND_LINE_WRONG);
+    cr_assert_eq(outcome_of("--help"), COMMAND_LINE_HELP);
+    cr_expect_null(strstr(out, "--pong-timeout"));
+    cr_assert_eq(outcome_for(&sockets, "--help"), COMMAND_LINE_HELP);
+    cr_expect_not_null(strstr(out, "--ping-interval TIME|off"));
+    cr_expect_not_null(strstr(out, "--pong-timeout TIME|off"));
+    cr_expect_not_null(strstr(out, "--compression  "));
+    cr_expect_eq(outcome_for(&sockets, "--ping-interval 0s"), COMMAND_LINE_WRONG);
+}
+
 /* ---- TLS ---- */
 
 Test(command_line, every_option_of_tls_reaches_its_member)
@@ -642,7 +680,7 @@ Test(command_line, help_prints_every_option_with_its_default)
         "(default: 7000)",
         "(default: 127.0.0.1)",
         "--max-frame-size BYTES",
-        "(default: 65536 bytes; lines: 8192 bytes)",
+        "(default: 65536 bytes; lines: 8192 bytes; WebSocket: 1048576 bytes)",
         "--idle-timeout TIME|off ",
         "(default: 5m)",
         "--drain-timeout TIME ",

@@ -29,10 +29,10 @@ static void expect_documented(const char *key, const struct cw_config_key *entry
 Test(config_keys, every_key_is_documented)
 {
     char *text = rig_config_read_file(CW_SOURCE_DIR "/docs/options.md");
-    const struct cw_protocol *const protocols[] = {&cw_framed, &cw_line, &cw_http};
+    const struct cw_protocol *const protocols[] = {&cw_framed, &cw_line, &cw_http, &cw_websocket};
 
     cw_config_each_key(expect_documented, text);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         for (const struct cw_setting *setting = protocols[i]->settings; setting->key; setting++) {
             struct cw_config_key key = cw_config_key_of(setting);
             char name[160];
@@ -58,9 +58,9 @@ static void look_for(const char *key, const struct cw_config_key *entry, void *u
 
 static bool is_setting(const char *name)
 {
-    const struct cw_protocol *const protocols[] = {&cw_framed, &cw_line, &cw_http};
+    const struct cw_protocol *const protocols[] = {&cw_framed, &cw_line, &cw_http, &cw_websocket};
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         for (const struct cw_setting *setting = protocols[i]->settings; setting->key; setting++) {
             char whole[160];
 
@@ -122,9 +122,9 @@ static void expect_in_example(const char *key, const struct cw_config_key *entry
 Test(config_keys, the_example_shows_every_key_and_every_line_of_it_is_right)
 {
     const struct cw_service services[] = {cw_service(&cw_line, NULL, NULL),
-                                          cw_service(&cw_http, NULL, NULL)};
-    const struct cw_config_options options = {
-        .services = services, .service_count = 2, .ignored = "websocket"};
+                                          cw_service(&cw_http, NULL, NULL),
+                                          cw_service(&cw_websocket, NULL, NULL)};
+    const struct cw_config_options options = {.services = services, .service_count = 3};
     char *text = rig_config_read_file(CW_SOURCE_DIR "/examples/causeway.yaml");
 
     cw_log_set_level(CW_LOG_ERROR);
@@ -140,6 +140,10 @@ Test(config_keys, the_example_shows_every_key_and_every_line_of_it_is_right)
         struct cw_config_key key = cw_config_key_of(setting);
         expect_in_example("http", &key, text);
     }
+    for (const struct cw_setting *setting = cw_websocket.settings; setting->key; setting++) {
+        struct cw_config_key key = cw_config_key_of(setting);
+        expect_in_example("websocket", &key, text);
+    }
     setenv("KEY_PASSPHRASE", "a", 1);
     setenv("ALT_PASSPHRASE", "b", 1);
     cr_expect_eq(rig_config_load_with(text, &options), CW_OK, "%s",
@@ -148,19 +152,6 @@ Test(config_keys, the_example_shows_every_key_and_every_line_of_it_is_right)
     cr_expect_str_eq(rig_config_server->config->tls.certificates[0].passphrase, "b");
     free(text);
     rig_config_end();
-}
-
-/* Sections of programs to come have no table yet. */
-Test(config_keys, the_example_shows_the_sections_of_other_programs)
-{
-    static const char *const names[] = {"websocket",   "ping_interval",  "pong_timeout",
-                                        "compression", "max_frame_size", "buffer_size"};
-    char *text = rig_config_read_file(CW_SOURCE_DIR "/examples/causeway.yaml");
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        expect_in_example(names[i], &(struct cw_config_key){.name = names[i]}, text);
-    }
-    free(text);
 }
 
 /* Members that the file says nothing of have another test. */
@@ -186,6 +177,29 @@ static void expect_http_defaults(const struct cw_http_options *said)
     cr_expect_eq(said->forwarded, defaults.forwarded);
 }
 
+static void expect_websocket_defaults(const struct cw_websocket_options *said)
+{
+    struct cw_websocket_options defaults = {0};
+    struct cw_complaint complaint;
+
+    cr_assert_not_null(said);
+    cr_assert_eq(cw_websocket.configure(&defaults, &complaint), CW_OK);
+    cr_expect_eq(said->message_max_bytes, defaults.message_max_bytes);
+    cr_expect_eq(said->stream_above_bytes, defaults.stream_above_bytes);
+    cr_expect_eq(said->messages_max_bytes, defaults.messages_max_bytes);
+    cr_expect_eq(said->pings_per_second_max, defaults.pings_per_second_max);
+    cr_expect_eq(said->ping_interval_ms, defaults.ping_interval_ms);
+    cr_expect_eq(said->pong_timeout_ms, defaults.pong_timeout_ms);
+    cr_expect_eq(said->compress, defaults.compress);
+    cr_expect_eq(said->deflate.above_bytes, defaults.deflate.above_bytes);
+    cr_expect_eq(said->deflate.level, defaults.deflate.level);
+    cr_expect_eq(said->deflate.window_bits, defaults.deflate.window_bits);
+    cr_expect_eq(said->deflate.peer_window_bits, defaults.deflate.peer_window_bits);
+    cr_expect_eq(said->deflate.keep_context, defaults.deflate.keep_context);
+    cr_expect_eq(said->deflate.keep_peer_context, defaults.deflate.keep_peer_context);
+    cw_websocket.release(&defaults);
+}
+
 Test(config_keys, the_example_says_the_defaults)
 {
     const struct cw_server_options none = {0};
@@ -193,12 +207,12 @@ Test(config_keys, the_example_says_the_defaults)
     struct cw_complaint complaint;
     char *text = rig_config_read_file(CW_SOURCE_DIR "/examples/causeway.yaml");
     const struct cw_service services[] = {cw_service(&cw_line, NULL, NULL),
-                                          cw_service(&cw_http, NULL, NULL)};
+                                          cw_service(&cw_http, NULL, NULL),
+                                          cw_service(&cw_websocket, NULL, NULL)};
 
     cw_log_set_level(CW_LOG_ERROR);
-    cr_assert_eq(rig_config_load_with(text, &(struct cw_config_options){.services = services,
-                                                                        .service_count = 2,
-                                                                        .ignored = "websocket"}),
+    cr_assert_eq(rig_config_load_with(
+                     text, &(struct cw_config_options){.services = services, .service_count = 3}),
                  CW_OK, "%s", cw_server_error(rig_config_server));
     cw_options_fill(&defaults, &complaint);
     const struct cw_server_options *said = &rig_config_server->options;
@@ -228,6 +242,7 @@ Test(config_keys, the_example_says_the_defaults)
     cr_expect_eq(said->room_name_max_bytes, defaults.room_name_max_bytes);
     cr_expect_eq(said->room_presence_max_bytes, defaults.room_presence_max_bytes);
     expect_http_defaults(cw_config_protocol_options(rig_config_server->config, &cw_http));
+    expect_websocket_defaults(cw_config_protocol_options(rig_config_server->config, &cw_websocket));
     free(text);
     rig_config_end();
 }

@@ -6,6 +6,7 @@
 #include "support/child.h"
 #include "support/leak.h"
 #include "tcp_options.h"
+#include "websocket/ws_impl.h"
 
 #include <causeway/framed.h>
 #include <causeway/line.h>
@@ -129,6 +130,10 @@ struct kind {
     {                                                                                              \
 #name, offsetof(struct cw_http_options, name)                                              \
     }
+#define WEBSOCKET(name)                                                                            \
+    {                                                                                              \
+#name, offsetof(struct cw_websocket_options, name)                                         \
+    }
 #define POOL(name)                                                                                 \
     {                                                                                              \
 #name, offsetof(struct cw_pool_options, name)                                              \
@@ -181,6 +186,12 @@ static const struct member http_members[] = {
     HTTP(requests_max),   HTTP(response_ms), HTTP(discard_max_bytes), HTTP(bodies_max_bytes),
 };
 
+static const struct member websocket_members[] = {
+    WEBSOCKET(message_max_bytes), WEBSOCKET(messages_max_bytes), WEBSOCKET(pings_per_second_max),
+    WEBSOCKET(ping_interval_ms),  WEBSOCKET(pong_timeout_ms),    WEBSOCKET(deflate.above_bytes),
+    WEBSOCKET(head_max_bytes),
+};
+
 static int fill_server(void *options, struct cw_complaint *complaint)
 {
     return cw_options_fill(options, complaint);
@@ -203,6 +214,16 @@ static int fill_http(void *options, struct cw_complaint *complaint)
     return cw_http_check_options(options, complaint);
 }
 
+static int fill_websocket(void *options, struct cw_complaint *complaint)
+{
+    int error = cw_ws_check_options(options, complaint);
+
+    if (error == CW_OK) {
+        cw_ws_release_options(options);
+    }
+    return error;
+}
+
 #define COUNT(members) (sizeof(members) / sizeof((members)[0]))
 
 static const struct kind kinds[] = {
@@ -214,6 +235,8 @@ static const struct kind kinds[] = {
      fill_pool},
     {"struct cw_http_options", http_members, COUNT(http_members), sizeof(struct cw_http_options),
      fill_http},
+    {"struct cw_websocket_options", websocket_members, COUNT(websocket_members),
+     sizeof(struct cw_websocket_options), fill_websocket},
 };
 
 /* One member of one kind, and its row. */

@@ -107,6 +107,54 @@ Test(rate_limit, pausing_delivers_and_rests_until_the_next_may_come)
     cr_expect_eq(conn.paused_ms, 0);
 }
 
+static void count_limit(struct cw_conn *at, void *user)
+{
+    cr_expect_eq(at, &conn);
+    (*(int *)user)++;
+}
+
+Test(rate_limit, who_rests_is_told_once_until_all_of_the_burst_was_there_again)
+{
+    int told = 0;
+
+    begin(&(struct cw_rate_limit_options){.messages_per_s = 10,
+                                          .messages_burst = 2,
+                                          .bytes_per_s = 1000,
+                                          .on_limit = count_limit,
+                                          .user = &told});
+    message(1);
+    cr_expect_eq(told, 0);
+    message(1);
+    cr_expect_eq(told, 1);
+    conn.loop.now_ms += 100;
+    message(1);
+    cr_expect_eq(told, 1);
+    conn.loop.now_ms += 199;
+    message(1);
+    message(1);
+    cr_expect_eq(told, 1);
+    conn.loop.now_ms += 1000;
+    message(1000); /* the other limit counts as well */
+    cr_expect_eq(told, 2);
+}
+
+Test(rate_limit, who_has_a_message_dropped_is_told_once_too)
+{
+    int told = 0;
+
+    begin(&(struct cw_rate_limit_options){
+        .messages_per_s = 1, .action = CW_RATE_DROP, .on_limit = count_limit, .user = &told});
+    cr_expect_eq(message(1), CW_PASS);
+    cr_expect_eq(told, 0);
+    cr_expect_eq(message(1), CW_DROP);
+    cr_expect_eq(message(1), CW_DROP);
+    cr_expect_eq(told, 1);
+    conn.loop.now_ms += 1000;
+    cr_expect_eq(message(1), CW_PASS);
+    cr_expect_eq(message(1), CW_DROP);
+    cr_expect_eq(told, 2);
+}
+
 Test(rate_limit, pausing_waits_out_a_message_larger_than_the_burst)
 {
     begin(&(struct cw_rate_limit_options){.bytes_per_s = 100});

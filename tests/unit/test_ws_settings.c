@@ -85,22 +85,23 @@ Test(ws_settings, what_can_be_lifted_is_and_says_so_in_one_way)
 Test(ws_settings, numbers_out_of_range_are_refused_by_name)
 {
     expect_refused((struct cw_websocket_options){.message_max_bytes = (uint64_t)INT64_MAX + 1},
-                   "message_max_bytes: 1 to 9223372036854775807, or CW_NO_LIMIT");
+                   "message_max_bytes: at most 9223372036854775807, or CW_NO_LIMIT, is allowed");
     expect_refused((struct cw_websocket_options){.stream_above_bytes = (uint64_t)INT64_MAX + 1},
                    "stream_above_bytes: at most 9223372036854775807; 0 is none");
     expect_refused((struct cw_websocket_options){.ping_interval_ms = 31536000001},
-                   "ping_interval_ms: 1 to 31536000000, or CW_OFF");
+                   "ping_interval_ms: at most 31536000000, or CW_OFF, is allowed");
     expect_refused((struct cw_websocket_options){.pong_timeout_ms = 31536000001},
-                   "pong_timeout_ms: 1 to 31536000000, or CW_OFF");
-    expect_refused((struct cw_websocket_options){.deflate.level = 10}, "deflate.level: 1 to 9");
+                   "pong_timeout_ms: at most 31536000000, or CW_OFF, is allowed");
+    expect_refused((struct cw_websocket_options){.deflate.level = 10},
+                   "deflate.level: at most 9 is allowed");
     expect_refused((struct cw_websocket_options){.deflate.window_bits = 7},
-                   "deflate.window_bits: 8 to 15");
+                   "deflate.window_bits: 8 to 15 is allowed");
     expect_refused((struct cw_websocket_options){.deflate.window_bits = 16},
-                   "deflate.window_bits: 8 to 15");
+                   "deflate.window_bits: 8 to 15 is allowed");
     expect_refused((struct cw_websocket_options){.deflate.peer_window_bits = CW_OFF},
-                   "deflate.peer_window_bits: 8 to 15");
+                   "deflate.peer_window_bits: 8 to 15 is allowed");
     expect_refused((struct cw_websocket_options){.head_max_bytes = 1048577},
-                   "head_max_bytes: 1 to 1048576");
+                   "head_max_bytes: at most 1048576 is allowed");
 }
 
 Test(ws_settings, messages_in_pieces_have_no_limit_by_default)

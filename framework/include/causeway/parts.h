@@ -53,6 +53,19 @@ int cw_server_check_set_up(struct cw_server *server, const char *call);
  * thread   before it runs */
 void cw_server_expect_message(struct cw_server *server, uint64_t bytes);
 
+/* Says that connections of the server may change to a protocol that no listener names: a configuration file that is loaded behind
+ * this call may have its section. server may be NULL.
+ *
+ * thread   before it runs */
+void cw_server_expect_protocol(struct cw_server *server, const struct cw_protocol *protocol);
+
+/* What the server was told about a protocol that it speaks or that was expected: by the call for its own protocol, by the services
+ * that a configuration file is read with, and by the file. Zero is still the default in it.
+ *
+ * returns  of the protocol's own type, good as long as the server; NULL: nothing
+ * thread   before it runs, behind its set-up: in `start` of a part */
+const void *cw_server_options_of(const struct cw_server *server, const struct cw_protocol *protocol);
+
 /* A part of a loop. Absent functions mean "nothing to do". */
 struct cw_loop_part {
     size_t size;

@@ -71,6 +71,10 @@ struct cw_protocol {
      * of out_max is at least twice as much. NULL: in_max and out_max alone decide. */
     uint64_t (*message_max)(const void *options);
 
+    /* The high mark of a connection's queue, where these options say one: in the place of out_high_bytes, with half of it for
+     * out_low_bytes. 0, or NULL: the server's. */
+    uint64_t (*out_high)(const void *options);
+
     /* A connection begins. handover: what cw_conn_switch was given, otherwise NULL; taken over unless it fails.
      *
      * returns  0: it is open, on_connection follows

@@ -46,7 +46,8 @@ struct cw_hooks {
     void (*on_close)(struct cw_conn *conn, const struct cw_close_reason *reason, void *user);
 
     /* Something went wrong. server is NULL for a client on a loop of its own. Runs on the thread where
-     * it happened. Without this hook the report is logged. */
+     * it happened. Without this hook the report is logged; of a connection that has changed to another service, the hook of its
+     * listener's is asked before. */
     void (*on_error)(struct cw_server *server, const struct cw_error_report *report, void *user);
 
     /* The rest is about the server as a whole: only the hooks set with cw_server_set_hooks are asked. */

@@ -76,6 +76,7 @@ struct cw_websocket_options {
                                     within a character. CW_BEGIN has the total, or CW_NO_LIMIT where it is not known.
                                     message_max_bytes still counts; its default is no limit then. 0: all come whole */
     uint64_t messages_max_bytes; /* unfinished whole messages that one loop holds at once; above: 1013. 0: 268435456 */
+    uint64_t out_high_bytes; /* cw_conn_send answers 1 above this, and reading stops. 0: as out_high_bytes of the server or client */
     uint64_t pings_per_second_max; /* pings and pongs from the peer; above: 1008. 0: 100; CW_NO_LIMIT */
 
     /* Life. */
@@ -169,7 +170,8 @@ int cw_websocket_choose(struct cw_http_exchange *http, const char *subprotocol);
 
 /* Goes on behind an on_handshake that said CW_HTTP_LATER: answers 101.
  *
- * returns  0; CW_ESTATE: it does not wait, or has been answered; CW_ECLOSED, CW_ENOMEM
+ * returns  0; CW_ESTATE: it does not wait, or has been answered. On other errors it has been answered with them: CW_EINVAL: a
+ *          subprotocol is required and none was chosen (400); CW_ESTOPPED: the server stops (503); CW_ECLOSED, CW_ENOMEM
  * thread   loop thread */
 int cw_websocket_accept(struct cw_http_exchange *http);
 

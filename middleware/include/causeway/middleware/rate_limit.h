@@ -24,6 +24,12 @@ struct cw_rate_limit_options {
     uint64_t bytes_per_s;    /* bodies of messages. 0: no limit */
     uint64_t bytes_burst;    /* 0: one second's worth */
     enum cw_rate_action action;
+
+    /* A connection is at its limit: a place to tell it. Called with the message after which it rests, or with the first that
+     * is dropped, before its hook; again only when it has been so quiet that all of its bursts were there once more. Not with
+     * CW_RATE_CLOSE: the close says it. NULL: nobody wants to know */
+    void (*on_limit)(struct cw_conn *conn, void *user);
+    void *user;
 };
 
 /* Makes the middleware, for cw_server_use, which takes it over.
