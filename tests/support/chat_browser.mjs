@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Page, allowed, alongside, end, fail, troubles } from "./browser.mjs";
+import { Page, allowed, alongside, end, fail, started, troubles } from "./browser.mjs";
 
 const [program, folder] = process.argv.slice(2);
 const EVIL = `<img src=x onerror="document.title='evil'"><b>Eve</b>`;
@@ -46,6 +46,7 @@ async function arrive(url, nickname, room) {
     await page.press("Enter");
     await page.until(`document.getElementById("link").dataset.state === "ready"`);
     await page.says("#members", nickname);
+    console.log(`${nickname} is in ${room}`);
     return page;
 }
 
@@ -126,6 +127,7 @@ async function portrait(url) {
     for (const page of pages) {
         await page.send("Page.close");
     }
+    console.log("a picture is taken of three people in a room");
 }
 
 async function markup(ada, bob, url) {
@@ -290,6 +292,8 @@ async function looks(ada) {
 }
 
 async function run() {
+    await started();
+    console.log("Chromium is there");
     let server = await serve(0);
     const url = `http://127.0.0.1:${server.port}/`;
 
