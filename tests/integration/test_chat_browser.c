@@ -30,6 +30,7 @@ Test(chat_browser, two_windows_chat_over_a_restart_and_all_that_the_page_offers_
         "what was written meanwhile arrives in its order",
         "what is too long is said before it is sent",
         "the keyboard does it all",
+        "a page that is loaded anew is in its room again",
         "it is dark where that is wanted, and fits a narrow screen",
         "the server ends in good order while pages are open",
     };
