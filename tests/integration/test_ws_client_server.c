@@ -114,6 +114,19 @@ Test(ws_client_server, a_message_comes_back)
     cr_expect_eq(heard.peer_code, CW_WEBSOCKET_NORMAL);
 }
 
+Test(ws_client_server, a_client_may_begin_with_an_empty_message)
+{
+    struct rig_host *host = start();
+
+    visit.says = "";
+    visit.rounds = 1;
+    visit_to(host, "/echo");
+    rig_host_end(host);
+    cr_expect_eq(visit.closed, 1);
+    cr_expect_eq(visit.failed, 0, "%s", visit.report.text);
+    cr_expect_eq(visit.reason.code, CW_BY_APP, "%s", visit.reason.text);
+}
+
 static char alpn[16];
 
 static void note_alpn(struct ws_visit *self, struct cw_conn *conn, const struct cw_message *msg)
