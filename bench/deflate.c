@@ -4,7 +4,6 @@
  *
  * CPU per message in microseconds: of all rounds the quickest. What zlib has compressed at its default level, as most peers do, is what
  * is inflated. */
-#define _GNU_SOURCE
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>

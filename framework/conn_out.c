@@ -518,7 +518,7 @@ uint8_t *cw_conn_append(struct cw_conn *conn, size_t len)
     cw_loop_assert_thread(loop);
     if (!may_write(conn, false) || len > APPEND_MAX || has_source(conn) ||
         loop->out_pool.bytes + len > loop->buffered_max || (conn->flags & CW_BLOCKED) ||
-        charged(conn) + len > conn->origin->limits.out_high ||
+        charged(conn) + len > high_of(conn) ||
         (!conn->out && !cw_outq_begin(&conn->out, &loop->out_pool, loop->now))) {
         return NULL;
     }
