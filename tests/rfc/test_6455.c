@@ -85,6 +85,82 @@ static void cut_file(const char *file)
     close_house();
 }
 
+/* ---- the cases themselves ---- */
+
+static struct ws_cases cases_of(const char *file)
+{
+    char path[160];
+
+    snprintf(path, sizeof path, "rfc/6455/%.100s.txt", file);
+    return ws_cases_read(path, CW_SERVER);
+}
+
+static bool is_case(const struct ws_cases *cases, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(cases->list[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+Test(rfc_6455, there_are_more_than_600_cases_with_names_of_their_own)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        struct ws_cases cases = cases_of(files[i]);
+
+        for (size_t a = 0; a < cases.count; a++) {
+            cr_expect_not(is_case(&cases, a, cases.list[a].name), "%s has two of %s", files[i],
+                          cases.list[a].name);
+        }
+        count += cases.count;
+        ws_cases_free(&cases);
+    }
+    cr_expect_gt(count, 600);
+}
+
+/* `cases/FILE`, and the `: *name*, *name*` that follow it. Returns how many names. */
+static size_t expect_cases(const char *at)
+{
+    char file[WS_CASE_NAME_MAX];
+    char name[WS_CASE_NAME_MAX];
+    size_t count = 0;
+    int used = 0;
+
+    if (sscanf(at, "cases/%95[a-z0-9-]%n", file, &used) != 1) {
+        return 0; /* cases/NAME, which explains the rest */
+    }
+    struct ws_cases cases = cases_of(file);
+    at += used;
+    for (used = 0; sscanf(at, "%*[:,] *%95[^*]*%n", name, &used) == 1 && used > 0; used = 0) {
+        cr_expect(is_case(&cases, cases.count, name), "cases/%s has no %s", file, name);
+        at += used;
+        count++;
+    }
+    ws_cases_free(&cases);
+    return count;
+}
+
+Test(rfc_6455, every_case_that_the_table_names_is_there)
+{
+    char line[4096];
+    size_t count = 0;
+
+    snprintf(line, sizeof line, "%s/docs/rfc/6455.md", CW_SOURCE_DIR);
+    FILE *file = fopen(line, "r");
+    cr_assert(file != NULL);
+    while (fgets(line, sizeof line, file) != NULL) {
+        for (const char *at = line; (at = strstr(at, "cases/")) != NULL; at++) {
+            count += expect_cases(at);
+        }
+    }
+    fclose(file);
+    cr_expect_gt(count, 30);
+}
+
 /* ---- tests ---- */
 
 Test(rfc_6455, frames_that_come_whole_are_answered_as_they_should_be)
