@@ -459,14 +459,23 @@ void cw_conn_break_with(struct cw_conn *conn, int code, int os_errno, const char
     enter(conn, CW_PHASE_CLOSED);
 }
 
+/* Whether the peer can still be told why. */
+static bool may_say_why(const struct cw_conn *conn, int code)
+{
+    const struct cw_protocol *protocol = conn->service->protocol;
+
+    return protocol->on_shutdown && !cw_conn_is_of_tls(code) &&
+           (!(conn->flags & CW_MESSAGE_OPEN) || protocol->speaks_in_message);
+}
+
 /* The peer, or time, has ended it, but the socket is sound: what is queued is still sent, and input discarded. */
 void cw_conn_break(struct cw_conn *conn, int code)
 {
     if (conn->phase == CW_PHASE_CLOSED || (conn->flags & CW_CLOSING)) {
         return;
     }
+    conn->flags |= CW_DISCARD | (may_say_why(conn, code) ? 0u : (uint32_t)CW_SHUTDOWN_DONE);
     begin_closing(conn, code);
-    conn->flags |= CW_DISCARD | CW_SHUTDOWN_DONE;
 }
 
 void cw_conn_end_with(struct cw_conn *conn, int code)
@@ -695,11 +704,13 @@ void cw_conn_step_end(struct cw_conn *conn)
         conn->deadline = conn->loop->now + conn->origin->limits.drain;
     }
     if (!(conn->flags & CW_SHUTDOWN_DONE)) {
+        bool broken = (conn->flags & CW_DISCARD) != 0;
+
         say_goodbye(conn);
-        if (!(conn->flags & CW_AWAIT_FINISH)) {
+        if (!broken && !(conn->flags & CW_AWAIT_FINISH)) {
             conn->flags |= conn->in ? (uint32_t)CW_UNHEARD : 0u;
             cw_conn_inbuf_free(conn);
-        } else if (conn->in) {
+        } else if (!broken && conn->in) {
             cw_conn_at_turn_end(conn, CW_TURN_READY);
         }
     }

@@ -120,7 +120,8 @@ struct cw_protocol {
      * is over (cw_conn_finish), within drain_ms. 0: close it now. NULL: 0. */
     int (*on_stop)(struct cw_conn *conn, void *state);
 
-    /* The connection is about to close in good order: write a goodbye. reason is what was asked for.
+    /* The connection is about to close: write a goodbye. reason is what was asked for; with a code below 0 it is broken off for
+     * that, by the protocol itself too, and no answer is waited for.
      * Returns 0: close when the queue is empty; 1: wait for the peer's answer, until cw_conn_finish or drain_ms. */
     int (*on_shutdown)(struct cw_conn *conn, void *state, const struct cw_close_reason *reason);
 
