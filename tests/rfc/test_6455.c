@@ -1,15 +1,11 @@
 /* Frames that come to a server: 6455/README.md. */
 #include "support/leak.h"
-#include "support/wait.h"
 #include "support/ws_trial.h"
 
 #include <causeway/log.h>
-#include <causeway/websocket.h>
 
 #include <criterion/criterion.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 static void be_quiet(void)
 {
@@ -22,68 +18,6 @@ static const char *const files[] = {
     "messages", "lengths",   "masks", "reserved-bits", "opcodes",
     "control",  "fragments", "utf-8", "close",         "limits",
 };
-
-/* ---- the server ---- */
-
-struct house {
-    struct ws_court court; /* first: `meet` gets it */
-    char folder[64];
-    char path[80];
-};
-
-static struct house house;
-
-static void echo(struct cw_conn *conn, const struct cw_message *msg, void *user)
-{
-    rig_check(cw_conn_send(conn, msg) >= 0);
-}
-
-static struct rig_peer meet(struct ws_court *court)
-{
-    struct rig_peer peer = rig_peer_unix(((struct house *)court)->path);
-
-    ws_trial_ask(&peer, WS_TRIAL_REQUEST);
-    return peer;
-}
-
-static void open_house(const struct cw_websocket_options *options)
-{
-    struct cw_server *server =
-        rig_server(&cw_websocket, &(struct cw_server_options){.conns_max = 4096, .workers = 1});
-
-    snprintf(house.folder, sizeof house.folder, "/tmp/causeway-6455-XXXXXX");
-    rig_check(mkdtemp(house.folder) != NULL);
-    snprintf(house.path, sizeof house.path, "%s/socket", house.folder);
-    cw_server_listen(server, &(struct cw_listen_options){.unix_path = house.path});
-    cw_websocket_configure(server, options);
-    house.court = (struct ws_court){
-        .tested = CW_SERVER,
-        .host = rig_host_start(server, &(struct cw_hooks){.on_data = echo}, NULL),
-        .meet = meet,
-    };
-}
-
-static void close_house(void)
-{
-    rig_host_end(house.court.host);
-    rmdir(house.folder);
-}
-
-static void try_all(const struct cw_websocket_options *options, enum ws_trial_way way)
-{
-    open_house(options);
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        cr_expect_gt(ws_try_file(&house.court, files[i], way), 0);
-    }
-    close_house();
-}
-
-static void cut_file(const char *file)
-{
-    open_house(&(struct cw_websocket_options){0});
-    cr_expect_gt(ws_try_file(&house.court, file, WS_TRIAL_CUTS), 0);
-    close_house();
-}
 
 /* ---- the cases themselves ---- */
 
@@ -163,6 +97,17 @@ Test(rfc_6455, every_case_that_the_table_names_is_there)
 
 /* ---- tests ---- */
 
+static void try_all(const struct cw_websocket_options *options, enum ws_trial_way way)
+{
+    static struct ws_court court;
+
+    ws_court_open(&court, CW_SERVER, options);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        cr_expect_gt(ws_try_file(&court, files[i], way), 0);
+    }
+    ws_court_close(&court);
+}
+
 Test(rfc_6455, frames_that_come_whole_are_answered_as_they_should_be)
 {
     try_all(&(struct cw_websocket_options){0}, WS_TRIAL_WHOLE);
@@ -185,49 +130,4 @@ Test(rfc_6455, messages_that_are_handed_on_in_pieces_have_the_same_answers)
 Test(rfc_6455, messages_that_come_and_go_byte_by_byte_have_the_same_answers)
 {
     try_all(&in_pieces, WS_TRIAL_STEPS);
-}
-
-Test(rfc_6455, messages_cut_at_every_point_have_the_same_answers)
-{
-    cut_file("messages");
-}
-
-Test(rfc_6455, lengths_cut_at_every_point_have_the_same_answers)
-{
-    cut_file("lengths");
-}
-
-Test(rfc_6455, masks_cut_at_every_point_have_the_same_answers)
-{
-    cut_file("masks");
-}
-
-Test(rfc_6455, reserved_bits_cut_at_every_point_have_the_same_answers)
-{
-    cut_file("reserved-bits");
-}
-
-Test(rfc_6455, opcodes_cut_at_every_point_have_the_same_answers)
-{
-    cut_file("opcodes");
-}
-
-Test(rfc_6455, control_frames_cut_at_every_point_have_the_same_answers)
-{
-    cut_file("control");
-}
-
-Test(rfc_6455, fragments_cut_at_every_point_have_the_same_answers)
-{
-    cut_file("fragments");
-}
-
-Test(rfc_6455, close_frames_cut_at_every_point_have_the_same_answers)
-{
-    cut_file("close");
-}
-
-Test(rfc_6455, texts_cut_at_every_point_have_the_same_answers)
-{
-    cut_file("utf-8");
 }
