@@ -533,8 +533,10 @@ void cw_conn_finish(struct cw_conn *conn, uint32_t peer_code, struct cw_span tex
     if ((peer_code != 0 || text.len > 0) && cw_conn_extra(conn)) {
         size_t len = text.len < CW_REASON_TEXT_MAX ? text.len : CW_REASON_TEXT_MAX - 1;
         conn->extra->peer_code = peer_code;
-        memcpy(conn->extra->text, text.data ? text.data : (const uint8_t *)"", len);
-        conn->extra->text[len] = '\0';
+        if (len > 0) { /* otherwise what we have said ourselves stays */
+            memcpy(conn->extra->text, text.data, len);
+            conn->extra->text[len] = '\0';
+        }
     }
     begin_closing(conn,
                   peer_code != 0 || (conn->flags & CW_INPUT_ENDED) ? CW_BY_PEER : CW_BY_PROTOCOL);
@@ -677,8 +679,11 @@ static void end_or_linger(struct cw_conn *conn)
         finish(conn);
         return;
     }
-    conn->flags |= CW_LINGER | CW_DISCARD | CW_OUTPUT_ENDED;
-    conn->stream->ops->end(conn);
+    conn->flags |= CW_LINGER | CW_DISCARD;
+    if (!conn->extra || !conn->extra->peer_ends) {
+        conn->flags |= CW_OUTPUT_ENDED;
+        conn->stream->ops->end(conn);
+    }
     tell(conn);
     if (conn->phase == CW_PHASE_CLOSED) {
         release(conn); /* a hook has aborted it meanwhile */

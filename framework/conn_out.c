@@ -498,7 +498,7 @@ static bool append(struct cw_conn *conn, const struct cw_span *parts, size_t cou
     struct cw_outq *queue = conn->out;
 
     if (!queue || total > CW_OUT_GATHER_MAX || has_source(conn) ||
-        cw_outq_charge(queue) + total > conn->origin->limits.out_high ||
+        cw_outq_charge(queue) + total > high_of(conn) ||
         loop->out_pool.bytes + total > loop->buffered_max ||
         !cw_outq_append(queue, &loop->out_pool, parts, count, total)) {
         return false;

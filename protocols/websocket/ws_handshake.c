@@ -313,7 +313,7 @@ static const char *keep(struct cw_http_exchange *http, struct cw_span text)
 /* The first of ours that is offered. 0, CW_ENOMEM. */
 static int pick_subprotocol(struct cw_http_exchange *http, const char *list, const char **picked)
 {
-    struct cw_span rest = list ? cw_span_text(list) : cw_span_of(NULL, 0);
+    struct cw_span rest = cw_span_text(list ? list : "");
     struct cw_span word;
 
     *picked = NULL;

@@ -155,7 +155,7 @@ static int take_close(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_spa
         cw_ws_write_close(conn, ws, code, cw_span_of(NULL, 0));
     }
     if (cw_conn_role(conn) == CW_CLIENT) {
-        cw_conn_linger(conn);
+        cw_conn_let_peer_end(conn);
     }
     cw_conn_finish(conn, code, text);
     return CW_STOP;

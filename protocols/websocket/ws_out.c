@@ -175,7 +175,9 @@ int cw_websocket_ping(struct cw_conn *conn, struct cw_span payload)
     if (payload.len > CW_WS_CONTROL_MAX) {
         return CW_ETOOBIG;
     }
-    if (ws->flags & (CW_WS_DIALLING | CW_WS_CLOSE_SENT)) {
+    /* No bytes at all tell whether it is closing. */
+    if ((ws->flags & (CW_WS_DIALLING | CW_WS_CLOSE_SENT)) ||
+        cw_conn_write(conn, NULL, 0) == CW_ECLOSED) {
         return CW_ECLOSED;
     }
     error = payload.len > 0 ? ping_with(conn, ws, payload) : cw_ws_write_stamp(conn, ws);

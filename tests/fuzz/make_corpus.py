@@ -436,6 +436,7 @@ def ws_utf8():
 
 
 def ws_client_frame(opcode, payload, fin=True, rsv=0, mask=b"\x37\xfa\x21\x3d"):
+def ws_sent_frame(opcode, payload, fin=True, rsv=0, mask=b"\x37\xfa\x21\x3d"):
     size = len(payload)
     head = bytes([(0x80 if fin else 0) | rsv | opcode])
     if size < 126:
@@ -471,6 +472,24 @@ def ws_conn():
         + ws_client_frame(0, ws_deflated(b"a" * 300)[3:]) + hello,
         "deflated-bad": ws_client_frame(2, b"\xff\xff\xff", rsv=0x40) + hello,
         "pings": b"".join(ws_client_frame(9, bytes([at])) for at in range(5)) + hello,
+    hello = ws_sent_frame(1, b"hello")
+    pieces = ws_sent_frame(1, "gr\u00fc\u00df".encode()[:3], fin=False) + ws_sent_frame(9, b"p") + ws_sent_frame(0, b"\xbc\xc3\x9f")
+    inputs = {
+        "hello": hello * 3,
+        "pieces": pieces + hello,
+        "long": ws_sent_frame(2, bytes(range(256)) * 2) + hello,
+        "longer": ws_sent_frame(2, b"x" * 66000) + hello,
+        "close": hello + ws_sent_frame(8, struct.pack(">H", 1000) + b"bye") + hello,
+        "close-empty": ws_sent_frame(8, b""),
+        "close-bad": ws_sent_frame(8, struct.pack(">H", 1005)),
+        "bad-text": ws_sent_frame(1, b"abc\xed\xa0\x80") + hello,
+        "reserved": ws_sent_frame(3, b"") + hello,
+        "nested": ws_sent_frame(1, b"a", fin=False) + hello,
+        "deflated": ws_sent_frame(1, ws_deflated(b"hello " * 20), rsv=0x40) * 2 + hello,
+        "deflated-pieces": ws_sent_frame(1, ws_deflated(b"a" * 300)[:3], fin=False, rsv=0x40)
+        + ws_sent_frame(0, ws_deflated(b"a" * 300)[3:]) + hello,
+        "deflated-bad": ws_sent_frame(2, b"\xff\xff\xff", rsv=0x40) + hello,
+        "pings": b"".join(ws_sent_frame(9, bytes([at])) for at in range(5)) + hello,
         "cut": hello[:-2],
         "huge": bytes([0x82, 0xFF]) + b"\x7f" + b"\xff" * 7 + b"\1\2\3\4",
     }
@@ -516,9 +535,60 @@ def ws_handshake():
     for index, (name, data) in enumerate(inputs.items()):
         for choice in range(4):
             write("ws_handshake", f"{name}-{choice}", bytes([0x80 * (index % 2) | index * 4 & 0x7F, choice]) + data)
+def ws_extension():
+    ours = "permessage-deflate"
+    inputs = {
+        "plain": ours,
+        "browser": f"{ours}; client_max_window_bits",
+        "all": f"{ours}; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10;"
+        " client_max_window_bits=12",
+        "quoted": f'{ours}; server_max_window_bits="1\\0" , x;a="b"',
+        "fallback": f"{ours}; server_max_window_bits=7, {ours}; unknown, {ours}; server_max_window_bits=8, {ours}",
+        "bare-answer": f"{ours}; server_no_context_takeover; server_max_window_bits=9",
+        "twice": f"{ours}; client_no_context_takeover; client_no_context_takeover",
+        "no-end": f'{ours}; a="b',
+        "commas": f",, {ours},",
+    }
+    for name, text in inputs.items():
+        for choice in (0xFF, 0x3F, 0x0A):
+            write("ws_extension", f"{name}-{choice:02x}", bytes([choice, choice]) + text.encode())
+
+
+def ws_inflate():
+    text = b'{"id":7340,"from":"Ada","text":"we meet at noon at the red bridge"}' * 4
+    final = zlib.compressobj(9, zlib.DEFLATED, -15)
+    fixed = zlib.compressobj(1, zlib.DEFLATED, -15, 8, zlib.Z_FIXED)
+    flat = zlib.compressobj(0, zlib.DEFLATED, -15)
+    hello = bytes.fromhex("f248cdc9c90700")
+    inputs = {
+        "hello": hello,
+        "stored": bytes.fromhex("000500faff48656c6c6f00"),
+        "final": bytes.fromhex("f348cdc9c9070000"),
+        "final-twice": bytes.fromhex("f348cdc9c90700f348cdc9c9070000"),
+        "two-blocks": bytes.fromhex("f248050000 00ffffcac9c90700".replace(" ", "")),
+        "looks-back": bytes.fromhex("f348cdc9c90700f200110000"),
+        "too-far": bytes.fromhex("f200110000"),
+        "with-tail": hello + bytes.fromhex("0000ffff"),
+        "text": ws_deflated(text),
+        "text-final": final.compress(text) + final.flush() + b"\0",
+        "text-fixed": (fixed.compress(text) + fixed.flush(zlib.Z_SYNC_FLUSH))[:-4],
+        "text-flat": (flat.compress(text) + flat.flush(zlib.Z_SYNC_FLUSH))[:-4],
+        "cut": ws_deflated(text)[:-9],
+        "bomb": ws_deflated(bytes(69000)),
+        "too-big": ws_deflated(bytes(200000)),
+        "rubbish": bytes.fromhex("ffffffff"),
+        "empty": b"\0",
+        "nothing": b"",
+        "json": text,
+    }
+    for name, data in inputs.items():
+        for at, choices in enumerate((b"\x06\x00\x07", b"\x02\x05\x80", b"\x03\xff\x41")):
+            write("ws_inflate", f"{name}-{at}", choices + data)
 
 
 if __name__ == "__main__":
+    ws_extension()
+    ws_inflate()
     ws_conn()
     framed()
     line()

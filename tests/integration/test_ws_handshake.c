@@ -640,16 +640,32 @@ Test(ws_handshake, middleware_of_the_server_comes_before_a_handshake_without_a_r
     end();
 }
 
-Test(ws_handshake, limits_of_requests_are_those_of_its_http)
+Test(ws_handshake, limits_of_requests_are_those_of_its_http_and_nothing_is_borrowed)
 {
     struct cw_server *server = rig_server(&cw_websocket, NULL);
+    char name[] = "W";
+    char list[] = "v1";
+    struct cw_http_options http = {.target_max_bytes = 10, .server_name = name};
+    struct http_reply *reply = calloc(1, sizeof *reply);
+    struct http_peer peer;
 
-    cw_websocket_configure(
-        server, &(struct cw_websocket_options){
-                    .http = &(struct cw_http_options){.target_max_bytes = 10, .server_name = "W"}});
+    cw_websocket_configure(server,
+                           &(struct cw_websocket_options){.http = &http, .subprotocols = "v0"});
+    cw_websocket_configure(server,
+                           &(struct cw_websocket_options){.http = &http, .subprotocols = list});
+    memset(name, 'x', 1);
+    memset(list, 'x', 2);
+    memset(&http, 0, sizeof http);
     host = rig_host_start(server, &hooks, NULL);
     cw_log_set_level(CW_LOG_WARNING);
     cr_expect_eq(http_get(rig_host_port(host, 0), GET("/12345678901") HOST "\r\n", NULL, 0), 414);
     cr_expect_eq(http_get(rig_host_port(host, 0), GET("/123") HOST "\r\n", NULL, 0), 426);
+    peer = http_peer_new(rig_host_port(host, 0));
+    http_peer_ask(&peer, SOUND("/") "Sec-WebSocket-Protocol: v0, v1\r\n\r\n", reply);
+    cr_expect_str_eq(http_reply_field(reply, "Server"), "W");
+    cr_expect_str_eq(http_reply_field(reply, "Sec-WebSocket-Protocol"), "v1");
+    http_reply_release(reply);
+    http_peer_close(&peer);
+    free(reply);
     end();
 }

@@ -214,6 +214,12 @@ uint8_t *ws_talk_inflated(const struct ws_talk *talk, size_t *len)
         z.avail_out = CHUNK;
         cap += CHUNK;
         rc = inflate(&z, Z_SYNC_FLUSH);
+        if (rc ==
+            Z_STREAM_END) { /* RFC 7692 §7.2.3.4: a final block; what completes the tail follows */
+            cap -= z.avail_out;
+            rc = inflateReset(&z);
+            z.avail_out = 0;
+        }
     }
     if ((rc != Z_OK && rc != Z_BUF_ERROR) || z.avail_in > 0) {
         fail(talk, "it does not inflate");

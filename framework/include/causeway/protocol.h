@@ -258,6 +258,12 @@ void cw_conn_finish(struct cw_conn *conn, uint32_t peer_code, struct cw_span tex
  * thread   loop thread */
 void cw_conn_linger(struct cw_conn *conn);
 
+/* The same for a peer that has said it will end the connection: our end waits for that one, within drain_ms, so that the peer and not
+ * we have to remember the connection for a while (RFC 6455 §7.1.1).
+ *
+ * thread   loop thread */
+void cw_conn_let_peer_end(struct cw_conn *conn);
+
 /* Puts another service in charge, from the next byte on. The old one gets its on_close(CW_SWITCHED) if its
  * on_connection had run; the connection keeps its id, address, user pointer and figures. Takes effect when the
  * running callback has returned; deadline, want and hold are cleared.
