@@ -459,14 +459,23 @@ void cw_conn_break_with(struct cw_conn *conn, int code, int os_errno, const char
     enter(conn, CW_PHASE_CLOSED);
 }
 
+/* Whether the peer can still be told why. */
+static bool may_say_why(const struct cw_conn *conn, int code)
+{
+    const struct cw_protocol *protocol = conn->service->protocol;
+
+    return protocol->on_shutdown && !cw_conn_is_of_tls(code) &&
+           (!(conn->flags & CW_MESSAGE_OPEN) || protocol->speaks_in_message);
+}
+
 /* The peer, or time, has ended it, but the socket is sound: what is queued is still sent, and input discarded. */
 void cw_conn_break(struct cw_conn *conn, int code)
 {
     if (conn->phase == CW_PHASE_CLOSED || (conn->flags & CW_CLOSING)) {
         return;
     }
+    conn->flags |= CW_DISCARD | (may_say_why(conn, code) ? 0u : (uint32_t)CW_SHUTDOWN_DONE);
     begin_closing(conn, code);
-    conn->flags |= CW_DISCARD | CW_SHUTDOWN_DONE;
 }
 
 void cw_conn_end_with(struct cw_conn *conn, int code)
@@ -524,8 +533,10 @@ void cw_conn_finish(struct cw_conn *conn, uint32_t peer_code, struct cw_span tex
     if ((peer_code != 0 || text.len > 0) && cw_conn_extra(conn)) {
         size_t len = text.len < CW_REASON_TEXT_MAX ? text.len : CW_REASON_TEXT_MAX - 1;
         conn->extra->peer_code = peer_code;
-        memcpy(conn->extra->text, text.data ? text.data : (const uint8_t *)"", len);
-        conn->extra->text[len] = '\0';
+        if (len > 0) { /* otherwise what we have said ourselves stays */
+            memcpy(conn->extra->text, text.data, len);
+            conn->extra->text[len] = '\0';
+        }
     }
     begin_closing(conn,
                   peer_code != 0 || (conn->flags & CW_INPUT_ENDED) ? CW_BY_PEER : CW_BY_PROTOCOL);
@@ -668,8 +679,11 @@ static void end_or_linger(struct cw_conn *conn)
         finish(conn);
         return;
     }
-    conn->flags |= CW_LINGER | CW_DISCARD | CW_OUTPUT_ENDED;
-    conn->stream->ops->end(conn);
+    conn->flags |= CW_LINGER | CW_DISCARD;
+    if (!conn->extra || !conn->extra->peer_ends) {
+        conn->flags |= CW_OUTPUT_ENDED;
+        conn->stream->ops->end(conn);
+    }
     tell(conn);
     if (conn->phase == CW_PHASE_CLOSED) {
         release(conn); /* a hook has aborted it meanwhile */
@@ -690,11 +704,13 @@ void cw_conn_step_end(struct cw_conn *conn)
         conn->deadline = conn->loop->now + conn->origin->limits.drain;
     }
     if (!(conn->flags & CW_SHUTDOWN_DONE)) {
+        bool broken = (conn->flags & CW_DISCARD) != 0;
+
         say_goodbye(conn);
-        if (!(conn->flags & CW_AWAIT_FINISH)) {
+        if (!broken && !(conn->flags & CW_AWAIT_FINISH)) {
             conn->flags |= conn->in ? (uint32_t)CW_UNHEARD : 0u;
             cw_conn_inbuf_free(conn);
-        } else if (conn->in) {
+        } else if (!broken && conn->in) {
             cw_conn_at_turn_end(conn, CW_TURN_READY);
         }
     }

@@ -148,6 +148,14 @@ void cw_conn_linger(struct cw_conn *conn)
     conn->flags |= CW_UNHEARD;
 }
 
+void cw_conn_let_peer_end(struct cw_conn *conn)
+{
+    cw_conn_linger(conn);
+    if (cw_conn_extra(conn)) {
+        conn->extra->peer_ends = true;
+    }
+}
+
 /* ---- flow ---- */
 
 static void hold(struct cw_conn *conn, uint32_t why)

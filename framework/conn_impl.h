@@ -50,7 +50,7 @@ enum cw_conn_flags {
     CW_COUNTED = 1 << 19,      /* in the server's and the address's count */
     CW_FAILED = 1 << 20,       /* report before on_close */
     CW_RESET = 1 << 21,        /* end without good order */
-    CW_LINGER = 1 << 22,       /* our FIN is out; input is discarded until the peer's */
+    CW_LINGER = 1 << 22,       /* our FIN is out, or waits; input is discarded until the peer's */
     CW_DISCARD = 1 << 23,      /* input means nothing any more */
     CW_SOURCE_ENDED = 1 << 24, /* tell the protocol (on_writable) */
     CW_WATCHED_READ = 1 << 25, /* what the event is registered for */
@@ -114,6 +114,7 @@ struct cw_conn_extra {
     uint32_t securing; /* tick, with CW_SECURING */
     int16_t tls_alert; /* 0: none */
     int16_t os_errno;  /* behind why it ends */
+    bool peer_ends;    /* it has said so: our FIN waits for its */
     char text[CW_REASON_TEXT_MAX];
 };
 

@@ -168,6 +168,29 @@ static inline bool cw_outq_append_small(struct cw_outq *queue, struct cw_outq_po
     return true;
 }
 
+/* The same for a message of the connection's own. */
+static inline bool cw_outq_append(struct cw_outq *queue, struct cw_outq_pool *pool,
+                                  const struct cw_span *parts, size_t count, size_t total)
+{
+    struct cw_out_node *tail = queue->tail;
+    uint8_t *to;
+
+    if (!tail || tail->kind != CW_OUT_BYTES || tail->cap - tail->start - tail->len < total) {
+        return false;
+    }
+    to = tail->as.bytes + tail->start + tail->len;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].len > 0) {
+            memcpy(to, parts[i].data, parts[i].len);
+            to += parts[i].len;
+        }
+    }
+    tail->len += (uint32_t)total;
+    queue->bytes += total;
+    pool->bytes += total;
+    return true;
+}
+
 static inline size_t cw_outq_charge(const struct cw_outq *queue)
 {
     return queue->bytes + queue->shared_count * CW_OUT_NODE_CHARGE;

@@ -80,7 +80,8 @@ int main(int argc, char **argv)
                                     .own = own,
                                     .own_count = sizeof own / sizeof own[0],
                                     .connect = &settings.client.address,
-                                    .http = &cw_http};
+                                    .http = &cw_http,
+                                    .websocket = &cw_websocket};
     struct command_line line;
 
     switch (command_line_read(&line, &program, argv, stdout, stderr)) {

@@ -595,6 +595,7 @@ static void override(struct cw_config *config, void *user)
 {
     const struct setup *setup = user;
     const struct cw_framed_options *framed = cw_config_protocol_options(config, &cw_framed);
+    struct cw_websocket_options *websocket = cw_config_protocol_options(config, &cw_websocket);
     struct chat_limits *limits = &setup->chat->limits;
 
     command_line_override(config, (void *)(uintptr_t)setup->line);
@@ -607,6 +608,9 @@ static void override(struct cw_config *config, void *user)
     if (limits->message_max_bytes == 0) {
         limits->message_max_bytes =
             config->max_frame_size == 0 ? framed->frame_max_bytes : config->max_frame_size;
+    }
+    if (websocket != NULL && websocket->message_max_bytes == 0) {
+        websocket->message_max_bytes = limits->message_max_bytes;
     }
 }
 
@@ -660,16 +664,21 @@ static void add_rules(struct cw_server *server, uint64_t messages_per_s)
     cw_room_configure(server, NULL, &(struct cw_room_options){.slow = CW_SLOW_CLOSE});
 }
 
+/* Before a file is loaded: what they leave at zero is as that says. */
 static void add_routes(struct cw_server *server, const struct setup *setup)
 {
+    const struct command_line *line = setup->line;
+    struct cw_websocket_options options = line->websocket;
+
+    options.user = setup->chat;
+    if (line->config == NULL && options.message_max_bytes == 0) {
+        options.message_max_bytes = FRAME_MAX_DEFAULT;
+    }
     cw_http_use(server, cw_http_cors(NULL));
     chat_page_serve(server, &setup->chat->limits);
-    cw_websocket_route(
-        server, "/chat", &hooks,
-        &(struct cw_websocket_options){.user = setup->chat,
-                                       .message_max_bytes = setup->chat->limits.message_max_bytes});
-    if (setup->line->static_dir != NULL) {
-        cw_http_static(server, "/static", setup->line->static_dir, NULL);
+    cw_websocket_route(server, "/chat", &hooks, &options);
+    if (line->static_dir != NULL) {
+        cw_http_static(server, "/static", line->static_dir, NULL);
     }
 }
 
@@ -682,12 +691,12 @@ int chat_serve(const struct command_line *line, const struct chat_server_options
     struct cw_server *server = cw_create_server(&cw_framed);
 
     cw_server_set_hooks(server, &hooks, &chat);
+    add_routes(server, &setup);
     if (line->config != NULL) {
         set_up_by_file(server, &setup);
     } else {
         set_up(server, &setup);
     }
     add_rules(server, options->messages_per_s);
-    add_routes(server, &setup);
     return cw_server_main(server);
 }

@@ -211,12 +211,29 @@ static bool is_own(const struct cw_http_exchange *http, struct cw_span origin)
            (port != 0 ? port : standard) == (asked != 0 ? asked : standard);
 }
 
+/* Peers can cause it as often as they like: one line a second. */
+static void log_origin(const struct cw_http_exchange *http, struct cw_span origin, bool listed)
+{
+    struct cw_ws_shared *shared = cw_ws_shared(cw_http_loop(http));
+    uint64_t now = cw_loop_now_ms(cw_http_loop(http));
+    struct cw_span host = cw_http_host(http);
+
+    if (!shared || (shared->told_ms != 0 && now - shared->told_ms < 1000)) {
+        return;
+    }
+    shared->told_ms = now;
+    cw_log(CW_LOG_INFO, cw_conn_id(cw_http_conn(http)),
+           "websocket: a page of %.*s may not connect to %.*s: it is not in `origins`%s",
+           (int)(origin.len < 100 ? origin.len : 100), (const char *)origin.data,
+           (int)(host.len < 100 ? host.len : 100), host.data ? (const char *)host.data : "",
+           listed ? "" : ", which by default are those of that host");
+}
+
 /* RFC 6455 §10.2. Programs that are no browsers send none. */
 static int judge_origin(const struct cw_http_exchange *http,
                         const struct cw_websocket_options *options, const char **why)
 {
     struct cw_span origin = cw_http_field(http, "origin");
-    struct cw_span host = cw_http_host(http);
 
     if (!origin.data) {
         return 0;
@@ -229,11 +246,7 @@ static int judge_origin(const struct cw_http_exchange *http,
                          : is_own(http, origin)) {
         return 0;
     }
-    cw_log(CW_LOG_INFO, cw_conn_id(cw_http_conn(http)),
-           "websocket: a page of %.*s may not connect to %.*s: it is not in `origins`%s",
-           (int)(origin.len < 100 ? origin.len : 100), (const char *)origin.data,
-           (int)(host.len < 100 ? host.len : 100), host.data ? (const char *)host.data : "",
-           options->origins ? "" : ", which by default are those of that host");
+    log_origin(http, origin, options->origins != NULL);
     *why = "pages of this origin may not connect; the option `origins` lists those that may";
     return 403;
 }
@@ -300,7 +313,7 @@ static const char *keep(struct cw_http_exchange *http, struct cw_span text)
 /* The first of ours that is offered. 0, CW_ENOMEM. */
 static int pick_subprotocol(struct cw_http_exchange *http, const char *list, const char **picked)
 {
-    struct cw_span rest = list ? cw_span_text(list) : cw_span_of(NULL, 0);
+    struct cw_span rest = cw_span_text(list ? list : "");
     struct cw_span word;
 
     *picked = NULL;

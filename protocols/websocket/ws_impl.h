@@ -170,6 +170,7 @@ struct cw_ws_shared {
     uint8_t *scratch; /* for masked copies */
     size_t scratch_cap;
     uint8_t *inflated; /* CW_WS_PIECE, for what streams. NULL: not needed yet */
+    uint64_t told_ms;  /* when the log was told of a page that may not connect */
 };
 
 enum {

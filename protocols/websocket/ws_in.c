@@ -155,7 +155,7 @@ static int take_close(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_spa
         cw_ws_write_close(conn, ws, code, cw_span_of(NULL, 0));
     }
     if (cw_conn_role(conn) == CW_CLIENT) {
-        cw_conn_linger(conn);
+        cw_conn_let_peer_end(conn);
     }
     cw_conn_finish(conn, code, text);
     return CW_STOP;
@@ -317,6 +317,61 @@ static ptrdiff_t take_frame(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t
     return error < 0 ? error : (ptrdiff_t)(head.size + (size_t)head.len);
 }
 
+/* ---- short messages ---- */
+
+enum { SHORT_HEAD = 6, SHORT_MAX = 125, MASKED = 0x80 };
+
+/* A message of up to 125 bytes of a client, whole and not compressed. */
+static bool is_short(const uint8_t *data, size_t len)
+{
+    return len >= SHORT_HEAD &&
+           (data[0] == (CW_WS_FIN | CW_WS_TEXT) || data[0] == (CW_WS_FIN | CW_WS_BINARY)) &&
+           data[1] >= MASKED && data[1] <= (MASKED | SHORT_MAX) &&
+           data[1] - (size_t)MASKED <= len - SHORT_HEAD;
+}
+
+/* Whether such ones break no rule here and are delivered whole. */
+static bool takes_short(const struct cw_conn *conn, const struct cw_ws_conn *ws)
+{
+    const struct cw_websocket_options *options = options_of(conn);
+
+    return cw_conn_role(conn) == CW_SERVER && !(ws->flags & CW_WS_CLOSE_SENT) &&
+           !(ws->more && ws->more->opcode != 0) && options->message_max_bytes >= SHORT_MAX &&
+           (options->stream_above_bytes == 0 || options->stream_above_bytes >= SHORT_MAX);
+}
+
+/* As many as come one behind the other: a busy peer sends little else. */
+static ptrdiff_t take_short(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t *data, size_t len)
+{
+    size_t used = 0;
+    int result;
+
+    do {
+        uint8_t *payload = data + used + SHORT_HEAD;
+        struct cw_message msg = {.body = {payload, data[used + 1] - (size_t)MASKED},
+                                 .kind = data[used] & CW_WS_TEXT ? CW_TEXT : CW_BINARY};
+        uint32_t mask;
+
+        memcpy(&mask, payload - sizeof mask, sizeof mask);
+        used += SHORT_HEAD + msg.body.len;
+        result = cw_ws_mask(payload, msg.body.len, mask, 0)
+                     ? cw_ws_take_whole(conn, ws, &msg, false, false)
+                     : cw_conn_deliver(conn, &msg);
+    } while (result == CW_GO && is_short(data + used, len - used));
+    return result < 0 ? result : (ptrdiff_t)used;
+}
+
+static ptrdiff_t take_next(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t *data, size_t len)
+{
+    if (ws->more && ws->more->left > 0) {
+        return cw_ws_take_payload(conn, ws, data, len);
+    }
+    if (is_short(data, len) && takes_short(conn, ws)) {
+        return take_short(conn, ws, data, len);
+    }
+    return take_frame(conn, ws, data, len);
+}
+
 /* A byte from the peer is a sign of life: the pong is waited for no longer, and the next ping is due in its time. */
 static void note_life(struct cw_conn *conn, struct cw_ws_conn *ws)
 {
@@ -332,9 +387,7 @@ ptrdiff_t cw_ws_bytes(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t *data
 
     note_life(conn, ws);
     do {
-        ptrdiff_t n = ws->more && ws->more->left > 0
-                          ? cw_ws_take_payload(conn, ws, data + used, len - used)
-                          : take_frame(conn, ws, data + used, len - used);
+        ptrdiff_t n = take_next(conn, ws, data + used, len - used);
 
         if (n < 0) {
             return n;

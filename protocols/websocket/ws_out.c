@@ -175,7 +175,9 @@ int cw_websocket_ping(struct cw_conn *conn, struct cw_span payload)
     if (payload.len > CW_WS_CONTROL_MAX) {
         return CW_ETOOBIG;
     }
-    if (ws->flags & (CW_WS_DIALLING | CW_WS_CLOSE_SENT)) {
+    /* No bytes at all tell whether it is closing. */
+    if ((ws->flags & (CW_WS_DIALLING | CW_WS_CLOSE_SENT)) ||
+        cw_conn_write(conn, NULL, 0) == CW_ECLOSED) {
         return CW_ECLOSED;
     }
     error = payload.len > 0 ? ping_with(conn, ws, payload) : cw_ws_write_stamp(conn, ws);
@@ -219,6 +221,9 @@ static bool is_text(struct cw_loop *loop, struct cw_span text)
 {
     struct cw_ws_utf8 utf8 = {0};
 
+    if (text.len < CW_WS_CHECKED_ONCE && cw_ws_is_ascii(text.data, text.len)) {
+        return true;
+    }
     return is_checked(loop, text) || (feed(&utf8, text) && cw_ws_utf8_is_whole(&utf8));
 }
 
@@ -283,7 +288,6 @@ static int send_deflated(struct cw_conn *conn, struct cw_ws_conn *ws, const stru
 
 static int send_whole(struct cw_conn *conn, struct cw_ws_conn *ws, const struct cw_message *msg)
 {
-    const struct cw_websocket_options *options = options_of(conn);
     uint8_t first = (uint8_t)(CW_WS_FIN | opcode_of(msg->kind));
 
     if (ws->flags & CW_WS_SENDING) {
@@ -292,7 +296,7 @@ static int send_whole(struct cw_conn *conn, struct cw_ws_conn *ws, const struct 
     if (msg->kind == CW_TEXT && !is_text(cw_conn_loop(conn), msg->body)) {
         return CW_EKIND;
     }
-    if ((ws->flags & CW_WS_AGREED) && msg->body.len >= options->deflate.above_bytes) {
+    if ((ws->flags & CW_WS_AGREED) && msg->body.len >= options_of(conn)->deflate.above_bytes) {
         return send_deflated(conn, ws, msg, first);
     }
     return write_frame(conn, first, msg->body, cw_conn_write);

@@ -181,8 +181,14 @@ static uint32_t code_for(const struct cw_close_reason *reason)
     switch (reason->code) {
     case CW_BY_STOP:
         return CW_WEBSOCKET_GOING_AWAY;
+    case CW_EIDLE:
+    case CW_EREADTIME:
+        return CW_WEBSOCKET_GOING_AWAY;
     case CW_ESLOW:
+    case CW_ERATE:
         return CW_WEBSOCKET_POLICY;
+    case CW_ETOOBIG:
+        return CW_WEBSOCKET_TOO_BIG;
     default:
         return reason->code < 0 ? CW_WEBSOCKET_ERROR : CW_WEBSOCKET_NORMAL;
     }
@@ -192,7 +198,8 @@ static int say_goodbye(struct cw_conn *conn, void *state, const struct cw_close_
 {
     struct cw_ws_conn *ws = state;
 
-    if ((ws->flags & (CW_WS_DIALLING | CW_WS_CLOSE_SEEN)) || reason->code == CW_BY_PEER) {
+    if ((ws->flags & (CW_WS_DIALLING | CW_WS_CLOSE_SEEN)) || reason->code == CW_BY_PEER ||
+        reason->code == CW_ETRUNCATED) {
         return 0;
     }
     if (!(ws->flags & CW_WS_CLOSE_SENT) &&

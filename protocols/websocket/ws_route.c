@@ -1,4 +1,4 @@
-/* WebSockets on paths of an HTTP server. */
+/* What a server was told of WebSockets: its routes, and the options of its own. */
 #include "ws_impl.h"
 
 #include <causeway/log.h>
@@ -15,6 +15,7 @@ struct endpoint {
 
 struct endpoints {
     struct endpoint *first;
+    struct cw_service_ref *own; /* has the texts of cw_websocket_configure. NULL: it was not called */
 };
 
 /* ---- the start: members that were left zero take what the server was told ---- */
@@ -94,9 +95,17 @@ static int start(struct cw_server *server, void *memory)
 }
 
 /* The routes free their endpoints. */
+static void release(void *memory)
+{
+    struct endpoints *endpoints = memory;
+
+    cw_service_free(endpoints->own);
+}
+
 static const struct cw_server_part part = {
     .size = sizeof(struct endpoints),
     .start = start,
+    .release = release,
 };
 
 /* ---- set-up ---- */
@@ -213,4 +222,28 @@ int cw_websocket_group_route(struct cw_http_group *group, const char *path,
                              const struct cw_websocket_options *options)
 {
     return group ? add_route(cw_http_group_server(group), group, path, hooks, options) : CW_EINVAL;
+}
+
+/* The server keeps the struct alone, so what it points to has to stay. */
+int cw_websocket_configure(struct cw_server *server, const struct cw_websocket_options *options)
+{
+    const struct cw_service service = cw_websocket_service(options, NULL, NULL);
+    struct cw_websocket_options given = *options;
+    int error = cw_server_set_protocol_options(server, &cw_websocket, options);
+    struct endpoints *endpoints = error == CW_OK ? cw_server_part(server, &part) : NULL;
+    struct cw_service_ref *own = endpoints ? cw_service_new(&service, NULL) : NULL;
+    const struct cw_websocket_options *filled;
+
+    if (error < 0 || !own) {
+        return error < 0 ? error
+                         : cw_server_complain(server, CW_ENOMEM, "options of websocket: %s",
+                                              cw_strerror(CW_ENOMEM));
+    }
+    filled = cw_service_options(own);
+    point_at_copies(&given, filled);
+    given.http = given.http ? filled->http : NULL;
+    error = cw_server_set_protocol_options(server, &cw_websocket, &given);
+    cw_service_free(endpoints->own);
+    endpoints->own = own;
+    return error;
 }

@@ -565,11 +565,6 @@ const struct cw_setting cw_ws_settings[] = {
 
 /* ---- the public calls ---- */
 
-int cw_websocket_configure(struct cw_server *server, const struct cw_websocket_options *options)
-{
-    return cw_server_set_protocol_options(server, &cw_websocket, options);
-}
-
 struct cw_service cw_websocket_service(const struct cw_websocket_options *options,
                                        const struct cw_hooks *hooks, void *user)
 {

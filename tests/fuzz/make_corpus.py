@@ -433,6 +433,9 @@ def ws_utf8():
     }
     for index, (name, text) in enumerate(texts.items()):
         write("ws_utf8", name, bytes([index * 11]) + text)
+
+
+def ws_client_frame(opcode, payload, fin=True, rsv=0, mask=b"\x37\xfa\x21\x3d"):
 def ws_sent_frame(opcode, payload, fin=True, rsv=0, mask=b"\x37\xfa\x21\x3d"):
     size = len(payload)
     head = bytes([(0x80 if fin else 0) | rsv | opcode])
@@ -451,6 +454,24 @@ def ws_deflated(payload):
 
 
 def ws_conn():
+    hello = ws_client_frame(1, b"hello")
+    pieces = ws_client_frame(1, "gr\u00fc\u00df".encode()[:3], fin=False) + ws_client_frame(9, b"p") + ws_client_frame(0, b"\xbc\xc3\x9f")
+    inputs = {
+        "hello": hello * 3,
+        "pieces": pieces + hello,
+        "long": ws_client_frame(2, bytes(range(256)) * 2) + hello,
+        "longer": ws_client_frame(2, b"x" * 66000) + hello,
+        "close": hello + ws_client_frame(8, struct.pack(">H", 1000) + b"bye") + hello,
+        "close-empty": ws_client_frame(8, b""),
+        "close-bad": ws_client_frame(8, struct.pack(">H", 1005)),
+        "bad-text": ws_client_frame(1, b"abc\xed\xa0\x80") + hello,
+        "reserved": ws_client_frame(3, b"") + hello,
+        "nested": ws_client_frame(1, b"a", fin=False) + hello,
+        "deflated": ws_client_frame(1, ws_deflated(b"hello " * 20), rsv=0x40) * 2 + hello,
+        "deflated-pieces": ws_client_frame(1, ws_deflated(b"a" * 300)[:3], fin=False, rsv=0x40)
+        + ws_client_frame(0, ws_deflated(b"a" * 300)[3:]) + hello,
+        "deflated-bad": ws_client_frame(2, b"\xff\xff\xff", rsv=0x40) + hello,
+        "pings": b"".join(ws_client_frame(9, bytes([at])) for at in range(5)) + hello,
     hello = ws_sent_frame(1, b"hello")
     pieces = ws_sent_frame(1, "gr\u00fc\u00df".encode()[:3], fin=False) + ws_sent_frame(9, b"p") + ws_sent_frame(0, b"\xbc\xc3\x9f")
     inputs = {
@@ -477,6 +498,43 @@ def ws_conn():
             write("ws_conn", f"{name}-{choice}", bytes([choice, choice, 0x86, 0]) + data)
 
 
+def ws_handshake():
+    """Cuts, options; a request for a WebSocket, and what comes behind it."""
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    version = "Sec-WebSocket-Version: 13"
+    upgrade = ["Connection: Upgrade", "Upgrade: websocket"]
+    sound = ["Host: a", *upgrade, key, version]
+    hello = ws_client_frame(1, b"hello")
+
+    def request(lines, first="GET / HTTP/1.1"):
+        return "\r\n".join([first, *lines, "", ""]).encode()
+
+    inputs = {
+        "sound": request(sound) + hello,
+        "lists": request(["Host: a", "Connection: keep-alive, Upgrade", "upgrade: h2c", "UPGRADE: x, WebSocket", key, version]) + hello,
+        "no-key": request(["Host: a", *upgrade, version]) + request(sound) + hello,
+        "bad-key": request(["Host: a", *upgrade, key.replace("Q==", "R=="), version]) + hello,
+        "two-keys": request([*sound, key]) + hello,
+        "version": request(["Host: a", *upgrade, key, "Sec-WebSocket-Version: 8"]) + request(sound) + hello,
+        "old": request(sound, "GET / HTTP/1.0") + hello,
+        "post": request([*sound, "Content-Length: 11"], "POST / HTTP/1.1") + hello + request(sound) + hello,
+        "body": request([*sound, "Content-Length: 11"]) + hello + request(sound) + hello,
+        "chunks": request([*sound, "Transfer-Encoding: chunked"]) + b"0\r\n\r\n" + request(sound) + hello,
+        "plain": request(["Host: a"]) + request(["Host: a"], "GET /plain HTTP/1.1") + request(sound) + hello,
+        "origin": request([*sound, "Origin: https://a"]) + hello,
+        "origin-other": request([*sound, "Origin: https://b"]) + request([*sound, "Origin: null"]) + hello,
+        "subprotocols": request([*sound, "Sec-WebSocket-Protocol: v3, v1", "Sec-WebSocket-Protocol: v2"]) + hello,
+        "subprotocol-twice": request([*sound, "Sec-WebSocket-Protocol: v1, v1"]) + hello,
+        "extensions": request([*sound, "Sec-WebSocket-Extensions: x, permessage-deflate; client_max_window_bits"])
+        + ws_client_frame(1, ws_deflated(b"hello " * 5), rsv=0x40),
+        "extensions-bad": request([*sound, "Sec-WebSocket-Extensions: permessage-deflate;;"]) + hello,
+        "refused": request(sound, "GET /no HTTP/1.1") + request(sound, "GET /v1 HTTP/1.1") + hello,
+        "frames-first": hello + request(sound),
+        "cut": request(sound)[:-9],
+    }
+    for index, (name, data) in enumerate(inputs.items()):
+        for choice in range(4):
+            write("ws_handshake", f"{name}-{choice}", bytes([0x80 * (index % 2) | index * 4 & 0x7F, choice]) + data)
 def ws_extension():
     ours = "permessage-deflate"
     inputs = {
@@ -548,3 +606,4 @@ if __name__ == "__main__":
     http()
     ws_frame()
     ws_utf8()
+    ws_handshake()

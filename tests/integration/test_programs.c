@@ -1,5 +1,7 @@
 /* The first programs of the documentation, built as a user would build them, driven over real sockets. */
 #include "support/child.h"
+#include "support/guest.h"
+#include "support/http_talk.h"
 #include "support/leak.h"
 #include "support/network.h"
 #include "support/peer.h"
@@ -9,7 +11,9 @@
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PORT = 7000 }; /* as written in the programs; nobody else is in this network */
@@ -243,6 +247,90 @@ Test(programs, the_client_speaks_to_the_echo_and_comes_back_when_that_does)
     cr_expect_eq(rig_child_join(&client), 0, "%s", client.text);
     rig_child_signal(&server, SIGTERM);
     cr_expect_eq(rig_child_join(&server), 0, "%s", server.text);
+}
+
+/* Raw frames to the listener of one_port that speaks framed, and WebSocket to the other. */
+static void expect_both_ways(struct guest *tcp, struct guest *web)
+{
+    guest_say(tcp, "{'from':'tcp'}");
+    guest_expect_json(web, "{'from':'tcp'}");
+    guest_say(web, "{'from':'web'}");
+    guest_expect_json(tcp, "{'from':'web'}");
+}
+
+/* A folder with `public` in it. */
+static void make_public(char *folder)
+{
+    char path[64];
+    FILE *file;
+
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(chdir(folder), 0);
+    cr_assert_eq(mkdir("public", 0700), 0);
+    snprintf(path, sizeof path, "public/note.txt");
+    file = fopen(path, "w");
+    cr_assert_not_null(file);
+    fputs("an asset", file);
+    fclose(file);
+}
+
+static void forget_public(const char *folder)
+{
+    unlink("public/note.txt");
+    rmdir("public");
+    rmdir(folder);
+}
+
+static void expect_answer(const char *request, const char *body)
+{
+    struct rig_answer answer = {0};
+
+    rig_ask_once(8080, request, cw_span_of(NULL, 0), &answer);
+    cr_expect_eq(answer.status, 200);
+    cr_expect_str_eq((const char *)answer.body, body);
+    rig_answer_free(&answer);
+}
+
+/* Until both of its connections have said hello to those who were there before: a message by frame and one by WebSocket. */
+static void expect_both_clients(struct guest *web)
+{
+    char text[8];
+
+    for (int i = 0; i < 2; i++) {
+        guest_hear_text(web, text, sizeof text);
+        cr_expect_str_eq(text, "hello");
+    }
+}
+
+Test(programs, one_port_has_a_site_files_and_a_chat_that_another_port_shares)
+{
+    char folder[] = "/tmp/causeway-programs-XXXXXX";
+    struct rig_child child;
+    struct rig_child client;
+
+    if (!may_run()) {
+        return;
+    }
+    make_public(folder);
+    start(&child, "one_port");
+    rig_child_await_text(&child, ":8080");
+    rig_child_await_text(&child, ":7340");
+    expect_answer("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "Hello, world!");
+    expect_answer("GET /assets/note.txt HTTP/1.1\r\nHost: a\r\n\r\n", "an asset");
+    struct guest tcp = guest_arrive(7340);
+    struct guest web = guest_arrive_web(8080);
+    web.binary = true;
+    expect_both_ways(&tcp, &web);
+    guest_leave(&tcp);
+    start(&client, "two_clients");
+    expect_both_clients(&web);
+    rig_child_await_text(&client, "hello\n"); /* what one of them says, the other one hears */
+    rig_child_signal(&client, SIGTERM);
+    cr_expect_eq(rig_child_join(&client), 0, "%s", client.text);
+    guest_leave(&web);
+    rig_child_signal(&child, SIGTERM);
+    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
+    forget_public(folder);
 }
 
 Test(programs, a_client_that_finds_nobody_still_ends_at_a_signal)

@@ -3,6 +3,8 @@
 #include "support/host.h"
 #include "support/http_peer.h"
 #include "support/leak.h"
+#include "support/pki.h"
+#include "support/secure.h"
 #include "support/wait.h"
 
 #include <causeway/causeway.h>
@@ -507,5 +509,163 @@ Test(ws_handshake, a_server_of_websockets_upgrades_on_every_path_that_no_route_a
     TRY(bare);
     cr_expect_eq(
         http_get(rig_host_port(host, 0), "GET /plain HTTP/1.1\r\nHost: a\r\n\r\n", NULL, 0), 200);
+    end();
+}
+
+static atomic_uint lines;
+
+static void count_lines(enum cw_log_level level, uint64_t conn_id, const char *text, void *user)
+{
+    static const char page[] =
+        "websocket: a page of https://evil.test may not connect to a.example";
+
+    if (level == CW_LOG_INFO && strncmp(text, page, sizeof page - 1) == 0) {
+        atomic_fetch_add(&lines, 1);
+    }
+}
+
+Test(ws_handshake, pages_that_may_not_connect_are_few_lines_in_the_log)
+{
+    struct http_reply *reply = calloc(1, sizeof *reply);
+    struct http_peer peer;
+    uint64_t before;
+
+    cw_log_set(count_lines, NULL);
+    begin();
+    peer = http_peer_new(rig_host_port(host, 0));
+    before = rig_now_ms();
+    for (int i = 0; i < 200; i++) {
+        http_peer_ask(&peer, SOUND("/chat") "Origin: https://evil.test\r\n\r\n", reply);
+        cr_assert_eq(reply->status, 403);
+        http_reply_release(reply);
+    }
+    cr_expect_geq(atomic_load(&lines), 1);
+    cr_expect_leq(atomic_load(&lines), 2 + (rig_now_ms() - before) / 1000);
+    http_peer_close(&peer);
+    free(reply);
+    end();
+}
+
+/* ---- with TLS ---- */
+
+static void expect_over_tls(struct rig_secure *secure, const char *request, const char *hears)
+{
+    struct cw_tls_options trust = {.ca = pki("ca.pem")};
+    struct rig_visit visit = {.says = request, .hears = hears};
+
+    rig_visit(&visit, secure->address, &trust);
+    cr_expect_eq(visit.opened, 1);
+    cr_expect_not_null(strstr(visit.got, hears), "%s", visit.got);
+}
+
+Test(ws_handshake, over_tls_a_page_that_came_without_it_may_not_connect)
+{
+    static struct rig_secure secure;
+    struct cw_tls_options tls;
+
+    if (!pki_made()) {
+        cr_skip_test("the openssl command was missing when this was built");
+    }
+    tls = rig_identity("server.pem", "server.key");
+    cw_log_set_level(CW_LOG_WARNING);
+    rig_secure_start(&secure, &cw_websocket, &tls, NULL);
+    expect_over_tls(&secure, SOUND("/") "Origin: https://a.example:8080\r\n\r\n", "HTTP/1.1 101 ");
+    expect_over_tls(&secure, SOUND("/") "Origin: http://a.example:8080\r\n\r\n", "HTTP/1.1 403 ");
+    rig_secure_end(&secure);
+}
+
+/* ---- what else a bare connection has to do with its listener ---- */
+
+static atomic_uint reports;
+
+static void note_report(struct cw_server *server, const struct cw_error_report *report, void *user)
+{
+    rig_check(report->code == CW_EPROTO);
+    atomic_fetch_add(&reports, 1);
+}
+
+Test(ws_handshake, what_is_wrong_with_a_request_is_told_to_the_listener_s_hook)
+{
+    static const struct cw_hooks told = {.on_data = echo, .on_error = note_report};
+
+    host = rig_host_start(rig_server(&cw_websocket, NULL), &told, NULL);
+    cr_expect_eq(http_get(rig_host_port(host, 0), "GET / HTTP/1.1\r\n\r\n", NULL, 0), 400);
+    rig_await(atomic_load(&reports) == 1);
+    end();
+}
+
+Test(ws_handshake, a_connection_that_waits_outlives_what_its_listener_was_told)
+{
+    struct http_reply *reply = calloc(1, sizeof *reply);
+    struct http_peer peer;
+
+    begin_bare();
+    peer = http_peer_new(rig_host_port(host, 0));
+    http_peer_ask(&peer, GET("/") HOST "\r\n", reply);
+    http_reply_release(reply);
+    cr_assert_eq(
+        cw_server_update(rig_host_server(host), &(struct cw_server_options){.conns_max = 20}), 0);
+    http_peer_ask(&peer, SOUND("/") "\r\n", reply);
+    cr_expect_eq(reply->status, 101);
+    http_reply_release(reply);
+    http_peer_send(&peer, FRAME);
+    expect_frames(&peer, "behind an update");
+    http_peer_close(&peer);
+    free(reply);
+    end();
+}
+
+static int not_now(struct cw_http_middleware *self, struct cw_http_exchange *http, void *slot)
+{
+    cw_http_reply_error(http, 429, NULL);
+    return CW_HTTP_ANSWERED;
+}
+
+static struct cw_http_middleware busy = {.name = "busy", .on_request = not_now};
+
+Test(ws_handshake, middleware_of_the_server_comes_before_a_handshake_without_a_route)
+{
+    struct cw_server *server = rig_server(&cw_websocket, NULL);
+    struct http_reply *reply = calloc(1, sizeof *reply);
+    struct http_peer peer;
+
+    cw_http_use(server, &busy);
+    host = rig_host_start(server, &hooks, NULL);
+    peer = http_peer_new(rig_host_port(host, 0));
+    http_peer_ask(&peer, SOUND("/") "\r\n", reply);
+    cr_expect_eq(reply->status, 429);
+    http_reply_release(reply);
+    http_peer_close(&peer);
+    free(reply);
+    end();
+}
+
+Test(ws_handshake, limits_of_requests_are_those_of_its_http_and_nothing_is_borrowed)
+{
+    struct cw_server *server = rig_server(&cw_websocket, NULL);
+    char name[] = "W";
+    char list[] = "v1";
+    struct cw_http_options http = {.target_max_bytes = 10, .server_name = name};
+    struct http_reply *reply = calloc(1, sizeof *reply);
+    struct http_peer peer;
+
+    cw_websocket_configure(server,
+                           &(struct cw_websocket_options){.http = &http, .subprotocols = "v0"});
+    cw_websocket_configure(server,
+                           &(struct cw_websocket_options){.http = &http, .subprotocols = list});
+    memset(name, 'x', 1);
+    memset(list, 'x', 2);
+    memset(&http, 0, sizeof http);
+    host = rig_host_start(server, &hooks, NULL);
+    cw_log_set_level(CW_LOG_WARNING);
+    cr_expect_eq(http_get(rig_host_port(host, 0), GET("/12345678901") HOST "\r\n", NULL, 0), 414);
+    cr_expect_eq(http_get(rig_host_port(host, 0), GET("/123") HOST "\r\n", NULL, 0), 426);
+    peer = http_peer_new(rig_host_port(host, 0));
+    http_peer_ask(&peer, SOUND("/") "Sec-WebSocket-Protocol: v0, v1\r\n\r\n", reply);
+    cr_expect_str_eq(http_reply_field(reply, "Server"), "W");
+    cr_expect_str_eq(http_reply_field(reply, "Sec-WebSocket-Protocol"), "v1");
+    http_reply_release(reply);
+    http_peer_close(&peer);
+    free(reply);
     end();
 }

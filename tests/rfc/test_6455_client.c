@@ -67,8 +67,8 @@ static void open_house(const struct cw_websocket_options *options)
     snprintf(house.folder, sizeof house.folder, "/tmp/causeway-6455-XXXXXX");
     rig_check(mkdtemp(house.folder) != NULL);
     snprintf(house.path, sizeof house.path, "%s/socket", house.folder);
-    snprintf(house.url, sizeof house.url, "ws+unix://%%2Ftmp%%2F%s%%2Fsocket/",
-             house.folder + sizeof "/tmp/" - 1);
+    snprintf(house.url, sizeof house.url, "ws+unix://%%2Ftmp%%2F%.40s%%2Fsocket/",
+             strrchr(house.folder, '/') + 1);
     rig_silent_open_unix(&house.listener, house.path, 0);
     house.options = *options;
     house.court = (struct ws_court){

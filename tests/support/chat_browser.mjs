@@ -96,6 +96,38 @@ async function chatting(ada, bob) {
     console.log("two windows chat");
 }
 
+// A picture for the documents.
+async function portrait(url) {
+    const words = [
+        [0, "Good morning! The kettle is on."],
+        [1, "Morning. Has anybody tried the reconnect yet? I pulled the plug on the server while I was typing."],
+        [1, "My sentence was still in the box when it came back."],
+        [2, "Same here, from the terminal:\n./dev run chat --connect 127.0.0.1:7340 --room tea"],
+        [0, "So the three of us are in one room, two in a browser and one over TCP."],
+    ];
+    const pages = [];
+
+    for (const name of ["Ada", "Grace", "Barbara", "Katherine"]) {
+        pages.push(await arrive(url, name, name === "Katherine" ? "coffee" : "tea"));
+    }
+    for (const [who, text] of words) {
+        await say(pages[who], text);
+        await heard(pages[who === 0 ? 1 : 0], text.split("\n")[0]);
+    }
+    await pages[1].size(1100, 680);
+    await pages[1].evaluate(`[...document.querySelectorAll("#members button")].find(b => b.textContent.includes("Ada")).click()`);
+    await say(pages[1], "Shall I show them the dark one?");
+    await pages[0].says("#threads .badge", "1");
+    await pages[0].size(1100, 680);
+    await pages[0].evaluate(`document.getElementById("text").focus()`);
+    await pages[0].type("Yes, please. And");
+    await pages[0].until(`document.getElementById("rooms").textContent.includes("coffee")`);
+    writeFileSync(join(folder, "chat.png"), await pages[0].picture());
+    for (const page of pages) {
+        await page.send("Page.close");
+    }
+}
+
 async function markup(ada, bob, url) {
     const eve = await arrive(url, EVIL, "lobby");
 
@@ -263,6 +295,7 @@ async function run() {
 
     allowed.origin = `http://127.0.0.1:${server.port}/`;
     allowed.log = entry => entry.url?.startsWith("ws://") || /WebSocket connection to/.test(entry.text);
+    await portrait(url);
     const ada = await arrive(url, "Ada", "lobby");
     const bob = await arrive(url, "Bob", "lobby");
     for (const page of [ada, bob]) {
@@ -271,7 +304,6 @@ async function run() {
     await chatting(ada, bob);
     await markup(ada, bob, url);
     await alone(ada, bob);
-    writeFileSync(join(folder, "chat.png"), await ada.picture());
     server = await restart(server, ada, bob);
     await inOrder(ada, bob);
     await limits(ada);

@@ -78,7 +78,7 @@ static size_t receive_web(struct guest *guest, char *text, size_t cap)
     size_t more;
 
     rig_peer_receive(&guest->peer, head, 2);
-    if (head[0] != 0x81 || head[1] > 127) {
+    if (head[0] != (guest->binary && head[0] == 0x82 ? 0x82 : 0x81) || head[1] > 127) {
         rig_fail(__FILE__, __LINE__, "not a text message: %02x %02x", head[0], head[1]);
     }
     len = head[1];
@@ -121,14 +121,20 @@ void guest_say(struct guest *guest, const char *format, ...)
     free(text);
 }
 
+void guest_hear_text(struct guest *guest, char *text, size_t cap)
+{
+    size_t len = guest->web ? receive_web(guest, text, cap - 1)
+                            : rig_peer_receive_frame(&guest->peer, text, cap - 1);
+
+    text[len] = '\0';
+}
+
 struct cJSON *guest_hear(struct guest *guest)
 {
     static char text[GUEST_FRAME_MAX + 1];
-    size_t len = guest->web ? receive_web(guest, text, GUEST_FRAME_MAX)
-                            : rig_peer_receive_frame(&guest->peer, text, GUEST_FRAME_MAX);
     struct cJSON *message;
 
-    text[len] = '\0';
+    guest_hear_text(guest, text, sizeof text);
     message = cJSON_Parse(text);
     if (message == NULL) {
         rig_fail(__FILE__, __LINE__, "not JSON: %s", text);
@@ -176,6 +182,25 @@ void guest_expect(struct guest *guest, const char *format, ...)
         rig_fail(__FILE__, __LINE__, "heard %s\ninstead of %s", heard, text);
     }
     cJSON_free(heard);
+    cJSON_Delete(message);
+    cJSON_Delete(expected);
+    free(text);
+}
+
+void guest_expect_json(struct guest *guest, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    char *text = json_text(format, args);
+    va_end(args);
+    struct cJSON *expected = cJSON_Parse(text);
+    struct cJSON *message = guest_hear(guest);
+    rig_check(expected != NULL);
+    if (!cJSON_Compare(message, expected, true)) {
+        rig_fail(__FILE__, __LINE__, "heard %s\ninstead of %s", cJSON_PrintUnformatted(message),
+                 text);
+    }
     cJSON_Delete(message);
     cJSON_Delete(expected);
     free(text);

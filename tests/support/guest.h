@@ -15,6 +15,7 @@ struct guest {
     struct rig_peer peer;
     char id[32]; /* its clientId */
     bool web;    /* over WebSocket */
+    bool binary; /* … where a message may be binary too: what framed TCP says is that, unless its options say text */
 };
 
 /* ---- the server ---- */
@@ -55,8 +56,15 @@ void guest_say(struct guest *guest, const char *format, ...) __attribute__((form
 /* The next message, for cJSON_Delete. */
 struct cJSON *guest_hear(struct guest *guest);
 
+/* The next message as it is, of less than cap bytes. */
+void guest_hear_text(struct guest *guest, char *text, size_t cap);
+
 /* The next message is exactly this one, its time aside, which it has when it should. */
 void guest_expect(struct guest *guest, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The same for any JSON, to the letter. */
+void guest_expect_json(struct guest *guest, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* An error of this code comes, and says something. */

@@ -10,6 +10,7 @@
 extern "C" {
 #endif
 
+/* Bytes of a digest. */
 enum { CW_SHA1_SIZE = 20 };
 
 /* SHA-1 (RFC 3174). It keeps no secret; a WebSocket's handshake is made of it (RFC 6455 §4.2.2).

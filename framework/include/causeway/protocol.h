@@ -120,7 +120,8 @@ struct cw_protocol {
      * is over (cw_conn_finish), within drain_ms. 0: close it now. NULL: 0. */
     int (*on_stop)(struct cw_conn *conn, void *state);
 
-    /* The connection is about to close in good order: write a goodbye. reason is what was asked for.
+    /* The connection is about to close: write a goodbye. reason is what was asked for; with a code below 0 it is broken off for
+     * that, by the protocol itself too, and no answer is waited for.
      * Returns 0: close when the queue is empty; 1: wait for the peer's answer, until cw_conn_finish or drain_ms. */
     int (*on_shutdown)(struct cw_conn *conn, void *state, const struct cw_close_reason *reason);
 
@@ -256,6 +257,12 @@ void cw_conn_finish(struct cw_conn *conn, uint32_t peer_code, struct cw_span tex
  *
  * thread   loop thread */
 void cw_conn_linger(struct cw_conn *conn);
+
+/* The same for a peer that has said it will end the connection: our end waits for that one, within drain_ms, so that the peer and not
+ * we have to remember the connection for a while (RFC 6455 §7.1.1).
+ *
+ * thread   loop thread */
+void cw_conn_let_peer_end(struct cw_conn *conn);
 
 /* Puts another service in charge, from the next byte on. The old one gets its on_close(CW_SWITCHED) if its
  * on_connection had run; the connection keeps its id, address, user pointer and figures. Takes effect when the

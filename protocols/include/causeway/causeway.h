@@ -7,6 +7,7 @@
 #include <causeway/client.h>
 #include <causeway/config.h>
 #include <causeway/conn.h>
+#include <causeway/digest.h>
 #include <causeway/error.h>
 #include <causeway/framed.h>
 #include <causeway/hash.h>

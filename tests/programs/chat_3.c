@@ -1,0 +1,239 @@
+#include <causeway/causeway.h>
+#include <causeway/middleware/http_static.h>
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { NAME_CAP = 65 };
+
+/* What we know of one connection. */
+struct client {
+    char id[CW_ADDRESS_TEXT_MAX];
+    char nickname[NAME_CAP]; /* "": has not logged in */
+    char room[NAME_CAP];     /* "": is in none */
+};
+
+/* ---- messages ---- */
+
+static struct cJSON *message_of(const char *type)
+{
+    struct cJSON *message = cJSON_CreateObject();
+    cJSON_AddStringToObject(message, "type", type);
+    return message;
+}
+
+/* Who, and under which name of a field: `nickname` where somebody comes or goes, `from` where he says something. */
+static struct cJSON *news_of(const char *type, const struct client *client, const char *name)
+{
+    struct cJSON *news = message_of(type);
+    cJSON_AddStringToObject(news, "clientId", client->id);
+    cJSON_AddStringToObject(news, name, client->nickname);
+    return news;
+}
+
+static void answer(struct cw_conn *conn, struct cJSON *message)
+{
+    if (cw_conn_send_json(conn, message) < 0) {
+        cw_conn_abort(conn); /* out of step: better it comes again */
+    }
+    cJSON_Delete(message);
+}
+
+static void complain(struct cw_conn *conn, const char *code, const char *text)
+{
+    struct cJSON *message = message_of("error");
+    cJSON_AddStringToObject(message, "code", code);
+    cJSON_AddStringToObject(message, "message", text);
+    answer(conn, message);
+}
+
+/* To everybody in a room but this connection. */
+static void tell(struct cw_conn *conn, const char *room, struct cJSON *message)
+{
+    char *text = cJSON_PrintUnformatted(message);
+    if (text != NULL) {
+        const struct cw_message msg = cw_message_text(text);
+        cw_room_send(cw_conn_server(conn), room, &msg,
+                     &(struct cw_room_send_options){.except = cw_conn_id(conn)});
+    }
+    cJSON_free(text);
+    cJSON_Delete(message);
+}
+
+/* ---- what clients may ask ---- */
+
+static void ping(struct cw_conn *conn, struct client *client, const struct cJSON *request)
+{
+    struct cJSON *pong = message_of("pong");
+    cJSON_AddNumberToObject(pong, "timestamp", (double)time(NULL) * 1000);
+    answer(conn, pong);
+}
+
+/* The text of a field that is a name, or NULL, and the client has been told. */
+static const char *name_in(struct cw_conn *conn, const struct cJSON *request, const char *field)
+{
+    const char *name = cw_json_text(request, field);
+    if (name == NULL || name[0] == '\0' || strlen(name) >= NAME_CAP) {
+        complain(conn, "bad_name", "a name has 1 to 64 bytes");
+        return NULL;
+    }
+    return name;
+}
+
+static void login(struct cw_conn *conn, struct client *client, const struct cJSON *request)
+{
+    const char *nickname = name_in(conn, request, "nickname");
+    struct cJSON *message;
+    if (nickname == NULL) {
+        return;
+    }
+    snprintf(client->nickname, NAME_CAP, "%s", nickname);
+    message = message_of("login_success");
+    cJSON_AddStringToObject(message, "clientId", client->id);
+    cJSON_AddStringToObject(message, "message", "Welcome!");
+    answer(conn, message);
+}
+
+static void leave(struct cw_conn *conn, struct client *client)
+{
+    if (client->room[0] != '\0') {
+        cw_room_leave(conn, client->room);
+        tell(conn, client->room, news_of("user_left", client, "nickname"));
+        client->room[0] = '\0';
+    }
+}
+
+/* Everybody in the room, from the presence that each has joined with. */
+static void list_members(struct cw_conn *conn, const char *room)
+{
+    struct cw_room_members *members = cw_room_members_new(cw_conn_server(conn), room);
+    struct cJSON *message = message_of("room_joined");
+    struct cJSON *list = cJSON_AddArrayToObject(message, "members");
+    cJSON_AddStringToObject(message, "room", room);
+    for (size_t i = 0; members != NULL && i < members->count; i++) {
+        struct cJSON *member;
+        cw_json_parse(members->entries[i].presence, NULL, &member);
+        cJSON_AddItemToArray(list, member);
+    }
+    answer(conn, message);
+    cw_room_members_free(members);
+}
+
+static void join(struct cw_conn *conn, struct client *client, const struct cJSON *request)
+{
+    const char *room = name_in(conn, request, "room");
+    struct cJSON *presence;
+    char *text;
+    if (room == NULL) {
+        return;
+    }
+    leave(conn, client);
+    presence = news_of("member", client, "nickname");
+    text = cJSON_PrintUnformatted(presence);
+    if (text != NULL && cw_room_join_as(conn, room, cw_span_text(text)) == 0) {
+        snprintf(client->room, NAME_CAP, "%s", room);
+        tell(conn, room, news_of("user_joined", client, "nickname"));
+        list_members(conn, room);
+    } else {
+        complain(conn, "busy", "this room cannot be joined now");
+    }
+    cJSON_free(text);
+    cJSON_Delete(presence);
+}
+
+static void list_rooms(struct cw_conn *conn, struct client *client, const struct cJSON *request)
+{
+    struct cw_room_list *rooms = cw_room_list_new(cw_conn_server(conn), "");
+    struct cJSON *message = message_of("rooms");
+    struct cJSON *list = cJSON_AddArrayToObject(message, "rooms");
+    for (size_t i = 0; rooms != NULL && i < rooms->count; i++) {
+        struct cJSON *room = cJSON_CreateObject();
+        cJSON_AddStringToObject(room, "room", rooms->entries[i].name);
+        cJSON_AddNumberToObject(room, "count", (double)rooms->entries[i].members);
+        cJSON_AddItemToArray(list, room);
+    }
+    answer(conn, message);
+    cw_room_list_free(rooms);
+}
+
+static void say(struct cw_conn *conn, struct client *client, const struct cJSON *request)
+{
+    const char *text = cw_json_text(request, "message");
+    struct cJSON *message;
+    if (text == NULL || client->room[0] == '\0') {
+        complain(conn, "missing_field", "a room to say it in, or what to say, is missing");
+        return;
+    }
+    message = news_of("chat_message", client, "from");
+    cJSON_AddStringToObject(message, "message", text);
+    cJSON_AddNumberToObject(message, "timestamp", (double)time(NULL) * 1000);
+    tell(conn, client->room, message);
+}
+
+static const struct {
+    const char *type;
+    void (*run)(struct cw_conn *conn, struct client *client, const struct cJSON *request);
+    bool for_strangers; /* also before login */
+} requests[] = {
+    {"ping", ping, true},
+    {"login", login, true},
+    {"join_room", join, false},
+    {"chat_message", say, false},
+    {"list_rooms", list_rooms, false},
+};
+
+/* ---- hooks ---- */
+
+static void arrive(struct cw_conn *conn, void *user)
+{
+    struct client *client = calloc(1, sizeof *client);
+    if (client == NULL) {
+        cw_conn_abort(conn);
+        return;
+    }
+    cw_address_print(cw_conn_peer(conn), client->id);
+    cw_conn_set_user(conn, client);
+}
+
+static void hear(struct cw_conn *conn, const struct cw_message *msg, void *user)
+{
+    struct client *client = cw_conn_user(conn);
+    struct cJSON *request;
+    cw_json_parse(msg->body, NULL, &request);
+    const char *type = cw_json_text(request, "type");
+    size_t i = 0;
+    while (i < sizeof requests / sizeof requests[0] &&
+           (type == NULL || strcmp(type, requests[i].type) != 0)) {
+        i++;
+    }
+    if (i == sizeof requests / sizeof requests[0]) {
+        complain(conn, "unknown_type", "no request is of that type");
+    } else if (client->nickname[0] == '\0' && !requests[i].for_strangers) {
+        complain(conn, "not_logged_in", "log in first");
+    } else {
+        requests[i].run(conn, client, request);
+    }
+    cJSON_Delete(request);
+}
+
+static void go(struct cw_conn *conn, const struct cw_close_reason *reason, void *user)
+{
+    struct client *client = cw_conn_user(conn);
+    if (client != NULL) {
+        leave(conn, client);
+    }
+    free(client);
+}
+
+static const struct cw_hooks chat = {.on_connection = arrive, .on_data = hear, .on_close = go};
+
+int main(void)
+{
+    struct cw_server *server = cw_create_server(&cw_http);
+    cw_http_static(server, "/", "page", NULL);
+    cw_websocket_route(server, "/chat", &chat, NULL);
+    cw_server_listen(server, &(struct cw_listen_options){.port = 8080});
+    return cw_server_main(server);
+}
