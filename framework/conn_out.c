@@ -513,12 +513,13 @@ static int queue_parts(struct cw_conn *conn, const struct cw_span *parts, size_t
 uint8_t *cw_conn_append(struct cw_conn *conn, size_t len)
 {
     struct cw_loop *loop = conn->loop;
+    size_t queued = charged(conn) + len;
     uint8_t *to;
 
     cw_loop_assert_thread(loop);
     if (!may_write(conn, false) || len > APPEND_MAX || has_source(conn) ||
         loop->out_pool.bytes + len > loop->buffered_max || (conn->flags & CW_BLOCKED) ||
-        charged(conn) + len > high_of(conn) ||
+        queued > high_of(conn) || queued > conn->origin->limits.out_max ||
         (!conn->out && !cw_outq_begin(&conn->out, &loop->out_pool, loop->now))) {
         return NULL;
     }
