@@ -28,8 +28,9 @@ TestSuite(ws_scale, .init = init, .fini = rig_expect_no_leak, .timeout = 115);
 enum {
     CROWD = 5000,
     CROWD_LARGE = 20000,
-    SPARE = 100,        /* descriptors */
-    EACH = 50,          /* one of so many speaks */
+    SPARE = 100, /* descriptors */
+    EACH = 50,   /* one of so many speaks */
+    STEP = 500,
     OURS_MAX = 360,     /* with what libevent takes; malloc takes some 16 more */
     RESIDENT_MAX = 450, /* the aim is 400; the rest is what else the process does meanwhile */
 };
