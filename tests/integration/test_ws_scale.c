@@ -198,7 +198,12 @@ static void expect_rest(struct cw_server *(*make)(const struct cw_server_options
 static struct cw_server *make_websocket(const struct cw_server_options *options,
                                         struct cw_hooks *hooks)
 {
-    return rig_server(&cw_websocket, options);
+    struct cw_server *server = rig_server(&cw_websocket, options);
+
+    /* A crowd that rests answers none. */
+    rig_check(cw_websocket_configure(
+                  server, &(struct cw_websocket_options){.ping_interval_ms = CW_OFF}) == CW_OK);
+    return server;
 }
 
 static struct cw_server *make_route(const struct cw_server_options *options, struct cw_hooks *hooks)
@@ -206,7 +211,8 @@ static struct cw_server *make_route(const struct cw_server_options *options, str
     struct cw_server *server = rig_server(&cw_http, options);
 
     rig_check(cw_websocket_route(server, "/ws/:name", hooks,
-                                 &(struct cw_websocket_options){.user = &story}) == CW_OK);
+                                 &(struct cw_websocket_options){
+                                     .user = &story, .ping_interval_ms = CW_OFF}) == CW_OK);
     hooks->on_connection = NULL; /* the story is the route's, not the requests' */
     hooks->on_data = NULL;
     hooks->on_close = NULL;

@@ -50,6 +50,10 @@ export function fail(why) {
     return end(1).then(() => new Promise(() => {}));
 }
 
+process.stdout.on("error", () => end(1)); // whoever read it has given up
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
+    process.on(signal, () => end(1));
+}
 process.on("uncaughtException", error => fail(error.stack));
 process.on("unhandledRejection", error => fail(error.stack));
 chromium.on("error", error => fail(error.message));
