@@ -32,7 +32,7 @@ struct cw_ws_inflater {
 /* Of a loop. */
 struct inflating {
     struct cw_ws_inflater *unused; /* as new; the last used first */
-    struct cw_ws_quick quick;
+    struct libdeflate_decompressor *quick;
     struct cw_ws_out out;
 };
 
@@ -63,7 +63,7 @@ static void release_part(struct cw_loop *loop, void *memory)
         end(inflating->unused);
         inflating->unused = next;
     }
-    cw_ws_quick_release(&inflating->quick);
+    cw_ws_quick_free(inflating->quick);
     cw_ws_out_release(&inflating->out);
 }
 
