@@ -311,6 +311,7 @@ static int64_t take_plain(struct load *load, struct conn *conn, const uint8_t *d
     return completed;
 }
 
+/* A block may be marked as the last one (RFC 7692 §7.2.3.4): then the text ends with it. */
 static bool inflates_to(const struct document *document, size_t size, const uint8_t *packed,
                         size_t len)
 {
@@ -322,13 +323,14 @@ static bool inflates_to(const struct document *document, size_t size, const uint
     inflater->avail_out = (uInt)size + 1;
     inflater->next_in = (Bytef *)(uintptr_t)packed;
     inflater->avail_in = (uInt)len;
-    if (inflate(inflater, Z_SYNC_FLUSH) != Z_OK)
-        return false;
-    inflater->next_in = (Bytef *)(uintptr_t)end;
-    inflater->avail_in = sizeof end;
     int done = inflate(inflater, Z_SYNC_FLUSH);
-    return (done == Z_OK || done == Z_BUF_ERROR) && inflater->avail_out == 1 &&
-           memcmp(ws.inflated, document->text, size) == 0;
+    if (done == Z_OK) {
+        inflater->next_in = (Bytef *)(uintptr_t)end;
+        inflater->avail_in = sizeof end;
+        done = inflate(inflater, Z_SYNC_FLUSH);
+    }
+    return (done == Z_OK || done == Z_BUF_ERROR || done == Z_STREAM_END) &&
+           inflater->avail_out == 1 && memcmp(ws.inflated, document->text, size) == 0;
 }
 
 /* Bytes of the answer at the beginning of data; 0: it is not whole yet; -1: it is wrong. */

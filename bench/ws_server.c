@@ -2,7 +2,7 @@
 #include <causeway/causeway.h>
 #include <stdio.h>
 
-enum { CONNECTIONS_MAX = 25000 };
+enum { CONNECTIONS_MAX = 19900 };
 
 static void echo(struct cw_conn *conn, const struct cw_message *msg, void *user)
 {

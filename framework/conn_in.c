@@ -588,6 +588,9 @@ void cw_conn_on_event(struct cw_conn *conn, short events)
          * turn, gathered. */
         if (owes_flush(conn) && !(conn->turn & CW_TURN_FLUSH)) {
             cw_conn_flush(conn);
+            if (conn->phase != CW_PHASE_CLOSED) {
+                return; /* the flush has seen to its events */
+            }
         }
     }
     cw_conn_update_events(conn);

@@ -11,7 +11,7 @@ enum {
     IOV_MAX_GATHER = 64,
     DIRECT_MIN = 16384,       /* a write this large skips the queue when it can */
     FLUSH_PER_TURN = 1 << 20, /* bytes of one connection before the others' turn */
-    COPY_MAX = 256,           /* bytes of a shared message that is copied all the same */
+    APPEND_MAX = 1024,        /* bytes for which nothing but a fitting end is looked for */
     CONTROL_OVER_MAX = 4096,  /* what control bytes may take above out_max */
 };
 
@@ -96,6 +96,24 @@ static bool pay(struct cw_conn *conn)
 static bool is_blocked_after(const struct cw_conn *conn, size_t taken, size_t offered)
 {
     return conn->stream->ops->flush ? conn->stream->owes : taken < offered;
+}
+
+/* What most queues are. */
+static ptrdiff_t write_single(struct cw_conn *conn)
+{
+    struct cw_out_node *node = conn->out->head;
+    struct iovec iov = {node->as.bytes + node->start, node->len};
+    ptrdiff_t n = conn->stream->ops->write(conn, &iov, 1);
+
+    if (n > 0 && is_blocked_after(conn, (size_t)n, iov.iov_len)) {
+        conn->flags |= CW_BLOCKED;
+    }
+    if (n == (ptrdiff_t)iov.iov_len) {
+        cw_outq_end_single(conn->out, &conn->loop->out_pool);
+    } else if (n > 0) {
+        cw_outq_advance(conn->out, &conn->loop->out_pool, (size_t)n);
+    }
+    return n;
 }
 
 /* One offer to the stream. Returns bytes taken, 0 when it is blocked, or an enum cw_error. */
@@ -279,7 +297,7 @@ void cw_conn_flush_quiet(struct cw_conn *conn)
                 break;
             }
         } else {
-            n = write_bytes(conn);
+            n = cw_outq_is_single(conn->out) ? write_single(conn) : write_bytes(conn);
             if (n > 0) {
                 conn->last_out = loop->now;
                 conn->out->since = loop->now;
@@ -491,22 +509,39 @@ static int queue_parts(struct cw_conn *conn, const struct cw_span *parts, size_t
     return queued(conn);
 }
 
-/* What most messages come to: a few bytes behind others of this turn, and nobody has to be told. False: take the long way. */
-static bool append(struct cw_conn *conn, const struct cw_span *parts, size_t count, size_t total)
+/* What most messages come to: a few bytes for the end of this turn, and nobody has to be told. */
+uint8_t *cw_conn_append(struct cw_conn *conn, size_t len)
 {
     struct cw_loop *loop = conn->loop;
-    struct cw_outq *queue = conn->out;
+    size_t queued = charged(conn) + len;
+    uint8_t *to;
 
-    if (!queue || total > CW_OUT_GATHER_MAX || has_source(conn) ||
-        cw_outq_charge(queue) + total > high_of(conn) ||
-        loop->out_pool.bytes + total > loop->buffered_max ||
-        !cw_outq_append(queue, &loop->out_pool, parts, count, total)) {
-        return false;
+    cw_loop_assert_thread(loop);
+    if (!may_write(conn, false) || len > APPEND_MAX || has_source(conn) ||
+        loop->out_pool.bytes + len > loop->buffered_max || (conn->flags & CW_BLOCKED) ||
+        queued > high_of(conn) || queued > conn->origin->limits.out_max ||
+        (!conn->out && !cw_outq_begin(&conn->out, &loop->out_pool, loop->now))) {
+        return NULL;
     }
-    if (conn != loop->current && !(conn->flags & CW_BLOCKED)) {
+    to = cw_outq_extend(conn->out, &loop->out_pool, len);
+    if (to && conn != loop->current) {
         cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
     }
-    return true;
+    return to;
+}
+
+static bool append_parts(struct cw_conn *conn, const struct cw_span *parts, size_t count,
+                         size_t total)
+{
+    uint8_t *to = total > 0 ? cw_conn_append(conn, total) : NULL;
+
+    for (size_t i = 0; to && i < count; i++) {
+        if (parts[i].len > 0) {
+            memcpy(to, parts[i].data, parts[i].len);
+            to += parts[i].len;
+        }
+    }
+    return to != NULL;
 }
 
 int cw_conn_write(struct cw_conn *conn, const struct cw_span *parts, size_t count)
@@ -515,11 +550,11 @@ int cw_conn_write(struct cw_conn *conn, const struct cw_span *parts, size_t coun
     int error;
 
     cw_loop_assert_thread(conn->loop);
+    if (append_parts(conn, parts, count, total)) {
+        return CW_OK;
+    }
     if (!may_write(conn, false)) {
         return CW_ECLOSED;
-    }
-    if (append(conn, parts, count, total)) {
-        return CW_OK;
     }
     error = check_room(conn, total, conn->origin->limits.out_max);
     if (error < 0 || total == 0) {
@@ -560,7 +595,7 @@ static bool is_worth_copying(struct cw_conn *conn, size_t len, size_t max)
 {
     size_t limit = max / 4 < CW_OUT_GATHER_MAX ? max / 4 : CW_OUT_GATHER_MAX;
 
-    if (len > COPY_MAX || (conn->flags & CW_BLOCKED)) {
+    if (len > CW_OUT_COPY_MAX || (conn->flags & CW_BLOCKED)) {
         return false;
     }
     if (conn->out && conn->out->bytes + len > CW_OUT_GATHER_MAX) {
@@ -597,28 +632,12 @@ static bool share(struct cw_conn *conn, struct cw_payload *payload, struct cw_ou
                   : cw_outq_share(conn->out, pool, payload, mark);
 }
 
-/* What most deliveries to a busy room come to: a few bytes behind others that leave at the end of this turn. */
-static bool share_small(struct cw_conn *conn, struct cw_span bytes, size_t max)
-{
-    struct cw_outq_pool *pool = &conn->loop->out_pool;
-    size_t limit = max / 4 < CW_OUT_GATHER_MAX ? max / 4 : CW_OUT_GATHER_MAX;
-
-    return (conn->turn & CW_TURN_FLUSH) && !(conn->flags & CW_BLOCKED) && bytes.len > 0 &&
-           bytes.len <= COPY_MAX && conn->out && conn->out->bytes + bytes.len <= limit &&
-           pool->bytes + bytes.len <= conn->loop->buffered_max &&
-           cw_outq_append_small(conn->out, pool, bytes);
-}
-
 int cw_conn_share(struct cw_conn *conn, struct cw_payload *payload, struct cw_out_mark *mark,
                   size_t max)
 {
     struct cw_loop *loop = conn->loop;
     size_t len = cw_payload_span(payload).len;
 
-    if (may_write(conn, false) && share_small(conn, cw_payload_span(payload), max)) {
-        loop->shared_to++;
-        return CW_OK;
-    }
     if (!may_write(conn, false)) {
         return CW_ECLOSED;
     }

@@ -173,6 +173,32 @@ static struct cw_out_node *bytes_node(struct cw_outq_pool *pool, size_t left)
     return node;
 }
 
+bool cw_outq_begin(struct cw_outq **slot, struct cw_outq_pool *pool, uint32_t tick)
+{
+    if (!pool->queues || !pool->free[CLASS_SMALL]) {
+        return false;
+    }
+    cw_outq_ensure(slot, pool, tick);
+
+    struct cw_out_node *node = bytes_node(pool, 0);
+
+    (*slot)->head = node;
+    (*slot)->tail = node;
+    node->prev = NULL;
+    return true;
+}
+
+void cw_outq_end_single(struct cw_outq *queue, struct cw_outq_pool *pool)
+{
+    struct cw_out_node *node = queue->head;
+
+    queue->head = NULL;
+    queue->tail = NULL;
+    queue->bytes -= node->len;
+    pool->bytes -= node->len;
+    node_free(pool, node);
+}
+
 static size_t spare(const struct cw_outq *queue)
 {
     const struct cw_out_node *tail = queue->tail;

@@ -17,6 +17,7 @@ enum {
     CW_OUT_SMALL = 2048,
     CW_OUT_LARGE = 16384,
     CW_OUT_CLASSES = 3,
+    CW_OUT_COPY_MAX = 256, /* bytes of a shared message that is copied all the same */
     CW_OUT_GATHER_MAX = 16384,
     CW_OUT_NODE_CHARGE = 64, /* what a shared message costs beside its bytes */
 };
@@ -130,6 +131,16 @@ struct cw_out_node *cw_outq_open_head(struct cw_outq *queue, struct cw_outq_pool
 void cw_outq_filled(struct cw_outq *queue, struct cw_outq_pool *pool, struct cw_out_node *node,
                     size_t len);
 
+/* The same queue when it begins with bytes: with an empty node, of what the loop keeps. False: take the long way. */
+bool cw_outq_begin(struct cw_outq **slot, struct cw_outq_pool *pool, uint32_t tick);
+
+/* All of a queue that is one node of bytes has been taken. */
+static inline bool cw_outq_is_single(const struct cw_outq *queue)
+{
+    return queue->head == queue->tail && queue->head->kind == CW_OUT_BYTES;
+}
+void cw_outq_end_single(struct cw_outq *queue, struct cw_outq_pool *pool);
+
 /* Points iovecs at the bytes at the head, up to the first source. Returns how many iovecs. */
 int cw_outq_gather(const struct cw_outq *queue, struct iovec *iov, int max, size_t *total);
 
@@ -151,44 +162,33 @@ static inline void cw_outq_count_copied(struct cw_outq *queue, size_t len)
     }
 }
 
-/* The copy of a small shared message where its bytes simply fit behind the last ones. False: take the long way. */
-static inline bool cw_outq_append_small(struct cw_outq *queue, struct cw_outq_pool *pool,
-                                        struct cw_span bytes)
-{
-    struct cw_out_node *tail = queue->tail;
-
-    if (!tail || tail->kind != CW_OUT_BYTES || tail->cap - tail->start - tail->len < bytes.len) {
-        return false;
-    }
-    memcpy(tail->as.bytes + tail->start + tail->len, bytes.data, bytes.len);
-    tail->len += (uint32_t)bytes.len;
-    queue->bytes += bytes.len;
-    pool->bytes += bytes.len;
-    cw_outq_count_copied(queue, bytes.len);
-    return true;
-}
-
-/* The same for a message of the connection's own. */
-static inline bool cw_outq_append(struct cw_outq *queue, struct cw_outq_pool *pool,
-                                  const struct cw_span *parts, size_t count, size_t total)
+/* Adds bytes that simply fit behind the last ones; the caller fills them. NULL: take the long way. */
+static inline uint8_t *cw_outq_extend(struct cw_outq *queue, struct cw_outq_pool *pool, size_t len)
 {
     struct cw_out_node *tail = queue->tail;
     uint8_t *to;
 
-    if (!tail || tail->kind != CW_OUT_BYTES || tail->cap - tail->start - tail->len < total) {
-        return false;
+    if (!tail || tail->kind != CW_OUT_BYTES || tail->cap - tail->start - tail->len < len) {
+        return NULL;
     }
     to = tail->as.bytes + tail->start + tail->len;
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i].len > 0) {
-            memcpy(to, parts[i].data, parts[i].len);
-            to += parts[i].len;
-        }
+    tail->len += (uint32_t)len;
+    queue->bytes += len;
+    pool->bytes += len;
+    return to;
+}
+
+/* The copy of a small shared message. False: take the long way. */
+static inline bool cw_outq_append_small(struct cw_outq *queue, struct cw_outq_pool *pool,
+                                        struct cw_span bytes)
+{
+    uint8_t *to = cw_outq_extend(queue, pool, bytes.len);
+
+    if (to) {
+        memcpy(to, bytes.data, bytes.len);
+        cw_outq_count_copied(queue, bytes.len);
     }
-    tail->len += (uint32_t)total;
-    queue->bytes += total;
-    pool->bytes += total;
-    return true;
+    return to != NULL;
 }
 
 static inline size_t cw_outq_charge(const struct cw_outq *queue)

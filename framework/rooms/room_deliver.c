@@ -241,6 +241,24 @@ static int why_not(const struct cw_conn *conn)
     return conn->flags & CW_MESSAGE_OPEN ? CW_EFULL : CW_EKIND;
 }
 
+/* False: nothing has happened. */
+static bool give_small(struct delivery *d, struct cw_place *place)
+{
+    const uint32_t ended = CW_OUTPUT_ENDED | CW_ENDING | CW_TOLD;
+    const struct cw_wire *wire = place->wire;
+    struct cw_conn *conn = place->conn;
+
+    if (!wire || wire->send != d->loop->rooms->send || wire->error < 0 ||
+        (conn->flags & (READY | NOT_READY | ended)) != READY || conn->phase == CW_PHASE_CLOSED ||
+        !cw_conn_share_small(conn, cw_payload_span(wire->payload), queue_max(d, conn))) {
+        return false;
+    }
+    d->loop->shared_to++;
+    conn->messages_out++;
+    d->delivered++;
+    return true;
+}
+
 static void give(struct delivery *d, struct cw_place *place)
 {
     struct cw_conn *conn = place->conn;
@@ -307,8 +325,10 @@ static void deliver(struct delivery *d, struct cw_local_room *local)
     d->queue_max = atomic_load_explicit(&d->room->queue_max, memory_order_relaxed);
     d->loop->rooms->send++;
     for (size_t i = 0; i < local->count; i++) {
-        if (d->skip_count == 0 || !is_skipped(d, local->places[i].conn)) {
-            give(d, &local->places[i]);
+        struct cw_place *place = &local->places[i];
+
+        if ((d->skip_count == 0 || !is_skipped(d, place->conn)) && !give_small(d, place)) {
+            give(d, place);
         }
     }
     count_up(d);

@@ -4,6 +4,8 @@
 #include <causeway/digest.h>
 #include <causeway/error.h>
 
+#if defined(MBEDTLS_SHA1_C)
+
 #include <mbedtls/sha1.h>
 
 int cw_sha1(struct cw_span bytes, uint8_t digest[CW_SHA1_SIZE])
@@ -16,3 +18,12 @@ int cw_sha1(struct cw_span bytes, uint8_t digest[CW_SHA1_SIZE])
 
     return error == 0 ? CW_OK : CW_EOS;
 }
+
+#else
+
+int cw_sha1(struct cw_span bytes, uint8_t digest[CW_SHA1_SIZE])
+{
+    return CW_EOS;
+}
+
+#endif

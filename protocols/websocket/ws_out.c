@@ -368,10 +368,35 @@ static int end_pieces(struct cw_conn *conn, struct cw_ws_conn *ws)
     return result;
 }
 
+/* What most messages are: short, whole, as they are, from a server. False: the long way. */
+static bool send_short(struct cw_conn *conn, const struct cw_ws_conn *ws,
+                       const struct cw_message *msg)
+{
+    const uint32_t others = CW_WS_DIALLING | CW_WS_CLOSE_SENT | CW_WS_SENDING | CW_WS_AGREED;
+    size_t len = msg->body.len;
+    uint8_t *to;
+
+    if (len == 0 || len > CW_WS_CONTROL_MAX || msg->part != CW_WHOLE || (ws->flags & others) ||
+        cw_conn_role(conn) != CW_SERVER ||
+        (msg->kind == CW_TEXT && !cw_ws_is_ascii(msg->body.data, len))) {
+        return false;
+    }
+    to = cw_conn_append(conn, 2 + len);
+    if (to) {
+        to[0] = (uint8_t)(CW_WS_FIN | opcode_of(msg->kind));
+        to[1] = (uint8_t)len;
+        memcpy(to + 2, msg->body.data, len);
+    }
+    return to != NULL;
+}
+
 int cw_ws_send(struct cw_conn *conn, void *state, const struct cw_message *msg)
 {
     struct cw_ws_conn *ws = state;
 
+    if (send_short(conn, ws, msg)) {
+        return CW_OK;
+    }
     if (ws->flags & (CW_WS_DIALLING | CW_WS_CLOSE_SENT)) {
         return ws->flags & CW_WS_DIALLING ? CW_ESTATE : CW_ECLOSED;
     }

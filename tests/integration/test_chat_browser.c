@@ -16,13 +16,21 @@ Test(chat_browser, two_windows_chat_over_a_restart_and_all_that_the_page_offers_
     static char program[] = CW_BUILD_DIR "/examples/chat/chat";
     static char folder[] = CW_BUILD_DIR "/tests";
     static const char *const sights[] = {
+        "Chromium is there",
+        "Ada is in tea",
+        "Grace is in tea",
+        "Katherine is in coffee",
+        "a picture is taken of three people in a room",
+        "Bob is in lobby",
         "two windows chat",
         "markup in a name and in a message stays text",
         "a private message is marked unread, then read, and answered",
+        "a room that is not looked at is marked too",
         "after a restart both are back in their room, and the unsent message is there",
         "what was written meanwhile arrives in its order",
         "what is too long is said before it is sent",
         "the keyboard does it all",
+        "a page that is loaded anew is in its room again",
         "it is dark where that is wanted, and fits a narrow screen",
         "the server ends in good order while pages are open",
     };

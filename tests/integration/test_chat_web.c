@@ -299,6 +299,31 @@ Test(chat_web, a_file_of_options_may_say_where_the_page_is)
     unlink(path);
 }
 
+/* Upgrades over TLS and asks for a pong, in a frame whose mask is four times 1. */
+static void expect_pong(uint16_t port)
+{
+    struct cw_tls_options tls = {.ca = pki("ca.pem"), .server_name = "localhost"};
+    struct rig_visit visit = {.hears = "\"type\":\"pong\""};
+    char address[32];
+    char says[400];
+    size_t len = (size_t)snprintf(
+        says, sizeof says,
+        "GET /chat HTTP/1.1\r\nHost: localhost:%u\r\nOrigin: https://localhost:%u\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        "Sec-WebSocket-Version: 13\r\n\r\n\x81\x8f\x01\x01\x01\x01",
+        port, port);
+
+    for (const char *at = "{\"type\":\"ping\"}"; *at != '\0'; at++) {
+        says[len++] = (char)(*at ^ 1);
+    }
+    says[len] = '\0';
+    visit.says = says;
+    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    rig_visit(&visit, address, &tls);
+    cr_expect_not_null(strstr(visit.got, "HTTP/1.1 101 "), "%s", visit.got);
+    cr_expect_not_null(strstr(visit.got, visit.hears), "%s", visit.got);
+}
+
 Test(chat_web, with_a_certificate_both_are_encrypted)
 {
     struct guest_house house;
@@ -313,7 +338,7 @@ Test(chat_web, with_a_certificate_both_are_encrypted)
         cr_skip_test("the examples were left out of this build");
         return;
     }
-    cr_expect_neq(rig_program_port_of(&house.server, "https"), 0);
+    expect_pong(rig_program_port_of(&house.server, "https"));
     cr_expect_neq(rig_program_port_of(&house.server, "tls"), 0);
     guest_house_close(&house);
 }

@@ -357,6 +357,13 @@ Test(echo_ws_program, a_file_sets_the_options_and_the_command_line_goes_over_it)
     ws_talk_send_text(&talk, "123456");
     ws_talk_expect_close(&talk, 1009);
     ws_talk_end(&talk);
+    port = rig_program_port_of(&child, "http"); /* at its paths too */
+    open_at(&talk, "/ws", "");
+    ws_talk_read(&talk);
+    cr_expect_eq(talk.first, WS_TALK_PING);
+    ws_talk_send_text(&talk, "123456");
+    ws_talk_expect_close(&talk, 1009);
+    ws_talk_end(&talk);
     rig_program_end(&child);
 }
 

@@ -233,6 +233,7 @@ Test(site, chromium_can_do_all_that_the_page_offers)
         cr_skip_test("node, chromium or the examples are missing");
     }
     rig_child_start(&child, "/usr/bin/env", (char *const[]){env, node, script, program, NULL});
+    rig_child_await_text(&child, "Chromium is there");
     rig_child_await_text(&child, "the chart lives");
     rig_child_await_text(&child, "seen in another window");
     rig_child_await_text(&child, "an upload tells how far it is");

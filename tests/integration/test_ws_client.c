@@ -15,6 +15,7 @@
 #define SWITCHING "HTTP/1.1 101 Switching Protocols\r\n"
 #define RIGHT                                                                                      \
     SWITCHING "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: $ACCEPT\r\n"
+#define FILLER "/a/path/that/is/as/long/as/the/head/that/follows/it/is/from/its/begin/to/its/end"
 #define HELLO "\x81\x05hello"
 #define CLOSE "\x88\x02\x03\xe8"
 
@@ -97,6 +98,8 @@ Test(ws_client, answers_that_are_right_open_it)
     expect_open("HTTP/1.1 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 "Sec-WebSocket-Accept: $ACCEPT\r\n\r\n");
     expect_open("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" RIGHT "\r\n");
+    expect_open("HTTP/1.1 103 Early Hints\r\nLink: <" FILLER FILLER FILLER FILLER ">\r\n\r\n" RIGHT
+                "\r\n");
     expect_open(RIGHT "Content-Length: 7\r\n\r\n"); /* RFC 9110 §15.2: no 1xx has a body */
 }
 
@@ -136,6 +139,7 @@ Test(ws_client, a_101_that_breaks_a_rule_fails)
         {"HTTP/1.1 101 Switching Protocols\r\nUpgrade : websocket\r\n\r\n", ""},
         {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: web\r\n socket\r\n\r\n", ""},
         {"220 mail.example ESMTP\r\n", "status line"},
+        {"HTTP/1.1 100 Continue\r\n\r\n220 mail.example ESMTP\r\n", "status line"},
         {"\x15\x03\x03", "control character"}, /* an alert of TLS */
     };
 
@@ -208,19 +212,24 @@ Test(ws_client, frames_may_come_in_one_piece_with_the_answer)
     cr_expect_str_eq(visit.got, "hellohello");
 }
 
-Test(ws_client, a_head_above_its_limit_fails_and_one_below_does_not)
+static const char *answer_of(size_t filler)
 {
-    static char answer[20000];
+    static char answer[100000];
     size_t len = (size_t)snprintf(answer, sizeof answer, RIGHT "X: ");
 
-    memset(answer + len, 'x', 10000);
-    strcpy(answer + len + 10000, "\r\n\r\n");
-    expect_open(answer);
-    memset(answer + len, 'x', 17000);
-    strcpy(answer + len + 17000, "\r\n\r\n");
-    expect_failed(answer, CW_ETOOBIG, "head_max_bytes (16384)");
+    memset(answer + len, 'x', filler);
+    strcpy(answer + len + filler, "\r\n\r\n");
+    return answer;
+}
+
+Test(ws_client, a_head_above_its_limit_fails_and_one_below_does_not)
+{
+    expect_open(answer_of(10000));
+    expect_failed(answer_of(17000), CW_ETOOBIG, "head_max_bytes (16384)");
     visit.options.head_max_bytes = 100000;
-    expect_open(answer);
+    expect_open(answer_of(17000));
+    visit.options.message_max_bytes = 1000;
+    expect_open(answer_of(90000)); /* more than may wait unused otherwise */
 }
 
 Test(ws_client, interim_answers_count_towards_the_limit)
@@ -373,6 +382,26 @@ Test(ws_client, fields_subprotocols_and_a_host_of_ones_own_are_sent)
     cr_expect_not(asked("User-Agent: Causeway"));
 }
 
+Test(ws_client, without_a_url_the_host_is_the_address)
+{
+    char address[32];
+    char host[64];
+
+    visit.options.target = "/chat";
+    script_start(&script, &(struct script_turn){.answer = RIGHT "\r\n", .then = SCRIPT_HOLD}, 1);
+    snprintf(address, sizeof address, "127.0.0.1:%u", script.port);
+    ws_visit_begin(&visit);
+    visit.id = cw_connect(visit.loop, cw_websocket_service(&visit.options, &ws_visit_hooks, &visit),
+                          address, NULL);
+    cr_assert_gt(visit.id, 0);
+    ws_visit_run(&visit);
+    script_end(&script);
+    snprintf(host, sizeof host, "\r\nHost: %s\r\n", address);
+    cr_expect_eq(visit.opened, 1, "%s", visit.report.text);
+    cr_expect_eq(strncmp(script.requests[0], "GET /chat HTTP/1.1\r\n", 20), 0);
+    cr_expect(asked(host), "%s", script.requests[0]);
+}
+
 static void expect_refused_field(const char *name, const char *value)
 {
     const struct cw_http_pair fields[] = {{"X-Before", "x"}, {name, value}, {NULL, NULL}};
@@ -515,6 +544,8 @@ static int set_wrong_things(struct cw_websocket_request *request, void *user)
     rig_check(cw_websocket_request_set_field(request, "x", "short") == CW_OK);
     rig_check(cw_websocket_request_set_field(request, "Y", large) == CW_OK);
     rig_check(cw_websocket_request_set_field(request, "Y", "short") == CW_OK);
+    rig_check(cw_websocket_request_set_field(request, "X", "short") == CW_OK);
+    rig_check(cw_websocket_request_set_target(request, large) == CW_OK);
     rig_check(cw_websocket_request_set_target(request, large) == CW_OK);
     rig_check(cw_websocket_request_set_target(request, "/short") == CW_OK);
     return 0;
@@ -525,7 +556,7 @@ Test(ws_client, on_request_is_told_what_may_not_be_set)
     visit.options.on_request = set_wrong_things;
     ask_on("ws://127.0.0.1:%u/");
     cr_expect_eq(strncmp(script.requests[0], "GET /short HTTP/1.1\r\n", 21), 0);
-    cr_expect(asked("\r\nx: short\r\nY: short\r\n"), "%s", script.requests[0]);
+    cr_expect(asked("\r\nX: short\r\nY: short\r\n"), "%s", script.requests[0]);
 }
 
 static void expect_verdict(int said, int code)

@@ -114,19 +114,46 @@ Test(ws_client_server, a_message_comes_back)
     cr_expect_eq(heard.peer_code, CW_WEBSOCKET_NORMAL);
 }
 
+Test(ws_client_server, a_client_may_begin_with_an_empty_message)
+{
+    struct rig_host *host = start();
+
+    visit.says = "";
+    visit.rounds = 1;
+    visit_to(host, "/echo");
+    rig_host_end(host);
+    cr_expect_eq(visit.closed, 1);
+    cr_expect_eq(visit.failed, 0, "%s", visit.report.text);
+    cr_expect_eq(visit.reason.code, CW_BY_APP, "%s", visit.reason.text);
+}
+
+static char alpn[16];
+
+static void note_alpn(struct ws_visit *self, struct cw_conn *conn, const struct cw_message *msg)
+{
+    struct cw_tls_info info;
+
+    rig_check(cw_conn_tls(conn, &info) == 0);
+    snprintf(alpn, sizeof alpn, "%s", info.alpn);
+}
+
 Test(ws_client_server, a_message_comes_back_over_tls)
 {
     const struct cw_tls_options tls = {.ca = pki("ca.pem")};
-    const struct cw_tls_options identity = rig_identity("server.pem", "server.key");
-    struct rig_host *host = start_with(NULL, &identity);
+    struct cw_tls_options identity = rig_identity("server.pem", "server.key");
+    struct rig_host *host;
 
+    identity.alpn = "http/1.1";
+    host = start_with(NULL, &identity);
     be_polite();
+    visit.then = note_alpn;
     visit.connect.tls = &tls;
     ws_visit_begin(&visit);
     cr_assert_gt(ws_visit_to(&visit, "wss://localhost:%u/echo", rig_host_port(host, 0)), 0);
     ws_visit_run(&visit);
     rig_host_end(host);
     expect_hello();
+    cr_expect_str_eq(alpn, "http/1.1");
 }
 
 Test(ws_client_server, a_certificate_that_is_not_accepted_ends_the_attempt)

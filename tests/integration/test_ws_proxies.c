@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGE = 4 << 20, TEXT = 200000, TIMEOUT_S = 2, PING_MS = 500 };
+enum { LARGE = 3 << 20, TEXT = 200000, TIMEOUT_S = 4, PING_MS = 500 };
 
 /* Where the client connects from: not the proxy. */
 #define CLIENT "127.0.0.2"

@@ -28,8 +28,9 @@ TestSuite(ws_scale, .init = init, .fini = rig_expect_no_leak, .timeout = 115);
 enum {
     CROWD = 5000,
     CROWD_LARGE = 20000,
-    SPARE = 100,        /* descriptors */
-    EACH = 50,          /* one of so many speaks */
+    SPARE = 100, /* descriptors */
+    EACH = 50,   /* one of so many speaks */
+    STEP = 500,
     OURS_MAX = 360,     /* with what libevent takes; malloc takes some 16 more */
     RESIDENT_MAX = 450, /* the aim is 400; the rest is what else the process does meanwhile */
 };
@@ -197,7 +198,12 @@ static void expect_rest(struct cw_server *(*make)(const struct cw_server_options
 static struct cw_server *make_websocket(const struct cw_server_options *options,
                                         struct cw_hooks *hooks)
 {
-    return rig_server(&cw_websocket, options);
+    struct cw_server *server = rig_server(&cw_websocket, options);
+
+    /* A crowd that rests answers none. */
+    rig_check(cw_websocket_configure(
+                  server, &(struct cw_websocket_options){.ping_interval_ms = CW_OFF}) == CW_OK);
+    return server;
 }
 
 static struct cw_server *make_route(const struct cw_server_options *options, struct cw_hooks *hooks)
@@ -205,7 +211,8 @@ static struct cw_server *make_route(const struct cw_server_options *options, str
     struct cw_server *server = rig_server(&cw_http, options);
 
     rig_check(cw_websocket_route(server, "/ws/:name", hooks,
-                                 &(struct cw_websocket_options){.user = &story}) == CW_OK);
+                                 &(struct cw_websocket_options){
+                                     .user = &story, .ping_interval_ms = CW_OFF}) == CW_OK);
     hooks->on_connection = NULL; /* the story is the route's, not the requests' */
     hooks->on_data = NULL;
     hooks->on_close = NULL;

@@ -1,4 +1,4 @@
-/* Goes through the cases of a fuzzing server of Autobahn: websocket_walk URL [contexts]. tools/autobahn runs it. */
+/* Goes through the cases of a fuzzing server of Autobahn: websocket_walk URL AGENT. tools/autobahn runs it. */
 #include <causeway/causeway.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,16 +81,16 @@ static void attempt_failed(struct cw_server *server, const struct cw_error_repor
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        fprintf(stderr, "usage: %s URL [contexts]\n", argv[0]);
+    if (argc != 3) {
+        fprintf(stderr, "usage: %s URL AGENT\n", argv[0]);
         return 2;
     }
 
-    bool contexts = argc > 2 && strcmp(argv[2], "contexts") == 0;
+    bool contexts = strcmp(argv[2], "causeway-contexts") == 0;
     struct walk walk = {
         .loop = cw_loop_new(),
         .url = argv[1],
-        .agent = contexts ? "causeway-contexts" : "causeway",
+        .agent = argv[2],
         .options = {.message_max_bytes = 64 << 20,
                     .compress = true,
                     .deflate = {.above_bytes = contexts ? 1 : 0,

@@ -50,6 +50,10 @@ export function fail(why) {
     return end(1).then(() => new Promise(() => {}));
 }
 
+process.stdout.on("error", () => end(1)); // whoever read it has given up
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
+    process.on(signal, () => end(1));
+}
 process.on("uncaughtException", error => fail(error.stack));
 process.on("unhandledRejection", error => fail(error.stack));
 chromium.on("error", error => fail(error.message));
@@ -81,6 +85,11 @@ function send(session, method, params = {}) {
         answers.set(++last, resolve);
         chromium.stdio[3].write(JSON.stringify({ id: last, method, params, ...(session && { sessionId: session }) }) + "\0");
     }).then(answer => answer.error ? fail(`${method}: ${answer.error.message}`) : answer.result);
+}
+
+// On a busy machine this takes the longest.
+export function started() {
+    return send(null, "Browser.getVersion");
 }
 
 /* ---- pages ---- */

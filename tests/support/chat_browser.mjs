@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Page, allowed, alongside, end, fail, troubles } from "./browser.mjs";
+import { Page, allowed, alongside, end, fail, started, troubles } from "./browser.mjs";
 
 const [program, folder] = process.argv.slice(2);
 const EVIL = `<img src=x onerror="document.title='evil'"><b>Eve</b>`;
@@ -46,6 +46,7 @@ async function arrive(url, nickname, room) {
     await page.press("Enter");
     await page.until(`document.getElementById("link").dataset.state === "ready"`);
     await page.says("#members", nickname);
+    console.log(`${nickname} is in ${room}`);
     return page;
 }
 
@@ -126,6 +127,7 @@ async function portrait(url) {
     for (const page of pages) {
         await page.send("Page.close");
     }
+    console.log("a picture is taken of three people in a room");
 }
 
 async function markup(ada, bob, url) {
@@ -267,11 +269,71 @@ async function limits(ada) {
     console.log("what is too long is said before it is sent");
 }
 
+// What WCAG 2.1 (1.4.3) calls contrast, of each element's colour over the nearest background.
+const CONTRASTS = `(() => {
+    const channel = value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    const light = colour => {
+        const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map(value => channel(value / 255));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = node => {
+        const colour = node ? getComputedStyle(node).backgroundColor : "rgb(255, 255, 255)";
+        return colour === "rgba(0, 0, 0, 0)" ? behind(node.parentElement) : colour;
+    };
+    const paint = document.querySelector("#lines .name");
+    const least = [];
+    for (const node of document.querySelectorAll("#chat p, #chat time, #chat bdi, #chat small, #chat h1, #chat h2, #chat label, #chat .mark")) {
+        const [a, b] = [light(getComputedStyle(node).color), light(behind(node))].sort((x, y) => y - x);
+        if (node.checkVisibility() && node.textContent.trim() !== "") {
+            least.push([(a + 0.05) / (b + 0.05), node.className || node.tagName]);
+        }
+    }
+    for (let hue = 0; paint && hue < 360; hue += 15) {
+        paint.style.setProperty("--hue", hue);
+        const [a, b] = [light(getComputedStyle(paint).color), light(behind(paint))].sort((x, y) => y - x);
+        least.push([(a + 0.05) / (b + 0.05), "hue " + hue]);
+    }
+    return least.sort(([a], [b]) => a - b).slice(0, 3);
+})()`;
+
+async function readable(page) {
+    const least = await page.evaluate(CONTRASTS);
+
+    if (least.length < 3 || least[0][0] < 4.5) {
+        await fail(`too little contrast: ${JSON.stringify(least)}`);
+    }
+}
+
+// Whoever cannot see the page is told what each thing is.
+async function named(page) {
+    await page.send("Accessibility.enable");
+    const { nodes } = await page.send("Accessibility.getFullAXTree");
+    const unnamed = nodes.filter(node => ["button", "textbox", "log", "navigation", "complementary", "list", "dialog"]
+        .includes(node.role?.value) && !node.ignored && !node.name?.value && node.role.value !== "list");
+
+    if (unnamed.length > 0) {
+        await fail(`without a name: ${JSON.stringify(unnamed.map(node => [node.role.value, node.properties]))}`);
+    }
+}
+
+async function reload(ada, bob) {
+    await ada.evaluate(`location.reload()`);
+    await heard(bob, "Ada left");
+    await ada.until(`document.getElementById("link")?.dataset.state === "ready"`);
+    await ada.until(`document.getElementById("subtitle").textContent === "2 people"`);
+    await say(bob, "welcome back");
+    await heard(ada, "welcome back");
+    console.log("a page that is loaded anew is in its room again");
+}
+
 async function looks(ada) {
+    await readable(ada);
+    await named(ada);
     const colour = await ada.evaluate(`getComputedStyle(document.body).backgroundColor`);
 
     await ada.media({ "prefers-color-scheme": "dark" });
     await ada.until(`getComputedStyle(document.body).backgroundColor !== ${JSON.stringify(colour)}`);
+    await readable(ada);
     await ada.size(1100, 680);
     writeFileSync(join(folder, "chat-dark.png"), await ada.picture());
     await ada.size(320, 568);
@@ -290,6 +352,8 @@ async function looks(ada) {
 }
 
 async function run() {
+    await started();
+    console.log("Chromium is there");
     let server = await serve(0);
     const url = `http://127.0.0.1:${server.port}/`;
 
@@ -308,6 +372,7 @@ async function run() {
     await inOrder(ada, bob);
     await limits(ada);
     await keyboard(ada, bob);
+    await reload(ada, bob);
     await looks(ada);
     if (troubles.length > 0) {
         await fail(troubles.join("\n"));

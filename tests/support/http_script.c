@@ -91,29 +91,24 @@ static void send_answer(struct rig_peer *peer, const struct script_turn *turn)
     }
 }
 
-static const char mark[] = "$ACCEPT";
-
-static size_t answer_len(const struct script_turn *turn)
+/* The same with the answer to a WebSocket's key where the script wants it. */
+static void send_filled(struct rig_peer *peer, struct script_turn turn, const char *request)
 {
-    return turn->len > 0 ? turn->len : strlen(turn->answer);
-}
-
-/* In an answer that may have no terminator. NULL: there is none. */
-static const char *find_mark(const struct script_turn *turn)
-{
-    return turn->answer ? memmem(turn->answer, answer_len(turn), mark, sizeof mark - 1) : NULL;
-}
-
-/* The same with the answer to a WebSocket's key in its place. */
-static void send_accept(struct rig_peer *peer, struct script_turn turn, const char *request)
-{
-    size_t len = answer_len(&turn);
-    const char *place = find_mark(&turn);
-    size_t before = (size_t)(place - turn.answer);
-    size_t behind = len - before - (sizeof mark - 1);
+    static const char mark[] = "$ACCEPT";
+    size_t len = turn.len > 0 ? turn.len : turn.answer ? strlen(turn.answer) : 0;
+    const char *place = len > 0 ? memmem(turn.answer, len, mark, sizeof mark - 1) : NULL;
     char accept[29];
-    char *answer = malloc(len + sizeof accept);
+    size_t before;
+    size_t behind;
+    char *answer;
 
+    if (!place) {
+        send_answer(peer, &turn);
+        return;
+    }
+    before = (size_t)(place - turn.answer);
+    behind = len - before - (sizeof mark - 1);
+    answer = malloc(len + sizeof accept);
     rig_check(answer);
     ws_accept_of(request, accept);
     memcpy(answer, turn.answer, before);
@@ -144,11 +139,7 @@ static void play(struct script *script, size_t index, struct rig_peer *peer)
         rig_peer_close(peer);
         *peer = take_conn(script);
     }
-    if (find_mark(turn)) {
-        send_accept(peer, *turn, script->requests[index]);
-    } else {
-        send_answer(peer, turn);
-    }
+    send_filled(peer, *turn, script->requests[index]);
     if (turn->then == SCRIPT_RESET) {
         rig_peer_reset(peer);
     } else if (turn->then == SCRIPT_HOLD) {

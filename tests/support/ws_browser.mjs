@@ -73,7 +73,10 @@ await send(page, "Page.enable");
 await send(page, "Page.navigate", { url: `${base}/` });
 await load;
 await evaluate(page, readFileSync(new URL("ws_visit.js", import.meta.url), "utf8"));
-console.log(await evaluate(page, `visit(WebSocket, ${JSON.stringify(base.replace(/^http/, "ws"))})`));
+for (const name of await evaluate(page, `Object.keys(steps = visit(WebSocket, ${JSON.stringify(base.replace(/^http/, "ws"))}))`)) {
+    await evaluate(page, `steps.${name}()`);
+    console.log(`${name}: good`);
+}
 
 /* A page of the server's own is let in; where another site's is wanted, it is not. */
 const refused = await evaluate(page, `new Promise(resolve => {

@@ -20,7 +20,7 @@
 
 #include <stdatomic.h>
 
-enum { WS_GALLERY_MOST = 8 << 20 }; /* bytes of a message */
+enum { WS_GALLERY_MOST = 4 << 20 }; /* bytes of a message */
 
 struct ws_gallery {
     struct rig_host *host;

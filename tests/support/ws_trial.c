@@ -4,10 +4,11 @@
 #include "support/wait.h"
 #include "support/ws_visit.h"
 
-#include <errno.h>
+#include <causeway/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
     AT_ONCE = 128, /* connections */
@@ -191,12 +192,76 @@ static void finish(const struct ws_court *court, struct trial *trial, enum ws_tr
     rig_peer_close(&trial->peer);
 }
 
+/* ---- the tested side ---- */
+
+static void echo(struct cw_conn *conn, const struct cw_message *msg, void *user)
+{
+    rig_check(cw_conn_send(conn, msg) >= 0);
+}
+
+static const struct cw_hooks echoing = {.on_data = echo};
+
+void ws_court_open(struct ws_court *court, enum cw_role tested,
+                   const struct cw_websocket_options *options)
+{
+    const struct cw_server_options limits = {.conns_max = 4096, .workers = 1};
+    struct cw_server *server = rig_server(tested == CW_SERVER ? &cw_websocket : &cw_tcp, &limits);
+
+    *court = (struct ws_court){.tested = tested, .options = *options};
+    snprintf(court->folder, sizeof court->folder, "/tmp/causeway-6455-XXXXXX");
+    rig_check(mkdtemp(court->folder) != NULL);
+    snprintf(court->path, sizeof court->path, "%s/socket", court->folder);
+    if (tested == CW_SERVER) {
+        cw_server_listen(server, &(struct cw_listen_options){.unix_path = court->path});
+        cw_websocket_configure(server, options);
+        court->host = rig_host_start(server, &echoing, NULL);
+        return;
+    }
+    snprintf(court->url, sizeof court->url, "ws+unix://%%2Ftmp%%2F%.40s%%2Fsocket/",
+             strrchr(court->folder, '/') + 1);
+    rig_silent_open_unix(&court->listener, court->path, 0);
+    court->host = rig_host_start(server, NULL, NULL);
+}
+
+void ws_court_close(struct ws_court *court)
+{
+    rig_host_end(court->host);
+    if (court->tested == CW_CLIENT) {
+        rig_silent_close(&court->listener);
+        unlink(court->path);
+    }
+    rmdir(court->folder);
+}
+
+static void connect_one(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    const struct ws_court *court = arg;
+
+    rig_check(cw_websocket_connect(loop, court->url, &echoing, &court->options, NULL) > 0);
+}
+
+/* A new connection, its handshake done. */
+static struct rig_peer meet(struct ws_court *court)
+{
+    struct rig_peer peer;
+
+    if (court->tested == CW_SERVER) {
+        peer = rig_peer_unix(court->path);
+        ws_trial_ask(&peer, WS_TRIAL_REQUEST);
+        return peer;
+    }
+    rig_host_run(court->host, 0, connect_one, court);
+    peer.fd = rig_silent_accept(&court->listener);
+    ws_trial_answer(&peer);
+    return peer;
+}
+
 /* ---- files ---- */
 
 static void run(struct ws_court *court, struct trial *list, size_t count, enum ws_trial_way way)
 {
     for (size_t i = 0; i < count; i++) {
-        list[i].peer = court->meet(court);
+        list[i].peer = meet(court);
     }
     deliver(court, list, count, way);
     for (size_t i = 0; i < count; i++) {

@@ -7,15 +7,27 @@
 
 #include "support/host.h"
 #include "support/peer.h"
+#include "support/silent.h"
 #include "support/ws_case.h"
 
+#include <causeway/websocket.h>
+
+/* Where the tested side lives: a server at a path, or clients in the loop of a server that nobody visits. They send every message
+ * back. */
 struct ws_court {
     enum cw_role tested;
-    struct rig_host *host; /* in whose loop the tested side lives */
-
-    /* A new connection, its handshake done; the peer is the other side. */
-    struct rig_peer (*meet)(struct ws_court *court);
+    struct rig_host *host;
+    struct cw_websocket_options options;
+    struct rig_silent listener; /* of a client's peers */
+    char folder[64];
+    char path[80];
+    char url[160];
 };
+
+/* options: copied, but not what they point to. */
+void ws_court_open(struct ws_court *court, enum cw_role tested,
+                   const struct cw_websocket_options *options);
+void ws_court_close(struct ws_court *court);
 
 enum ws_trial_way {
     WS_TRIAL_WHOLE, /* in one go */
@@ -26,7 +38,7 @@ enum ws_trial_way {
 /* Returns how many cases there were. */
 size_t ws_try_file(struct ws_court *court, const char *file, enum ws_trial_way way);
 
-/* ---- for `meet` ---- */
+/* ---- handshakes ---- */
 
 #define WS_TRIAL_REQUEST                                                                           \
     "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"                   \

@@ -391,3 +391,72 @@ Test(outq, without_memory_nothing_is_queued_and_nothing_lost)
     cw_payload_drop(a);
     free(bytes);
 }
+
+/* Gives a queue and a small node back to the pool. */
+static void fill_pool(void)
+{
+    uint8_t taken[8];
+
+    copy("once", 4);
+    cr_assert_eq(drink(taken, SIZE_MAX), 4);
+    cw_outq_settle(&queue, &pool);
+    cr_assert_null(queue);
+}
+
+Test(outq, begins_with_what_the_loop_keeps_or_not_at_all)
+{
+    struct cw_outq *other = NULL;
+
+    cr_expect(!cw_outq_begin(&other, &pool, 7));
+    cr_expect_null(other);
+    fill_pool();
+    cr_assert(cw_outq_begin(&queue, &pool, 9));
+    cr_expect_eq(queue->since, 9);
+    cr_expect_eq(queue->bytes, 0);
+    cr_expect(!cw_outq_begin(&other, &pool, 7));
+    memcpy(cw_outq_extend(queue, &pool, 5), "bytes", 5);
+    cr_expect_eq(pool.bytes, 5);
+}
+
+Test(outq, extends_by_what_fits_behind_the_last_bytes)
+{
+    uint8_t taken[16];
+    struct cw_out_node *tail;
+
+    cr_expect_null(cw_outq_extend(queue, &pool, 1), "nothing to be behind");
+    copy("first ", 6);
+    tail = queue->tail;
+    memcpy(cw_outq_extend(queue, &pool, 6), "second", 6);
+    cr_expect_eq(queue->bytes, 12);
+    cr_expect_null(cw_outq_extend(queue, &pool, tail->cap - 11));
+    cr_expect_eq(queue->bytes, 12);
+    cr_expect_eq(drink(taken, 7), 12);
+    cr_expect_arr_eq(taken, "first second", 12);
+}
+
+Test(outq, a_single_node_that_was_taken_goes_back_whole)
+{
+    fill_pool();
+    cr_assert(cw_outq_begin(&queue, &pool, 7));
+    memcpy(cw_outq_extend(queue, &pool, 5), "bytes", 5);
+    cr_expect(cw_outq_is_single(queue));
+    cw_outq_end_single(queue, &pool);
+    cr_expect_eq(pool.bytes, 0);
+    cr_expect_null(queue->head);
+    cr_expect_null(queue->tail);
+    cw_outq_settle(&queue, &pool);
+    cr_expect(cw_outq_begin(&queue, &pool, 7), "both are there again");
+    memcpy(cw_outq_extend(queue, &pool, 1), "x", 1);
+}
+
+Test(outq, two_nodes_or_a_shared_one_are_not_single)
+{
+    struct cw_span part = cw_span_of("shared", 6);
+    struct cw_payload *payload = cw_payload_new(&part, 1);
+
+    cr_assert(cw_outq_share(queue, &pool, payload, NULL));
+    cr_expect(!cw_outq_is_single(queue));
+    copy("more", 4);
+    cr_expect(!cw_outq_is_single(queue));
+    cw_payload_drop(payload);
+}

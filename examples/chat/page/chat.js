@@ -2,6 +2,7 @@
 import { Link } from "./link.js";
 
 const KEPT_MAX = 500; // messages of one conversation
+const THREADS_MAX = 100; // of private messages; strangers may open one
 const ROOMS_MS = 3000; // between two looks at the list of rooms
 const GROUP_MS = 300000; // one person's messages within this are shown as one run
 const NAME_MAX = 64; // bytes
@@ -150,8 +151,12 @@ const seen = talk => talk === current && !document.hidden;
 
 function threadWith(id, name) {
     const talk = conversation(`person/${id}`, name, id);
+    const others = [...conversations.values()].filter(other => other.id && other !== talk && other !== current);
 
     talk.name = name;
+    if (others.length >= THREADS_MAX) {
+        conversations.delete(others[0].key); // the oldest
+    }
     return talk;
 }
 

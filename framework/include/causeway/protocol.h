@@ -194,7 +194,15 @@ void cw_conn_set_message_open(struct cw_conn *conn, bool open);
  * thread   loop thread. Calls no hook */
 int cw_conn_write(struct cw_conn *conn, const struct cw_span *parts, size_t count);
 
-/* The same for control bytes (a pong, a goodbye): taken even above out_max, up to 4096 bytes more, and also
+/* Queues a few bytes, which the caller writes there before it calls anything else: for short messages, of which many are answered in
+ * one turn.
+ *
+ * len      above 0
+ * returns  where; NULL: nothing has happened, cw_conn_write takes them or says why not
+ * thread   loop thread. Calls no hook */
+uint8_t *cw_conn_append(struct cw_conn *conn, size_t len);
+
+/* As cw_conn_write, for control bytes (a pong, a goodbye): taken even above out_max, up to 4096 bytes more, and also
  * while the connection is closing.
  *
  * thread   loop thread. Calls no hook */
