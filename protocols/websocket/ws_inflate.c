@@ -170,9 +170,12 @@ static int run(struct cw_ws_inflater *inflater)
     return answer == Z_MEM_ERROR ? CW_ENOMEM : CW_EPROTO;
 }
 
+/* What needs a part of the tail to become whole needs all of it: a block may end within by chance. */
 static bool wants_tail(const struct cw_ws_inflater *inflater)
 {
-    return inflater->begun && !inflater->whole && inflater->tail_used < TAIL;
+    bool is_whole = inflater->whole && inflater->tail_used == 0;
+
+    return inflater->begun && !is_whole && inflater->tail_used < TAIL;
 }
 
 static int run_on_tail(struct cw_ws_inflater *inflater)

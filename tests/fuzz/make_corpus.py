@@ -436,7 +436,6 @@ def ws_utf8():
 
 
 def ws_client_frame(opcode, payload, fin=True, rsv=0, mask=b"\x37\xfa\x21\x3d"):
-def ws_sent_frame(opcode, payload, fin=True, rsv=0, mask=b"\x37\xfa\x21\x3d"):
     size = len(payload)
     head = bytes([(0x80 if fin else 0) | rsv | opcode])
     if size < 126:
@@ -567,6 +566,7 @@ def ws_inflate():
         "final-twice": bytes.fromhex("f348cdc9c90700f348cdc9c9070000"),
         "two-blocks": bytes.fromhex("f248050000 00ffffcac9c90700".replace(" ", "")),
         "looks-back": bytes.fromhex("f348cdc9c90700f200110000"),
+        "ends-within-the-tail": bytes.fromhex("f248cdc9c92700"),
         "too-far": bytes.fromhex("f200110000"),
         "with-tail": hello + bytes.fromhex("0000ffff"),
         "text": ws_deflated(text),

@@ -578,6 +578,20 @@ Test(ws_deflate, the_last_piece_may_be_empty)
     cw_ws_inflater_free(loop, inflater);
 }
 
+Test(ws_deflate, a_block_that_ends_within_the_tail_is_cut_off)
+{
+    struct cw_span packed = cw_span_of("\xf2\x48\xcd\xc9\xc9\x27\x00", 7);
+
+    cr_expect_eq(inflate_code(packed.data, packed.len, BIG), CW_EPROTO);
+    for (size_t cap = 1; cap < 50; cap++) {
+        struct cw_ws_inflater *inflater = cw_ws_inflater_new(loop, 15);
+        uint8_t text[64];
+        size_t len = 0;
+        cr_expect_eq(take_all(inflater, packed, true, text, &len, cap), CW_EPROTO, "%zu", cap);
+        cw_ws_inflater_free(loop, inflater);
+    }
+}
+
 Test(ws_deflate, pieces_that_are_cut_off_or_rubbish_are_refused)
 {
     struct cw_span packed = cw_span_of("\xf2\x48\xcd\xc9\xc9\x07\x00", 7);
