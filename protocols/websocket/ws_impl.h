@@ -85,7 +85,6 @@ enum cw_ws_flags {
     CW_WS_SENDING_TEXT = 1 << 9,
     CW_WS_STAMPED = 1 << 10,    /* a ping of ours with a stamp has no pong yet */
     CW_WS_BEGUN = 1 << 11,      /* the handshake is done */
-    CW_WS_UNTOLD = 1 << 12,     /* the peer may think that we keep our context */
     CW_WS_BITS_SHIFT = 16,      /* 4 bits: our window */
     CW_WS_PEER_BITS_SHIFT = 20, /* 4 bits */
 };
