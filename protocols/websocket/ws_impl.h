@@ -98,6 +98,7 @@ struct cw_ws_more {
     bool compressed;    /* it is */
     bool streams;       /* CW_BEGIN has been told */
     bool fin;           /* the frame under way is its last one */
+    bool holds_context; /* counted with what is held: an inflater of this message */
     bool owes_gathered; /* CW_BEGIN has been told, what was gathered before it has not */
     uint8_t owes;       /* enum cw_ws_owed */
     struct cw_ws_utf8 utf8;
@@ -189,6 +190,11 @@ void cw_ws_less(struct cw_conn *conn, struct cw_ws_conn *ws);
 /* Has room for `need` bytes of the message under way; judged against messages_max_bytes. 0, CW_EFULL, CW_ENOMEM. */
 int cw_ws_reserve(struct cw_conn *conn, struct cw_ws_more *more, size_t need);
 void cw_ws_forget_bytes(struct cw_conn *conn, struct cw_ws_more *more);
+
+/* The same for the context of a message that is inflated piece by piece: it counts as so many bytes. 0, CW_EFULL, CW_ENOMEM. */
+enum { CW_WS_CONTEXT_BYTES = 45056 };
+int cw_ws_hold_context(struct cw_conn *conn, struct cw_ws_more *more);
+void cw_ws_drop_context(struct cw_conn *conn, struct cw_ws_more *more);
 
 /* ---- messages in (ws_in.c, ws_message.c) ---- */
 

@@ -31,6 +31,9 @@ static int code_of(uint32_t close_code)
 
 int cw_ws_fail(struct cw_conn *conn, struct cw_ws_conn *ws, uint32_t close_code, const char *why)
 {
+    if (ws->flags & CW_WS_CLOSE_SENT) {
+        return code_of(close_code); /* why it ends has been said */
+    }
     cw_ws_write_close(conn, ws, close_code, cw_span_text(why));
     cw_conn_note_code(conn, close_code);
     return cw_conn_fail(conn, code_of(close_code), "%s", why);

@@ -95,6 +95,7 @@ static void close_websocket(struct cw_conn *conn, void *state)
         return;
     }
     cw_ws_forget_bytes(conn, more);
+    cw_ws_drop_context(conn, more);
     cw_ws_inflater_free(loop, more->inflater);
     cw_ws_deflater_free(loop, more->deflater);
     if (more->dial) {
