@@ -1,7 +1,12 @@
-/* websocket_dashboard: once a second, everybody who looks is told how busy the server is. */
+/* websocket_dashboard: once a second, everybody who looks is told how busy the server is and was in the last minute. */
 #include <causeway/causeway.h>
 #include <cjson/cJSON.h>
 #include <stdlib.h>
+#include <string.h>
+
+enum { SECONDS = 60 };
+
+static double past[SECONDS]; /* bytes out in each second, the newest last */
 
 static const char page[] =
     "<!doctype html><title>Dashboard</title><pre id=now></pre><script>\n"
@@ -21,16 +26,17 @@ static void look(struct cw_conn *conn, void *user)
 
 static struct cJSON *figures(const struct cw_server *server)
 {
+    static uint64_t before;
     struct cJSON *json = cJSON_CreateObject();
     struct cw_server_stats stats;
 
     cw_server_stats(server, &stats);
+    memmove(past, past + 1, sizeof past - sizeof past[0]);
+    past[SECONDS - 1] = (double)(stats.bytes_out - before);
+    before = stats.bytes_out;
     cJSON_AddNumberToObject(json, "connections", (double)stats.conns_open);
-    cJSON_AddNumberToObject(json, "connectionsSinceStart", (double)stats.conns_total);
-    cJSON_AddNumberToObject(json, "bytesIn", (double)stats.bytes_in);
-    cJSON_AddNumberToObject(json, "bytesOut", (double)stats.bytes_out);
-    cJSON_AddNumberToObject(json, "messagesIn", (double)stats.messages_in);
-    cJSON_AddNumberToObject(json, "messagesOut", (double)stats.messages_out);
+    cJSON_AddNumberToObject(json, "messages", (double)stats.messages_out);
+    cJSON_AddItemToObject(json, "bytesPerSecond", cJSON_CreateDoubleArray(past, SECONDS));
     return json;
 }
 
