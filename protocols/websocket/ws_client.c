@@ -279,6 +279,9 @@ int64_t cw_websocket_connect(struct cw_loop *loop, const char *url, const struct
     }
     if (own.target) {
         id = complain(url, "target: the URL says it");
+    } else if (cw_ws_foreign_member(&own, CW_CLIENT)) {
+        id = complain(url, own.origins ? "origins: only servers have it; say Origin in `fields`"
+                                       : "on_handshake and http: only servers have them");
     } else if (read_url(url, place, &why) < 0) {
         id = complain(url, why);
     } else {

@@ -20,6 +20,9 @@ int cw_ws_check_options(void *options, struct cw_complaint *complaint);
 void cw_ws_release_options(void *options);
 extern const struct cw_setting cw_ws_settings[];
 
+/* The first member that is set and that only the other side looks at; NULL: none. */
+const char *cw_ws_foreign_member(const struct cw_websocket_options *options, enum cw_role role);
+
 /* The HTTP service that takes the requests of bare connections; of options that were checked. It knows nothing of them, so there is
  * no cycle. */
 struct cw_service_ref *cw_ws_requests(const struct cw_websocket_options *options);

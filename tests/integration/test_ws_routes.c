@@ -543,6 +543,81 @@ Test(ws_routes, a_route_that_is_none_is_refused_with_a_sentence)
     cr_expect_eq(cw_websocket_group_route(NULL, "/chat", &desk, NULL), CW_EINVAL);
 }
 
+static int go_on(struct cw_http_exchange *http, void *user)
+{
+    return CW_HTTP_NEXT;
+}
+
+Test(ws_routes, what_a_route_can_do_nothing_with_is_refused_by_name)
+{
+    static const struct cw_http_pair fields[] = {{"Origin", "https://a.example"}, {NULL, NULL}};
+    struct cw_server *server = cw_create_server(&cw_http);
+    struct cw_loop *loop = cw_loop_new();
+
+    expect_refused(cw_websocket_route(server, "/chat", NULL, NULL), server,
+                   "websocket /chat: without hooks");
+    server = cw_create_server(&cw_http);
+    expect_refused(cw_websocket_route(server, "/chat", &desk,
+                                      &(struct cw_websocket_options){.fields = fields}),
+                   server, "websocket /chat: fields: only clients have it");
+    server = cw_create_server(&cw_http);
+    expect_refused(
+        cw_websocket_configure(server, &(struct cw_websocket_options){.compress = true}), server,
+        "options of websocket: the server speaks http; say them with the listener or route that "
+        "speaks websocket");
+    cw_log_set_level(CW_LOG_SILENT);
+    cr_expect_eq(cw_websocket_connect(loop, "ws://127.0.0.1:1/", &desk,
+                                      &(struct cw_websocket_options){.origins = "*"}, NULL),
+                 CW_EINVAL);
+    cr_expect_eq(cw_websocket_connect(loop, "ws://127.0.0.1:1/", &desk,
+                                      &(struct cw_websocket_options){.on_handshake = go_on}, NULL),
+                 CW_EINVAL);
+    cw_loop_free(loop);
+}
+
+static char warned[1024];
+
+static void keep_warnings(enum cw_log_level level, uint64_t conn_id, const char *text, void *user)
+{
+    size_t len = strlen(warned);
+
+    if (level == CW_LOG_WARNING) {
+        snprintf(warned + len, sizeof warned - len, "%s\n", text);
+    }
+}
+
+static void end_work(struct cw_server *server, struct cw_loop *loop, void *user) {}
+
+/* hooks: of the route; own: of the server. */
+static void start_with(const struct cw_protocol *protocol, const struct cw_hooks *hooks,
+                       const struct cw_hooks *own)
+{
+    struct cw_server *server = rig_server(protocol, NULL);
+
+    warned[0] = '\0';
+    cw_websocket_route(server, "/chat", hooks, NULL);
+    host = rig_host_start(server, own, NULL);
+    rig_host_end(host);
+}
+
+Test(ws_routes, a_set_up_that_serves_nothing_is_warned_of)
+{
+    static const struct cw_hooks timed = {.on_worker_stop = end_work};
+    static const struct cw_hooks plain_hooks = {.on_data = NULL};
+
+    cw_log_set(keep_warnings, NULL);
+    start_with(&cw_framed, &plain_hooks, &plain_hooks);
+    cr_expect_str_eq(warned, "websocket /chat: no listener speaks http, so nobody can get there\n");
+    start_with(&cw_http, &timed, &plain_hooks);
+    cr_expect_str_eq(warned, "websocket /chat: on_worker_stop is never called here; it is the "
+                             "server's: cw_server_set_hooks\n");
+    start_with(&cw_http, &timed, &timed);
+    cr_expect_str_eq(warned, "");
+    start_with(&cw_websocket, &plain_hooks, &plain_hooks);
+    cr_expect_str_eq(warned, "");
+    cw_log_set(NULL, NULL);
+}
+
 Test(ws_routes, routes_are_set_before_the_server_runs)
 {
     begin_desk(NULL);
