@@ -209,9 +209,9 @@ ptrdiff_t cw_ws_take_payload(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_
 /* The frame under way has no byte at all. > 0: it is over · 0: not yet, ask again · < 0: an enum cw_error. */
 int cw_ws_take_empty(struct cw_conn *conn, struct cw_ws_conn *ws);
 
-/* A whole message: checks text, inflates, delivers. CW_GO, CW_STOP or an enum cw_error. */
+/* A whole message: inflates, checks text (is_checked: it is known to be UTF-8), delivers. CW_GO, CW_STOP or an enum cw_error. */
 int cw_ws_take_whole(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_message *msg,
-                     bool compressed, bool plain_ascii);
+                     bool compressed, bool is_checked);
 
 /* ---- messages out (ws_out.c) ---- */
 
