@@ -75,7 +75,8 @@ struct cw_websocket_options {
     uint64_t stream_above_bytes; /* longer ones are delivered in pieces, CW_BEGIN to CW_END, as they come; pieces of text may end
                                     within a character. CW_BEGIN has the total, or CW_NO_LIMIT where it is not known.
                                     message_max_bytes still counts; its default is no limit then. 0: all come whole */
-    uint64_t messages_max_bytes; /* unfinished whole messages that one loop holds at once; above: 1013. 0: 268435456 */
+    uint64_t messages_max_bytes; /* unfinished messages that one loop holds at once, and 44 KiB for each that is inflated in pieces;
+                                    above: 1013. 0: 268435456 */
     uint64_t out_high_bytes; /* cw_conn_send answers 1 above this, and reading stops. 0: as out_high_bytes of the server or client */
     uint64_t pings_per_second_max; /* pings and pongs from the peer; above: 1008. 0: 100; CW_NO_LIMIT */
 
@@ -85,7 +86,7 @@ struct cw_websocket_options {
 
     /* Compression. */
     bool compress; /* offered by a client, agreed to by a server */
-    struct cw_websocket_deflate deflate;
+    struct cw_websocket_deflate deflate; /* counts with compress */
 
     /* What both sides may agree to speak, most wanted first: names parted by spaces or commas. A server takes the first of its own
      * that the client offers. NULL: none. Copied */
@@ -122,7 +123,8 @@ struct cw_websocket_options {
                     void *user);
 };
 
-/* Sets the options of a server made with cw_create_server(&cw_websocket).
+/* Sets the options of a server made with cw_create_server(&cw_websocket), and those that its routes leave at zero. On a server of
+ * cw_http each route is given its own.
  *
  * options  copied
  * returns  0; CW_EINVAL: cw_server_error names the member; CW_ESTATE
@@ -138,9 +140,9 @@ struct cw_service cw_websocket_service(const struct cw_websocket_options *option
 /* Serves WebSockets on a path of an HTTP server. Requests there that ask for none are answered with 426.
  *
  * path     as in cw_http_route, without a method: `/rooms/:name`
- * hooks    copied; those about the server as a whole are not asked
+ * hooks    copied; not NULL. Those about the server as a whole (on_worker_start) are not asked: cw_server_set_hooks
  * options  copied. NULL: the defaults
- * returns  as cw_http_route; CW_EINVAL also: an option, cw_server_error names it
+ * returns  as cw_http_route; CW_EINVAL also: an option that is not allowed, or is a client's; cw_server_error names it
  * thread   before it runs */
 int cw_websocket_route(struct cw_server *server, const char *path, const struct cw_hooks *hooks,
                        const struct cw_websocket_options *options);
@@ -211,7 +213,8 @@ bool cw_websocket_is_compressed(const struct cw_conn *conn);
  * options  copied. NULL: the defaults
  * connect  copied; tls of it counts for wss, with the system's CAs where it is NULL. connect_ms counts to the end of the
  *          handshake. NULL: the defaults
- * returns  as cw_connect: an id above 0, or CW_EINVAL (the URL or an option; logged), CW_ENOMEM, CW_ESTOPPED
+ * returns  as cw_connect: an id above 0, or CW_EINVAL (the URL, or an option that is not allowed or is a server's; logged),
+ *          CW_ENOMEM, CW_ESTOPPED
  * thread   loop thread, or before the loop runs. Calls no hook */
 int64_t cw_websocket_connect(struct cw_loop *loop, const char *url, const struct cw_hooks *hooks,
                              const struct cw_websocket_options *options,
