@@ -480,10 +480,24 @@ static bool may_say_why(const struct cw_conn *conn, int code)
            (!(conn->flags & CW_MESSAGE_OPEN) || protocol->speaks_in_message);
 }
 
+/* What comes in place of the peer's goodbye cannot be read: it is not waited for any more. */
+static void give_up_waiting(struct cw_conn *conn)
+{
+    conn->flags &= ~(uint32_t)CW_AWAIT_FINISH;
+    conn->flags |= CW_DISCARD | CW_UNHEARD;
+    cw_conn_at_turn_end(conn, CW_TURN_END);
+}
+
 /* The peer, or time, has ended it, but the socket is sound: what is queued is still sent, and input discarded. */
 void cw_conn_break(struct cw_conn *conn, int code)
 {
-    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & CW_CLOSING)) {
+    if (conn->phase == CW_PHASE_CLOSED) {
+        return;
+    }
+    if (conn->flags & CW_CLOSING) {
+        if (conn->flags & CW_AWAIT_FINISH) {
+            give_up_waiting(conn);
+        }
         return;
     }
     conn->flags |= CW_DISCARD | (may_say_why(conn, code) ? 0u : (uint32_t)CW_SHUTDOWN_DONE);

@@ -228,10 +228,14 @@ static bool may_feed(const struct cw_conn *conn)
            (conn->flags & (CW_AWAIT_FINISH | CW_DISCARD)) == CW_AWAIT_FINISH;
 }
 
-/* Whether input still means something, now or later. */
+/* Whether input still means something, now or later: who may wait for the peer's goodbye must not lose its place in the input. */
 static bool is_heard(const struct cw_conn *conn)
 {
-    return (conn->flags & (CW_CLOSING | CW_AWAIT_FINISH)) != CW_CLOSING;
+    if (!(conn->flags & CW_CLOSING) || (conn->flags & CW_AWAIT_FINISH)) {
+        return true;
+    }
+    return conn->phase != CW_PHASE_CLOSED && !(conn->flags & (CW_DISCARD | CW_SHUTDOWN_DONE)) &&
+           conn->service->protocol->on_shutdown;
 }
 
 /* Feeds bytes until they are used up, held, or more are needed. Returns how many were used. */

@@ -1,30 +1,73 @@
 #include "chat_protocol.h"
 
 #include <cjson/cJSON.h>
+#include <stdint.h>
 #include <string.h>
 
 #include <causeway/json.h>
 
-/* U+0000 to U+001F, U+007F, and in UTF-8 U+0080 to U+009F. */
-static bool control_at(const unsigned char *text)
+struct range {
+    uint32_t first;
+    uint32_t last;
+};
+
+static const struct range controls[] = {{0x00, 0x1f}, {0x7f, 0x9f}};
+static const struct range spaces[] = {{0x20, 0x20},     {0xa0, 0xa0},     {0x1680, 0x1680},
+                                      {0x2000, 0x200a}, {0x202f, 0x202f}, {0x205f, 0x205f},
+                                      {0x2800, 0x2800}, {0x3000, 0x3000}};
+
+/* Names that differ by them alone look the same, or they turn the line around that the name stands in. */
+static const struct range hidden[] = {{0xad, 0xad},     {0x61c, 0x61c},   {0x115f, 0x1160},
+                                      {0x180e, 0x180e}, {0x200b, 0x200b}, {0x200e, 0x200f},
+                                      {0x2028, 0x202e}, {0x2060, 0x206f}, {0x3164, 0x3164},
+                                      {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff9, 0xfffb}};
+
+#define IS_OF(ranges, letter) is_of(ranges, sizeof(ranges) / sizeof *(ranges), letter)
+
+static bool is_of(const struct range *ranges, size_t count, uint32_t letter)
 {
-    return text[0] < 0x20 || text[0] == 0x7f || (text[0] == 0xc2 && text[1] < 0xa0);
+    for (size_t i = 0; i < count; i++) {
+        if (letter >= ranges[i].first && letter <= ranges[i].last) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The next letter of UTF-8. */
+static uint32_t next_letter(const unsigned char **at)
+{
+    uint32_t letter = *(*at)++;
+
+    if (letter >= 0xc0) {
+        letter &= letter >= 0xf0 ? 0x07 : letter >= 0xe0 ? 0x0f : 0x1f;
+    }
+    while ((**at & 0xc0) == 0x80) {
+        letter = letter << 6 | (*(*at)++ & 0x3f);
+    }
+    return letter;
 }
 
 const char *chat_name_trouble(const char *name)
 {
-    if (name[0] == '\0') {
-        return "it is empty";
-    }
+    const unsigned char *at = (const unsigned char *)name;
+    bool shows = false;
+
     if (strlen(name) > CHAT_NAME_MAX_BYTES) {
         return "it is longer than 64 bytes";
     }
-    for (const unsigned char *at = (const unsigned char *)name; *at != '\0'; at++) {
-        if (control_at(at)) {
+    while (*at != '\0') {
+        uint32_t letter = next_letter(&at);
+
+        if (IS_OF(controls, letter)) {
             return "it holds a control character";
         }
+        if (IS_OF(hidden, letter)) {
+            return "it holds a character that nobody sees";
+        }
+        shows = shows || !IS_OF(spaces, letter);
     }
-    return NULL;
+    return shows ? NULL : "it is empty";
 }
 
 static void give_up(struct cJSON **message)

@@ -24,7 +24,8 @@
 enum {
     CONNS_MAX_DEFAULT = 10000,
     FRAME_MAX_DEFAULT = 65536,
-    KEY_CAP = 128, /* "client/" or "room/", and a name */
+    KEY_CAP = 128,        /* "client/" or "room/", and a name */
+    ENTRY_MIN_BYTES = 22, /* of a list */
 };
 
 #define ROOM_PREFIX "room/"
@@ -268,10 +269,11 @@ static void rename_in_room(struct client *client, const char *from)
 typedef struct cJSON *(*page_fn)(struct client *client, const void *list, size_t count);
 
 /* An answer that would be over the limit on frames says less, and how much it leaves out: a room of
- * thousands can be joined all the same. */
+ * thousands can be joined all the same. What cannot fit is not even written: strangers may ask often. */
 static void answer_list(struct client *client, page_fn page, const void *list, size_t total)
 {
-    size_t count = total;
+    uint64_t most = client->chat->limits.message_max_bytes / ENTRY_MIN_BYTES;
+    size_t count = total < most ? total : (size_t)most;
     int sent;
 
     do {

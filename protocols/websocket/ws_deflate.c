@@ -33,7 +33,7 @@ struct cw_ws_deflater {
 /* Of a loop. */
 struct deflating {
     struct cw_ws_deflater *unused; /* as new; the last used first */
-    struct cw_ws_quick quick;
+    struct cw_ws_press *press;
     struct cw_ws_out out;
 };
 
@@ -64,7 +64,7 @@ static void release_part(struct cw_loop *loop, void *memory)
         end(deflating->unused);
         deflating->unused = next;
     }
-    cw_ws_quick_release(&deflating->quick);
+    cw_ws_press_free(deflating->press);
     cw_ws_out_release(&deflating->out);
 }
 
@@ -183,19 +183,25 @@ static int run(struct cw_ws_deflater *deflater, struct cw_span in, struct cw_ws_
 }
 
 /* 0; CW_EAGAIN: it does not become smaller; CW_ENOTFOUND: zlib has to do it; CW_ENOMEM. */
-static int deflate_quickly(struct deflating *deflating, unsigned level, struct cw_span in,
-                           size_t *len)
+static int deflate_quickly(struct deflating *deflating, struct cw_span in, size_t *len)
 {
-    if (!cw_ws_out_reserve(&deflating->out, in.len)) {
+    struct cw_ws_out *out = &deflating->out;
+
+    if (!cw_ws_out_reserve(out, in.len + TAIL)) {
         return CW_ENOMEM;
     }
-    ptrdiff_t made =
-        cw_ws_quick_deflate(&deflating->quick, level, in, deflating->out.data, in.len - 1);
+    ptrdiff_t made = cw_ws_quick_deflate(&deflating->press, in, out->data, in.len + TAIL);
     if (made <= 0) {
         return made == 0 ? CW_EAGAIN : (int)made;
     }
     *len = (size_t)made;
     return CW_OK;
+}
+
+/* Whether it may look back as far as it can. */
+static bool is_quick(unsigned bits, unsigned level, struct cw_span in)
+{
+    return level == 1 && (bits == BITS_MAX || in.len <= (size_t)1 << bits);
 }
 
 static int deflate_shared(struct deflating *deflating, unsigned bits, unsigned level,
@@ -232,7 +238,6 @@ int cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigne
                   unsigned level, struct cw_span in, struct cw_span *out)
 {
     struct deflating *deflating = cw_loop_part(loop, &part);
-    unsigned window = bits & ~(unsigned)CW_WS_NO_FINAL;
     size_t len = 0;
     int code = CW_ENOTFOUND;
 
@@ -244,11 +249,11 @@ int cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigne
     }
     if (deflater != NULL) {
         code = deflate_kept(deflating, deflater, in, &len);
-    } else if (bits == window && (window == BITS_MAX || in.len <= (size_t)1 << window)) {
-        code = deflate_quickly(deflating, level, in, &len);
+    } else if (is_quick(bits, level, in)) {
+        code = deflate_quickly(deflating, in, &len);
     }
     if (code == CW_ENOTFOUND) {
-        code = deflate_shared(deflating, window, level, in, &len);
+        code = deflate_shared(deflating, bits, level, in, &len);
     }
     cw_ws_out_sweep(loop, &deflating->out);
     if (code == 0) {

@@ -6,18 +6,13 @@
 
 #include <causeway/loop.h>
 
-enum {
-    CW_WS_NO_FINAL = 16, /* beside the bits of a window: no block says that it is the last of all */
-};
-
 struct cw_ws_deflater; /* a context that one connection keeps */
 struct cw_ws_inflater; /* the same for what comes; also of one message that comes in pieces */
 
 /* Compresses one message, without the four bytes at its end (§7.2.1).
  *
  * deflater  of the connection; NULL: the loop's shared one. With one, bits and level are its own
- * bits      of the window agreed on. With 8 no match reaches back over more than 256 bytes. Without a kept context a message may end
- *           in a final block (§7.2.3.4): with CW_WS_NO_FINAL it does not, for a peer that keeps its side of the context all the same
+ * bits      of the window agreed on. With 8 no match reaches back over more than 256 bytes
  * *out      good until the next call for this loop, or its next turn; inflating leaves it alone. 16 bytes behind len may be read
  * returns   0; CW_EAGAIN: send it as it is: it is empty, or did not become smaller (what went through a context that is kept is
  *           sent compressed even so); CW_ENOMEM: send it as it is, or give up; a context that is kept has forgotten all */

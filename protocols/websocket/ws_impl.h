@@ -88,7 +88,6 @@ enum cw_ws_flags {
     CW_WS_SENDING_TEXT = 1 << 9,
     CW_WS_STAMPED = 1 << 10,    /* a ping of ours with a stamp has no pong yet */
     CW_WS_BEGUN = 1 << 11,      /* the handshake is done */
-    CW_WS_UNTOLD = 1 << 12,     /* the peer may think that we keep our context */
     CW_WS_BITS_SHIFT = 16,      /* 4 bits: our window */
     CW_WS_PEER_BITS_SHIFT = 20, /* 4 bits */
 };
@@ -102,6 +101,7 @@ struct cw_ws_more {
     bool compressed;    /* it is */
     bool streams;       /* CW_BEGIN has been told */
     bool fin;           /* the frame under way is its last one */
+    bool holds_context; /* counted with what is held: an inflater of this message */
     bool owes_gathered; /* CW_BEGIN has been told, what was gathered before it has not */
     uint8_t owes;       /* enum cw_ws_owed */
     struct cw_ws_utf8 utf8;
@@ -194,6 +194,11 @@ void cw_ws_less(struct cw_conn *conn, struct cw_ws_conn *ws);
 int cw_ws_reserve(struct cw_conn *conn, struct cw_ws_more *more, size_t need);
 void cw_ws_forget_bytes(struct cw_conn *conn, struct cw_ws_more *more);
 
+/* The same for the context of a message that is inflated piece by piece: it counts as so many bytes. 0, CW_EFULL, CW_ENOMEM. */
+enum { CW_WS_CONTEXT_BYTES = 45056 };
+int cw_ws_hold_context(struct cw_conn *conn, struct cw_ws_more *more);
+void cw_ws_drop_context(struct cw_conn *conn, struct cw_ws_more *more);
+
 /* ---- messages in (ws_in.c, ws_message.c) ---- */
 
 ptrdiff_t cw_ws_bytes(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t *data, size_t len);
@@ -204,9 +209,9 @@ ptrdiff_t cw_ws_take_payload(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_
 /* The frame under way has no byte at all. > 0: it is over · 0: not yet, ask again · < 0: an enum cw_error. */
 int cw_ws_take_empty(struct cw_conn *conn, struct cw_ws_conn *ws);
 
-/* A whole message: checks text, inflates, delivers. CW_GO, CW_STOP or an enum cw_error. */
+/* A whole message: inflates, checks text (is_checked: it is known to be UTF-8), delivers. CW_GO, CW_STOP or an enum cw_error. */
 int cw_ws_take_whole(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_message *msg,
-                     bool compressed, bool plain_ascii);
+                     bool compressed, bool is_checked);
 
 /* ---- messages out (ws_out.c) ---- */
 

@@ -31,6 +31,9 @@ static int code_of(uint32_t close_code)
 
 int cw_ws_fail(struct cw_conn *conn, struct cw_ws_conn *ws, uint32_t close_code, const char *why)
 {
+    if (ws->flags & CW_WS_CLOSE_SENT) {
+        return code_of(close_code); /* why it ends has been said */
+    }
     cw_ws_write_close(conn, ws, close_code, cw_span_text(why));
     cw_conn_note_code(conn, close_code);
     return cw_conn_fail(conn, code_of(close_code), "%s", why);
@@ -297,7 +300,8 @@ static ptrdiff_t take_frame(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t
     struct cw_ws_head head;
     const char *why = NULL;
     bool masked = cw_conn_role(conn) == CW_SERVER;
-    int n = cw_ws_read_head(data, len, masked, (ws->flags & CW_WS_AGREED) != 0, &head, &why);
+    bool extended = (ws->flags & CW_WS_AGREED) != 0;
+    int n = cw_ws_read_head(cw_span_of(data, len), masked, extended, &head, &why);
 
     if (n < 0) {
         return cw_ws_fail(conn, ws, CW_WEBSOCKET_PROTOCOL, why);

@@ -32,7 +32,7 @@ struct cw_ws_inflater {
 /* Of a loop. */
 struct inflating {
     struct cw_ws_inflater *unused; /* as new; the last used first */
-    struct cw_ws_quick quick;
+    struct libdeflate_decompressor *quick;
     struct cw_ws_out out;
 };
 
@@ -63,7 +63,7 @@ static void release_part(struct cw_loop *loop, void *memory)
         end(inflating->unused);
         inflating->unused = next;
     }
-    cw_ws_quick_release(&inflating->quick);
+    cw_ws_quick_free(inflating->quick);
     cw_ws_out_release(&inflating->out);
 }
 
@@ -170,9 +170,12 @@ static int run(struct cw_ws_inflater *inflater)
     return answer == Z_MEM_ERROR ? CW_ENOMEM : CW_EPROTO;
 }
 
+/* What needs a part of the tail to become whole needs all of it: a block may end within by chance. */
 static bool wants_tail(const struct cw_ws_inflater *inflater)
 {
-    return inflater->begun && !inflater->whole && inflater->tail_used < TAIL;
+    bool is_whole = inflater->whole && inflater->tail_used == 0;
+
+    return inflater->begun && !is_whole && inflater->tail_used < TAIL;
 }
 
 static int run_on_tail(struct cw_ws_inflater *inflater)

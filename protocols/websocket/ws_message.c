@@ -169,6 +169,7 @@ static void forget_message(struct cw_conn *conn, struct cw_ws_conn *ws)
 
     more->opcode = 0;
     cw_ws_forget_bytes(conn, more);
+    cw_ws_drop_context(conn, more);
     if (more->inflater && !(ws->flags & CW_WS_PEER_KEEPS)) {
         cw_ws_inflater_free(cw_conn_loop(conn), more->inflater);
         more->inflater = NULL;
@@ -310,13 +311,24 @@ static int take_inflated(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_
     return begin_stream(conn, more, CW_NO_LIMIT);
 }
 
+/* What the peer keeps anyway is no message's. */
+static int hold_context(struct cw_conn *conn, struct cw_ws_conn *ws)
+{
+    int error = ws->flags & CW_WS_PEER_KEEPS ? CW_OK : cw_ws_hold_context(conn, ws->more);
+
+    return error < 0 ? fail_reserve(conn, ws, error) : CW_OK;
+}
+
 /* CW_GO: the inflater has nothing more to give; CW_STOP: it may have; or an enum cw_error. */
 static int drain_inflater(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_span *in, bool last)
 {
     struct cw_ws_shared *shared = cw_ws_shared(cw_conn_loop(conn));
-    struct cw_ws_inflater *inflater = own_inflater(conn, ws);
-    int result = CW_GO;
+    int result = hold_context(conn, ws);
+    struct cw_ws_inflater *inflater = result < 0 ? NULL : own_inflater(conn, ws);
 
+    if (result < 0) {
+        return result;
+    }
     if (shared && !shared->inflated) {
         shared->inflated = cw_alloc(CW_WS_PIECE + 16);
     }

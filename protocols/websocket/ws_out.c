@@ -268,10 +268,8 @@ static int send_deflated(struct cw_conn *conn, struct cw_ws_conn *ws, const stru
     if (ws->flags & CW_WS_KEEP) {
         error = deflate_kept(conn, ws, msg->body, &out);
     } else {
-        unsigned manner = own_bits(ws) | (ws->flags & CW_WS_UNTOLD ? CW_WS_NO_FINAL : 0u);
-
-        error = cw_ws_deflate(cw_conn_loop(conn), NULL, manner, (unsigned)options->deflate.level,
-                              msg->body, &out);
+        error = cw_ws_deflate(cw_conn_loop(conn), NULL, own_bits(ws),
+                              (unsigned)options->deflate.level, msg->body, &out);
     }
     if (error == CW_EAGAIN) {
         return write_frame(conn, first, msg->body, cw_conn_write);

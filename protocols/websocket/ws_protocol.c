@@ -26,7 +26,6 @@ int cw_ws_begin(struct cw_conn *conn, struct cw_ws_conn *ws, const struct cw_ws_
     if (agreed->on) {
         ws->flags |= CW_WS_AGREED | (agreed->keep ? (uint32_t)CW_WS_KEEP : 0u) |
                      (agreed->peer_keeps ? (uint32_t)CW_WS_PEER_KEEPS : 0u) |
-                     (agreed->told ? 0u : (uint32_t)CW_WS_UNTOLD) |
                      (uint32_t)agreed->bits << CW_WS_BITS_SHIFT |
                      (uint32_t)agreed->peer_bits << CW_WS_PEER_BITS_SHIFT;
     }
@@ -96,6 +95,7 @@ static void close_websocket(struct cw_conn *conn, void *state)
         return;
     }
     cw_ws_forget_bytes(conn, more);
+    cw_ws_drop_context(conn, more);
     cw_ws_inflater_free(loop, more->inflater);
     cw_ws_deflater_free(loop, more->deflater);
     if (more->dial) {

@@ -216,3 +216,34 @@ int cw_ws_reserve(struct cw_conn *conn, struct cw_ws_more *more, size_t need)
     more->cap = cap;
     return CW_OK;
 }
+
+/* One alone always has its place, however little is allowed. */
+int cw_ws_hold_context(struct cw_conn *conn, struct cw_ws_more *more)
+{
+    const struct cw_websocket_options *options = cw_conn_options(conn);
+    struct cw_ws_shared *shared = cw_ws_shared(cw_conn_loop(conn));
+
+    if (more->holds_context) {
+        return CW_OK;
+    }
+    if (!shared) {
+        return CW_ENOMEM;
+    }
+    if (shared->held > 0 && (options->messages_max_bytes < CW_WS_CONTEXT_BYTES ||
+                             shared->held > options->messages_max_bytes - CW_WS_CONTEXT_BYTES)) {
+        return CW_EFULL;
+    }
+    shared->held += CW_WS_CONTEXT_BYTES;
+    more->holds_context = true;
+    return CW_OK;
+}
+
+void cw_ws_drop_context(struct cw_conn *conn, struct cw_ws_more *more)
+{
+    struct cw_ws_shared *shared = cw_ws_shared(cw_conn_loop(conn));
+
+    if (more->holds_context && shared) {
+        shared->held -= CW_WS_CONTEXT_BYTES;
+    }
+    more->holds_context = false;
+}

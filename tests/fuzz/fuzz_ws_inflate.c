@@ -91,9 +91,8 @@ static void inflate_all_ways(struct cw_span packed, size_t max, size_t cut)
 
 static void there_and_back(struct cw_span text, unsigned choice)
 {
-    unsigned bits = (8 + choice % 8) | (choice & 64 ? (unsigned)CW_WS_NO_FINAL : 0);
-    struct cw_ws_deflater *deflater =
-        choice & 128 ? cw_ws_deflater_new(loop, 8 + choice % 8, 1) : NULL;
+    unsigned bits = 8 + choice % 8;
+    struct cw_ws_deflater *deflater = choice & 128 ? cw_ws_deflater_new(loop, bits, 1) : NULL;
     struct cw_span packed;
     struct cw_span out;
 

@@ -74,10 +74,7 @@ static void init_inflater(z_stream *z, int bits)
     cr_assert_eq(inflateInit2(z, -bits), Z_OK);
 }
 
-/* Whether messages may end in a final block. */
-static bool may_be_final;
-
-/* A piece at a time, so that nothing but the window is looked back into. */
+/* A piece at a time, so that nothing but the window is looked back into. No block may be final: some peers read no further. */
 static void expect_inflates(z_stream *z, struct cw_span packed, const uint8_t *text, size_t len)
 {
     const uint8_t end[TAIL] = {0x00, 0x00, 0xff, 0xff};
@@ -92,11 +89,7 @@ static void expect_inflates(z_stream *z, struct cw_span packed, const uint8_t *t
             z->next_out = &byte;
             z->avail_out = 1;
             int answer = inflate(z, Z_SYNC_FLUSH);
-            cr_assert(answer >= Z_OK || answer == Z_BUF_ERROR, "%d: %s", answer, z->msg);
-            if (answer == Z_STREAM_END) {
-                cr_assert(may_be_final);
-                inflateReset(z);
-            }
+            cr_assert(answer == Z_OK || answer == Z_BUF_ERROR, "%d: %s", answer, z->msg);
             if (z->avail_out == 0) {
                 cr_assert_lt(at, len);
                 cr_assert_eq(byte, text[at]);
@@ -140,16 +133,11 @@ static void expect_shared(const uint8_t *text, size_t len, unsigned bits, unsign
     struct cw_span packed;
     z_stream z;
 
-    for (int i = 0; i < 2; i++) {
-        may_be_final = i == 0;
-        init_inflater(&z, (int)bits);
-        unsigned manner = may_be_final ? bits : bits | CW_WS_NO_FINAL;
-        cr_assert_eq(cw_ws_deflate(loop, NULL, manner, level, cw_span_of(text, len), &packed), 0);
-        cr_expect_lt(packed.len, len);
-        expect_inflates(&z, packed, text, len);
-        inflateEnd(&z);
-    }
-    may_be_final = false;
+    init_inflater(&z, (int)bits);
+    cr_assert_eq(cw_ws_deflate(loop, NULL, bits, level, cw_span_of(text, len), &packed), 0);
+    cr_expect_lt(packed.len, len);
+    expect_inflates(&z, packed, text, len);
+    inflateEnd(&z);
 }
 
 Test(ws_deflate, messages_of_every_size_come_back_from_zlib)
@@ -590,6 +578,20 @@ Test(ws_deflate, the_last_piece_may_be_empty)
     cw_ws_inflater_free(loop, inflater);
 }
 
+Test(ws_deflate, a_block_that_ends_within_the_tail_is_cut_off)
+{
+    struct cw_span packed = cw_span_of("\xf2\x48\xcd\xc9\xc9\x27\x00", 7);
+
+    cr_expect_eq(inflate_code(packed.data, packed.len, BIG), CW_EPROTO);
+    for (size_t cap = 1; cap < 50; cap++) {
+        struct cw_ws_inflater *inflater = cw_ws_inflater_new(loop, 15);
+        uint8_t text[64];
+        size_t len = 0;
+        cr_expect_eq(take_all(inflater, packed, true, text, &len, cap), CW_EPROTO, "%zu", cap);
+        cw_ws_inflater_free(loop, inflater);
+    }
+}
+
 Test(ws_deflate, pieces_that_are_cut_off_or_rubbish_are_refused)
 {
     struct cw_span packed = cw_span_of("\xf2\x48\xcd\xc9\xc9\x07\x00", 7);
@@ -767,7 +769,7 @@ Test(ws_deflate_memory, memory_that_runs_out_is_an_error_and_nothing_worse)
         fault_arm(nth);
         bool right = try_all(text, 20000);
         failed = fault_disarm();
-        cr_expect_eq(right, !failed, "%zu", nth);
+        cr_expect(right || failed, "%zu", nth); /* without one library another does it */
         cr_expect(try_all(text, 20000));
         cw_loop_free(loop);
         cr_assert_lt(nth, 1000);

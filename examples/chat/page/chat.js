@@ -8,6 +8,9 @@ const GROUP_MS = 300000; // one person's messages within this are shown as one r
 const NAME_MAX = 64; // bytes
 const SPARE = 400; // bytes around a text in its message
 
+// What a server refuses in a name: nobody sees it, and it may turn the line around that the name stands in.
+const HIDDEN = /[\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb]/;
+
 const $ = id => document.getElementById(id);
 const bytes = text => new TextEncoder().encode(text).length;
 
@@ -63,6 +66,9 @@ function nameTrouble(name) {
     }
     if (/[\u0000-\u001f\u007f-\u009f]/.test(name)) {
         return "It cannot hold control characters.";
+    }
+    if (HIDDEN.test(name)) {
+        return "It cannot hold characters that nobody sees.";
     }
     return bytes(name) > NAME_MAX ? `It is ${bytes(name) - NAME_MAX} bytes too long.` : "";
 }

@@ -75,7 +75,8 @@ struct cw_websocket_options {
     uint64_t stream_above_bytes; /* longer ones are delivered in pieces, CW_BEGIN to CW_END, as they come; pieces of text may end
                                     within a character. CW_BEGIN has the total, or CW_NO_LIMIT where it is not known.
                                     message_max_bytes still counts; its default is no limit then. 0: all come whole */
-    uint64_t messages_max_bytes; /* unfinished whole messages that one loop holds at once; above: 1013. 0: 268435456 */
+    uint64_t messages_max_bytes; /* unfinished messages that one loop holds at once, and 44 KiB for each that is inflated in pieces;
+                                    above: 1013. 0: 268435456 */
     uint64_t out_high_bytes; /* cw_conn_send answers 1 above this, and reading stops. 0: as out_high_bytes of the server or client */
     uint64_t pings_per_second_max; /* pings and pongs from the peer; above: 1008. 0: 100; CW_NO_LIMIT */
 
