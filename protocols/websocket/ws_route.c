@@ -247,8 +247,8 @@ int cw_websocket_group_route(struct cw_http_group *group, const char *path,
 int cw_websocket_configure(struct cw_server *server, const struct cw_websocket_options *options)
 {
     const struct cw_service service = cw_websocket_service(options, NULL, NULL);
-    struct cw_websocket_options given = *options;
-    int error = cw_server_set_protocol_options(server, &cw_websocket, options);
+    struct cw_websocket_options given = options ? *options : (struct cw_websocket_options){0};
+    int error = cw_server_set_protocol_options(server, &cw_websocket, &given);
     struct endpoints *endpoints = error == CW_OK ? cw_server_part(server, &part) : NULL;
     struct cw_service_ref *own = endpoints ? cw_service_new(&service, NULL) : NULL;
     const struct cw_websocket_options *filled;

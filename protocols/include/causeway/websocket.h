@@ -85,7 +85,7 @@ struct cw_websocket_options {
     uint64_t pong_timeout_ms; /* without a byte from the peer behind a ping: it ends with CW_EDEADLINE. 0: 10000; CW_OFF */
 
     /* Compression. */
-    bool compress; /* offered by a client, agreed to by a server */
+    bool compress;                       /* offered by a client, agreed to by a server */
     struct cw_websocket_deflate deflate; /* counts with compress */
 
     /* What both sides may agree to speak, most wanted first: names parted by spaces or commas. A server takes the first of its own
