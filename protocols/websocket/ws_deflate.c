@@ -221,21 +221,18 @@ static int deflate_shared(struct deflating *deflating, unsigned bits, unsigned l
     return code == 0 && *len >= in.len ? CW_EAGAIN : code;
 }
 
-static int deflate_kept(struct deflating *deflating, struct cw_ws_deflater *deflater,
-                        struct cw_span in, size_t *len)
+static int finish(struct cw_loop *loop, struct deflating *deflating, int code, size_t len,
+                  struct cw_span *out)
 {
-    int code = run(deflater, in, &deflating->out, len, SIZE_MAX / 2);
-
-    if (code < 0) { /* the peer will not see it: the next message looks back at nothing */
-        (void)deflateReset(&deflater->z);
-        return code;
+    cw_ws_out_sweep(loop, &deflating->out);
+    if (code == 0) {
+        *out = cw_span_of(deflating->out.data, len);
     }
-    *len -= TAIL;
-    return CW_OK;
+    return code;
 }
 
-int cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigned bits,
-                  unsigned level, struct cw_span in, struct cw_span *out)
+int cw_ws_deflate(struct cw_loop *loop, unsigned bits, unsigned level, struct cw_span in,
+                  struct cw_span *out)
 {
     struct deflating *deflating = cw_loop_part(loop, &part);
     size_t len = 0;
@@ -244,20 +241,34 @@ int cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigne
     if (deflating == NULL) {
         return CW_ENOMEM;
     }
-    if (in.len == 0) { /* nothing is smaller; and zlib has nothing to say twice */
+    if (in.len == 0) { /* nothing is smaller */
         return CW_EAGAIN;
     }
-    if (deflater != NULL) {
-        code = deflate_kept(deflating, deflater, in, &len);
-    } else if (is_quick(bits, level, in)) {
+    if (is_quick(bits, level, in)) {
         code = deflate_quickly(deflating, in, &len);
     }
     if (code == CW_ENOTFOUND) {
         code = deflate_shared(deflating, bits, level, in, &len);
     }
-    cw_ws_out_sweep(loop, &deflating->out);
-    if (code == 0) {
-        *out = cw_span_of(deflating->out.data, len);
+    return finish(loop, deflating, code, len, out);
+}
+
+int cw_ws_deflate_kept(struct cw_loop *loop, struct cw_ws_deflater *deflater, struct cw_span in,
+                       struct cw_span *out)
+{
+    struct deflating *deflating = cw_loop_part(loop, &part);
+    size_t len = 0;
+    int code;
+
+    if (deflating == NULL) {
+        return CW_ENOMEM;
     }
-    return code;
+    if (in.len == 0) { /* zlib has nothing to say twice */
+        return CW_EAGAIN;
+    }
+    code = run(deflater, in, &deflating->out, &len, SIZE_MAX / 2);
+    if (code < 0) { /* the peer will not see it: the next message looks back at nothing */
+        (void)deflateReset(&deflater->z);
+    }
+    return finish(loop, deflating, code, code < 0 ? 0 : len - TAIL, out);
 }
