@@ -180,7 +180,6 @@ static uint32_t code_for(const struct cw_close_reason *reason)
     }
     switch (reason->code) {
     case CW_BY_STOP:
-        return CW_WEBSOCKET_GOING_AWAY;
     case CW_EIDLE:
     case CW_EREADTIME:
         return CW_WEBSOCKET_GOING_AWAY;

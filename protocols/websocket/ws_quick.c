@@ -22,7 +22,7 @@ static struct cw_ws_press *make_press(void)
 {
     struct cw_ws_press *press = cw_alloc(sizeof *press);
 
-    if (press == NULL) {
+    if (!press) {
         return NULL;
     }
     isal_deflate_init(&press->z);
@@ -38,10 +38,10 @@ ptrdiff_t cw_ws_quick_deflate(struct cw_ws_press **press, struct cw_span in, uin
 {
     static const uint8_t tail[TAIL] = {0x00, 0x00, 0xff, 0xff};
 
-    if (*press == NULL) {
+    if (!*press) {
         *press = make_press();
     }
-    if (*press == NULL || cap > INT32_MAX) {
+    if (!*press || cap > INT32_MAX) {
         return CW_ENOTFOUND;
     }
     struct isal_zstream *z = &(*press)->z;
@@ -118,10 +118,10 @@ ptrdiff_t cw_ws_quick_inflate(struct libdeflate_decompressor **decompressor, str
     uint8_t *behind = (uint8_t *)(uintptr_t)in.data + in.len;
     uint8_t saved[PAST_END];
 
-    if (*decompressor == NULL) {
+    if (!*decompressor) {
         *decompressor = libdeflate_alloc_decompressor();
     }
-    if (*decompressor == NULL || in.len == 0) {
+    if (!*decompressor || in.len == 0) {
         return CW_ENOTFOUND;
     }
     memcpy(saved, behind, PAST_END);
