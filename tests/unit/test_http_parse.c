@@ -242,7 +242,9 @@ static int status_with(const char *fields)
 {
     static char text[ROOM];
 
-    snprintf(text, sizeof text, "POST / HTTP/1.1\r\nHost: a\r\n%s\r\n", fields);
+    int len = snprintf(text, sizeof text, "POST / HTTP/1.1\r\nHost: a\r\n%s\r\n", fields);
+
+    cr_assert(len > 0 && (size_t)len < sizeof text);
     return status_of(text);
 }
 
