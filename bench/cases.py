@@ -4,7 +4,7 @@ import dataclasses
 import resource
 
 KIB64 = 65536
-SPARE_FDS = 64
+SPARE_FDS = 200
 
 
 @dataclasses.dataclass(frozen=True)

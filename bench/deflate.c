@@ -210,6 +210,28 @@ static size_t deflate_isal(struct message *message)
     return igzip.total_out + 1;
 }
 
+static size_t deflate_isal_flushed(struct message *message)
+{
+    isal_deflate_reset(&igzip);
+    igzip.flush = SYNC_FLUSH;
+    igzip.end_of_stream = 0;
+    igzip.next_in = message->text;
+    igzip.avail_in = (uint32_t)size;
+    igzip.next_out = out;
+    igzip.avail_out = CAP;
+    isal_deflate(&igzip);
+    return igzip.total_out - 4;
+}
+
+static void measure_isal_flushed(void)
+{
+    isal_deflate_init(&igzip);
+    igzip.level = 1;
+    igzip.level_buf = level_buffer;
+    igzip.level_buf_size = sizeof level_buffer;
+    measure("isa-l, level 1, flushed", deflate_isal_flushed);
+}
+
 static size_t inflate_isal(struct message *message)
 {
     isal_inflate_reset(&igunzip);
@@ -234,6 +256,7 @@ static void measure_deflate(void)
     measure_libdeflate();
 #endif
 #ifdef BENCH_ISAL
+    measure_isal_flushed();
     fixed_codes = false;
     measure("isa-l, level 1", deflate_isal);
     fixed_codes = true;

@@ -416,11 +416,23 @@ void cw_conn_note_code(struct cw_conn *conn, uint32_t peer_code)
     }
 }
 
+/* What is too long is cut behind a character: a peer may be told only whole ones. */
 static void set_text(struct cw_conn *conn, const char *text)
 {
-    if (text && cw_conn_extra(conn)) {
-        snprintf(conn->extra->text, sizeof conn->extra->text, "%s", text);
+    size_t len;
+
+    if (!text || !cw_conn_extra(conn)) {
+        return;
     }
+    len = strnlen(text, CW_REASON_TEXT_MAX);
+    if (len == CW_REASON_TEXT_MAX) {
+        len--;
+        while (len > 0 && ((uint8_t)text[len] & 0xc0) == 0x80) {
+            len--;
+        }
+    }
+    memcpy(conn->extra->text, text, len);
+    conn->extra->text[len] = '\0';
 }
 
 /* Nothing is delivered or produced from here on. */

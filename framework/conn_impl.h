@@ -290,17 +290,24 @@ static inline bool cw_conn_has_more(const struct cw_conn *conn)
     return !conn->stream->ops->short_read_is_empty || conn->stream->more;
 }
 
-/* What most deliveries to a busy room come to: a few bytes behind others that leave at the end of this turn. For a connection that
- * may be written to. False: cw_conn_share has to be asked. */
+/* What most deliveries to a busy room come to: a few bytes that leave at the end of this turn. For a connection that may be written to.
+ * False: cw_conn_share has to be asked. */
 static inline bool cw_conn_share_small(struct cw_conn *conn, struct cw_span bytes, size_t max)
 {
     struct cw_outq_pool *pool = &conn->loop->out_pool;
     size_t limit = max / 4 < CW_OUT_GATHER_MAX ? max / 4 : CW_OUT_GATHER_MAX;
+    size_t queued = (conn->out ? conn->out->bytes : 0) + bytes.len;
 
-    return (conn->turn & CW_TURN_FLUSH) && !(conn->flags & CW_BLOCKED) && bytes.len > 0 &&
-           bytes.len <= CW_OUT_COPY_MAX && conn->out && conn->out->bytes + bytes.len <= limit &&
-           pool->bytes + bytes.len <= conn->loop->buffered_max &&
-           cw_outq_append_small(conn->out, pool, bytes);
+    if ((conn->flags & CW_BLOCKED) || bytes.len == 0 || bytes.len > CW_OUT_COPY_MAX ||
+        queued > limit || pool->bytes + bytes.len > conn->loop->buffered_max ||
+        (!conn->out && !cw_outq_begin(&conn->out, pool, conn->loop->now)) ||
+        !cw_outq_append_small(conn->out, pool, bytes)) {
+        return false;
+    }
+    if (!(conn->turn & CW_TURN_FLUSH)) {
+        cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
+    }
+    return true;
 }
 
 static inline bool cw_conn_stopped(const struct cw_conn *conn)

@@ -15,7 +15,7 @@ static const struct row rows[] = {
     CW_ERRORS(ROW){CW_BY_PEER, "CW_BY_PEER", "closed by the peer"},
     {CW_BY_APP, "CW_BY_APP", "closed by the application"},
     {CW_BY_ABORT, "CW_BY_ABORT", "aborted by the application"},
-    {CW_BY_STOP, "CW_BY_STOP", "the server is stopping"},
+    {CW_BY_STOP, "CW_BY_STOP", "the server or loop is stopping"},
     {CW_BY_PROTOCOL, "CW_BY_PROTOCOL", "ended by the protocol"},
     {CW_SWITCHED, "CW_SWITCHED", "another service has taken over"},
 };

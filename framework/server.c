@@ -217,8 +217,10 @@ int cw_server_set_protocol_options(struct cw_server *server, const struct cw_pro
         return error;
     }
     if (server->protocol != protocol) {
-        return cw_server_fail(server, CW_EINVAL, "options of %s: the server speaks %s",
-                              protocol->name, server->protocol->name);
+        return cw_server_fail(server, CW_EINVAL,
+                              "options of %s: the server speaks %s; say them with the listener or "
+                              "route that speaks %s",
+                              protocol->name, server->protocol->name, protocol->name);
     }
     tried = cw_service_new(&service, &complaint);
     if (!tried) {

@@ -4,6 +4,7 @@
 #include "tls/tls.h"
 
 #include <causeway/log.h>
+#include <causeway/parts.h>
 
 void cw_listen_free(struct cw_listen_entry *entry)
 {
@@ -92,6 +93,53 @@ int cw_server_listen(struct cw_server *server, const struct cw_listen_options *o
 
 /* ---- start ---- */
 
+bool cw_server_speaks(const struct cw_server *server, const struct cw_protocol *protocol)
+{
+    for (const struct cw_listen_entry *entry = server->listens; entry; entry = entry->next) {
+        const struct cw_protocol *own = entry->options.service.protocol;
+
+        if ((own ? own : server->protocol) == protocol) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void cw_server_warn_hooks(const struct cw_server *server, const char *where,
+                          const struct cw_hooks *hooks)
+{
+    const struct cw_hooks *own = &server->hooks;
+    const struct {
+        const char *name;
+        bool unheard;
+    } rows[] = {
+        {"on_listening", hooks->on_listening && !own->on_listening},
+        {"on_reload", hooks->on_reload && !own->on_reload},
+        {"on_stop", hooks->on_stop && !own->on_stop},
+        {"on_worker_start", hooks->on_worker_start && !own->on_worker_start},
+        {"on_worker_stop", hooks->on_worker_stop && !own->on_worker_stop},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].unheard) {
+            cw_log(CW_LOG_WARNING, 0,
+                   "%s: %s is never called here; it is the server's: cw_server_set_hooks", where,
+                   rows[i].name);
+        }
+    }
+}
+
+static void warn_hooks(const struct cw_server *server, const struct cw_listen_entry *entry)
+{
+    const struct cw_service *given = &entry->options.service;
+    char where[CW_WHERE_TEXT_MAX];
+
+    if (given->hooks) {
+        cw_listen_where(&entry->options, NULL, where, sizeof where);
+        cw_server_warn_hooks(server, where, given->hooks);
+    }
+}
+
 static int make_tls(struct cw_server *server, struct cw_listen_entry *entry)
 {
     struct cw_tls_setup setup = {.options = entry->options.tls, .role = CW_SERVER};
@@ -128,6 +176,7 @@ int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry)
     } else {
         service = cw_service_hold(server->service);
     }
+    warn_hooks(server, entry);
     entry->own_keepalive = entry->options.tcp.keepalive_ms != 0;
     if (!entry->own_keepalive) {
         entry->options.tcp.keepalive_ms = server->options.keepalive_ms;

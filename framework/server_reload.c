@@ -126,7 +126,8 @@ static void tell_error(struct cw_loop *loop, int code, const char *text)
 {
     struct cw_error_report report = {.code = code};
 
-    snprintf(report.text, sizeof report.text, "reload: %s", text[0] ? text : cw_strerror(code));
+    snprintf(report.text, sizeof report.text, "reload: %.*s",
+             (int)(sizeof report.text - sizeof "reload: "), text[0] ? text : cw_strerror(code));
     cw_report(loop, loop->server->service, &report);
 }
 

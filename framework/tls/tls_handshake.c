@@ -288,8 +288,12 @@ static int refuse_http(struct cw_conn *conn)
                                  "Content-Length: 39\r\nConnection: close\r\n\r\n"
                                  "This port speaks TLS: use https here.\r\n";
 
+    if (conn->origin->role == CW_CLIENT) {
+        cw_conn_fail(conn, CW_EPLAIN, "that port speaks plain HTTP, no TLS: http:// or ws://");
+        return refuse(conn, answer, 0);
+    }
     cw_conn_fail(conn, CW_EPLAIN, "plain HTTP came to a port that speaks TLS");
-    return refuse(conn, answer, conn->origin->role == CW_SERVER ? sizeof answer - 1 : 0);
+    return refuse(conn, answer, sizeof answer - 1);
 }
 
 static int refuse_other(struct cw_conn *conn, int alert, const char *what)

@@ -61,8 +61,9 @@ static struct cw_span field(const struct answer *answer, const char *name)
 static bool comes_twice(const struct answer *answer, const char *name)
 {
     size_t at = 0;
+    bool comes = next_field(answer, name, &at).data != NULL;
 
-    return next_field(answer, name, &at).data && next_field(answer, name, &at).data;
+    return comes && next_field(answer, name, &at).data;
 }
 
 /* All fields of that name as one list (RFC 9110 §5.3), in memory that is the caller's. data NULL: there is none.

@@ -242,16 +242,17 @@ static int read_url(const char *text, struct place *place, const char **why)
 
 static int64_t connect_place(struct cw_loop *loop, const struct place *place,
                              const struct cw_hooks *hooks, struct cw_websocket_options *options,
-                             struct cw_connect_options *connect)
+                             const struct cw_connect_options *connect)
 {
-    struct cw_tls_options tls = connect->tls ? *connect->tls : (struct cw_tls_options){0};
+    struct cw_connect_options how = connect ? *connect : (struct cw_connect_options){0};
+    struct cw_tls_options tls = how.tls ? *how.tls : (struct cw_tls_options){0};
 
     tls.alpn = tls.alpn ? tls.alpn : "http/1.1"; /* RFC 7301 §6 */
-    connect->tls = place->url.scheme == CW_SCHEME_HTTPS ? &tls : NULL;
+    how.tls = place->url.scheme == CW_SCHEME_HTTPS ? &tls : NULL;
     options->host = options->host ? options->host : place->host;
     options->target = place->target;
     return cw_connect(loop, cw_websocket_service(options, hooks, options->user), place->address,
-                      connect);
+                      &how);
 }
 
 /* The URL as far as it holds no secret. */
@@ -269,7 +270,6 @@ int64_t cw_websocket_connect(struct cw_loop *loop, const char *url, const struct
                              const struct cw_connect_options *connect)
 {
     struct cw_websocket_options own = options ? *options : (struct cw_websocket_options){0};
-    struct cw_connect_options how = connect ? *connect : (struct cw_connect_options){0};
     struct place *place = cw_alloc(sizeof *place);
     const char *why = "";
     int64_t id;
@@ -279,10 +279,13 @@ int64_t cw_websocket_connect(struct cw_loop *loop, const char *url, const struct
     }
     if (own.target) {
         id = complain(url, "target: the URL says it");
+    } else if (cw_ws_foreign_member(&own, CW_CLIENT)) {
+        id = complain(url, own.origins ? "origins: only servers have it; say Origin in `fields`"
+                                       : "on_handshake and http: only servers have them");
     } else if (read_url(url, place, &why) < 0) {
         id = complain(url, why);
     } else {
-        id = connect_place(loop, place, hooks, &own, &how);
+        id = connect_place(loop, place, hooks, &own, connect);
     }
     cw_release(place);
     return id;

@@ -33,7 +33,7 @@ struct cw_ws_deflater {
 /* Of a loop. */
 struct deflating {
     struct cw_ws_deflater *unused; /* as new; the last used first */
-    struct cw_ws_quick quick;
+    struct cw_ws_press *press;
     struct cw_ws_out out;
 };
 
@@ -59,12 +59,12 @@ static void release_part(struct cw_loop *loop, void *memory)
 {
     struct deflating *deflating = memory;
 
-    while (deflating->unused != NULL) {
+    while (deflating->unused) {
         struct cw_ws_deflater *next = deflating->unused->next;
         end(deflating->unused);
         deflating->unused = next;
     }
-    cw_ws_quick_release(&deflating->quick);
+    cw_ws_press_free(deflating->press);
     cw_ws_out_release(&deflating->out);
 }
 
@@ -76,7 +76,7 @@ static struct cw_ws_deflater *make(unsigned bits, unsigned level)
     int window = bits == BITS_TINY ? BITS_TINY + 1 : (int)bits;
     int memory = window - MEMORY_LESS < MEMORY_MIN ? MEMORY_MIN : window - MEMORY_LESS;
 
-    if (deflater == NULL) {
+    if (!deflater) {
         return NULL;
     }
     deflater->bits = bits;
@@ -95,11 +95,11 @@ static struct cw_ws_deflater *take(struct deflating *deflating, unsigned bits, u
 {
     struct cw_ws_deflater **at = &deflating->unused;
 
-    while (*at != NULL && ((*at)->bits != bits || (*at)->level != level)) {
+    while (*at && ((*at)->bits != bits || (*at)->level != level)) {
         at = &(*at)->next;
     }
     struct cw_ws_deflater *deflater = *at;
-    if (deflater == NULL) {
+    if (!deflater) {
         return make(bits, level);
     }
     *at = deflater->next;
@@ -114,10 +114,10 @@ static void give(struct deflating *deflating, struct cw_ws_deflater *deflater)
     (void)deflateReset(&deflater->z);
     deflater->next = deflating->unused;
     deflating->unused = deflater;
-    for (unsigned i = 0; i < UNUSED_MAX && *at != NULL; i++) {
+    for (unsigned i = 0; i < UNUSED_MAX && *at; i++) {
         at = &(*at)->next;
     }
-    if (*at != NULL) {
+    if (*at) {
         end(*at);
         *at = NULL;
     }
@@ -127,12 +127,12 @@ struct cw_ws_deflater *cw_ws_deflater_new(struct cw_loop *loop, unsigned bits, u
 {
     struct deflating *deflating = cw_loop_part(loop, &part);
 
-    return deflating != NULL ? take(deflating, bits, level) : NULL;
+    return deflating ? take(deflating, bits, level) : NULL;
 }
 
 void cw_ws_deflater_free(struct cw_loop *loop, struct cw_ws_deflater *deflater)
 {
-    if (deflater != NULL) {
+    if (deflater) {
         give(cw_loop_part(loop, &part), deflater); /* it is there: deflater_new has made it */
     }
 }
@@ -183,19 +183,25 @@ static int run(struct cw_ws_deflater *deflater, struct cw_span in, struct cw_ws_
 }
 
 /* 0; CW_EAGAIN: it does not become smaller; CW_ENOTFOUND: zlib has to do it; CW_ENOMEM. */
-static int deflate_quickly(struct deflating *deflating, unsigned level, struct cw_span in,
-                           size_t *len)
+static int deflate_quickly(struct deflating *deflating, struct cw_span in, size_t *len)
 {
-    if (!cw_ws_out_reserve(&deflating->out, in.len)) {
+    struct cw_ws_out *out = &deflating->out;
+
+    if (!cw_ws_out_reserve(out, in.len + TAIL)) {
         return CW_ENOMEM;
     }
-    ptrdiff_t made =
-        cw_ws_quick_deflate(&deflating->quick, level, in, deflating->out.data, in.len - 1);
+    ptrdiff_t made = cw_ws_quick_deflate(&deflating->press, in, out->data, in.len + TAIL);
     if (made <= 0) {
         return made == 0 ? CW_EAGAIN : (int)made;
     }
     *len = (size_t)made;
     return CW_OK;
+}
+
+/* Whether it may look back as far as it can. */
+static bool is_quick(unsigned bits, unsigned level, struct cw_span in)
+{
+    return level == 1 && (bits == BITS_MAX || in.len <= (size_t)1 << bits);
 }
 
 static int deflate_shared(struct deflating *deflating, unsigned bits, unsigned level,
@@ -204,7 +210,7 @@ static int deflate_shared(struct deflating *deflating, unsigned bits, unsigned l
     bool is_short = in.len <= SHORT_BYTES && bits > BITS_SHORT;
     struct cw_ws_deflater *deflater = take(deflating, is_short ? BITS_SHORT : bits, level);
 
-    if (deflater == NULL) {
+    if (!deflater) {
         return CW_ENOMEM;
     }
     int code = run(deflater, in, &deflating->out, len, in.len + TAIL + FLUSH_ROOM);
@@ -215,44 +221,54 @@ static int deflate_shared(struct deflating *deflating, unsigned bits, unsigned l
     return code == 0 && *len >= in.len ? CW_EAGAIN : code;
 }
 
-static int deflate_kept(struct deflating *deflating, struct cw_ws_deflater *deflater,
-                        struct cw_span in, size_t *len)
+static int finish(struct cw_loop *loop, struct deflating *deflating, int code, size_t len,
+                  struct cw_span *out)
 {
-    int code = run(deflater, in, &deflating->out, len, SIZE_MAX / 2);
-
-    if (code < 0) { /* the peer will not see it: the next message looks back at nothing */
-        (void)deflateReset(&deflater->z);
-        return code;
-    }
-    *len -= TAIL;
-    return CW_OK;
-}
-
-int cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigned bits,
-                  unsigned level, struct cw_span in, struct cw_span *out)
-{
-    struct deflating *deflating = cw_loop_part(loop, &part);
-    unsigned window = bits & ~(unsigned)CW_WS_NO_FINAL;
-    size_t len = 0;
-    int code = CW_ENOTFOUND;
-
-    if (deflating == NULL) {
-        return CW_ENOMEM;
-    }
-    if (in.len == 0) { /* nothing is smaller; and zlib has nothing to say twice */
-        return CW_EAGAIN;
-    }
-    if (deflater != NULL) {
-        code = deflate_kept(deflating, deflater, in, &len);
-    } else if (bits == window && (window == BITS_MAX || in.len <= (size_t)1 << window)) {
-        code = deflate_quickly(deflating, level, in, &len);
-    }
-    if (code == CW_ENOTFOUND) {
-        code = deflate_shared(deflating, window, level, in, &len);
-    }
     cw_ws_out_sweep(loop, &deflating->out);
     if (code == 0) {
         *out = cw_span_of(deflating->out.data, len);
     }
     return code;
+}
+
+int cw_ws_deflate(struct cw_loop *loop, unsigned bits, unsigned level, struct cw_span in,
+                  struct cw_span *out)
+{
+    struct deflating *deflating = cw_loop_part(loop, &part);
+    size_t len = 0;
+    int code = CW_ENOTFOUND;
+
+    if (!deflating) {
+        return CW_ENOMEM;
+    }
+    if (in.len == 0) { /* nothing is smaller */
+        return CW_EAGAIN;
+    }
+    if (is_quick(bits, level, in)) {
+        code = deflate_quickly(deflating, in, &len);
+    }
+    if (code == CW_ENOTFOUND) {
+        code = deflate_shared(deflating, bits, level, in, &len);
+    }
+    return finish(loop, deflating, code, len, out);
+}
+
+int cw_ws_deflate_kept(struct cw_loop *loop, struct cw_ws_deflater *deflater, struct cw_span in,
+                       struct cw_span *out)
+{
+    struct deflating *deflating = cw_loop_part(loop, &part);
+    size_t len = 0;
+    int code;
+
+    if (!deflating) {
+        return CW_ENOMEM;
+    }
+    if (in.len == 0) { /* zlib has nothing to say twice */
+        return CW_EAGAIN;
+    }
+    code = run(deflater, in, &deflating->out, &len, SIZE_MAX / 2);
+    if (code < 0) { /* the peer will not see it: the next message looks back at nothing */
+        (void)deflateReset(&deflater->z);
+    }
+    return finish(loop, deflating, code, code < 0 ? 0 : len - TAIL, out);
 }

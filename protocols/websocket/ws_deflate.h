@@ -6,23 +6,23 @@
 
 #include <causeway/loop.h>
 
-enum {
-    CW_WS_NO_FINAL = 16, /* beside the bits of a window: no block says that it is the last of all */
-};
-
 struct cw_ws_deflater; /* a context that one connection keeps */
 struct cw_ws_inflater; /* the same for what comes; also of one message that comes in pieces */
 
-/* Compresses one message, without the four bytes at its end (§7.2.1).
+/* Compresses one message by itself, without the four bytes at its end (§7.2.1).
  *
- * deflater  of the connection; NULL: the loop's shared one. With one, bits and level are its own
- * bits      of the window agreed on. With 8 no match reaches back over more than 256 bytes. Without a kept context a message may end
- *           in a final block (§7.2.3.4): with CW_WS_NO_FINAL it does not, for a peer that keeps its side of the context all the same
+ * bits      of the window agreed on. With 8 no match reaches back over more than 256 bytes
  * *out      good until the next call for this loop, or its next turn; inflating leaves it alone. 16 bytes behind len may be read
- * returns   0; CW_EAGAIN: send it as it is: it is empty, or did not become smaller (what went through a context that is kept is
- *           sent compressed even so); CW_ENOMEM: send it as it is, or give up; a context that is kept has forgotten all */
-int cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigned bits,
-                  unsigned level, struct cw_span in, struct cw_span *out);
+ * returns   0; CW_EAGAIN: send it as it is: it is empty, or did not become smaller; CW_ENOMEM: send it as it is, or give up */
+int cw_ws_deflate(struct cw_loop *loop, unsigned bits, unsigned level, struct cw_span in,
+                  struct cw_span *out);
+
+/* The same with the context of a connection.
+ *
+ * returns   0, even where it did not become smaller; CW_EAGAIN: it is empty, send it as it is; CW_ENOMEM: the context has forgotten
+ *           all, and the message may be sent as it is */
+int cw_ws_deflate_kept(struct cw_loop *loop, struct cw_ws_deflater *deflater, struct cw_span in,
+                       struct cw_span *out);
 
 /* Inflates one whole message, into at most `max` bytes (or 4096) and not one more than it needs to tell. An empty one is an empty
  * message: some send that instead of the zero byte of §7.2.3.6.

@@ -202,7 +202,7 @@ static int take_params(struct reader *reader, struct terms *terms, enum side sid
         if (take_param(reader, &param) < 0) {
             return -1;
         }
-        if (terms->is_deflate && terms->wrong == NULL) {
+        if (terms->is_deflate && !terms->wrong) {
             terms->wrong = read_param(terms, &param, side);
         }
     }
@@ -280,7 +280,6 @@ static struct cw_ws_agreed agree_as_server(const struct terms *terms,
         .on = true,
         .keep = options->keep_context && (terms->said & SERVER_FORGETS) == 0,
         .peer_keeps = options->keep_peer_context && (terms->said & CLIENT_FORGETS) == 0,
-        .told = true,
         .bits = lower(most, wanted_bits(options->window_bits)),
         .peer_bits = peer_most,
     };
@@ -320,7 +319,7 @@ int cw_ws_accept_offers(struct cw_span offers, const struct cw_websocket_deflate
     answer[0] = '\0';
     while ((found = take_element(&reader, &terms, OFFER)) > 0) {
         count++;
-        if (!agreed->on && terms.is_deflate && terms.wrong == NULL && count <= CW_WS_OFFERS_MAX) {
+        if (!agreed->on && terms.is_deflate && !terms.wrong && count <= CW_WS_OFFERS_MAX) {
             *agreed = agree_as_server(&terms, options);
             write_answer(&terms, agreed, answer);
         }
@@ -384,7 +383,6 @@ static struct cw_ws_agreed agree_as_client(const struct terms *terms,
         .on = true,
         .keep = options->keep_context && (terms->said & CLIENT_FORGETS) == 0,
         .peer_keeps = (terms->said & SERVER_FORGETS) == 0,
-        .told = (terms->said & CLIENT_FORGETS) != 0,
         /* RFC 7692 §7.1.2.2: an answer may say more than was offered; the offer binds us all the same. */
         .bits = lower(most, wanted_bits(options->window_bits)),
         .peer_bits = (terms->said & SERVER_BITS) != 0 ? terms->server_bits : BITS_MAX,
@@ -401,7 +399,7 @@ static const char *read_answer(struct cw_span answer, struct terms *terms)
     if (found > 0 && !terms->is_deflate) {
         return "the server answered with an extension that was not offered";
     }
-    if (found > 0 && terms->wrong == NULL) {
+    if (found > 0 && !terms->wrong) {
         found = take_element(&reader, &second, ANSWER);
         return found == 0  ? NULL
                : found > 0 ? "the server answered with more than one extension"
@@ -420,7 +418,7 @@ int cw_ws_judge_answer(struct cw_span answer, bool offered,
     struct terms terms;
 
     *agreed = (struct cw_ws_agreed){.on = false};
-    if (answer.data == NULL) {
+    if (!answer.data) {
         return 0;
     }
     if (!offered) {
@@ -428,10 +426,10 @@ int cw_ws_judge_answer(struct cw_span answer, bool offered,
         return -1;
     }
     const char *wrong = read_answer(answer, &terms);
-    if (wrong == NULL) {
+    if (!wrong) {
         wrong = judge_terms(&terms, options);
     }
-    if (wrong != NULL) {
+    if (wrong) {
         *why = wrong;
         return -1;
     }

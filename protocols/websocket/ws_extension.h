@@ -14,7 +14,6 @@ struct cw_ws_agreed {
     bool on;
     bool keep;       /* our compressor's context between messages */
     bool peer_keeps; /* the peer's */
-    bool told; /* without keep: the peer knows from the answer. Only then may a message end in a final block */
     uint8_t bits; /* window of what we send: 9 to 15 (8 is asked for as 8 and sent within 8: see ws_deflate.h) */
     uint8_t peer_bits; /* of what comes: 8 to 15 */
 };

@@ -134,25 +134,27 @@ static bool is_usual(uint8_t first, bool extended)
 }
 
 /* Up to 65535 bytes of data with the whole head there are read straight on; everything else is looked at in its order. */
-int cw_ws_read_head(const uint8_t *data, size_t len, bool masked, bool extended,
-                    struct cw_ws_head *head, const char **why)
+int cw_ws_read_head(struct cw_span in, bool masked, bool extended, struct cw_ws_head *head,
+                    const char **why)
 {
-    if (len >= 2 && is_usual(data[0], extended) && data[1] >> 7 == (uint8_t)masked) {
+    const uint8_t *data = in.data;
+
+    if (in.len >= 2 && is_usual(data[0], extended) && data[1] >> 7 == (uint8_t)masked) {
         size_t size = masked ? 2 + sizeof head->mask : 2;
         uint8_t len7 = data[1] & LEN;
 
-        if (len7 < LEN_16 && len >= size) {
+        if (len7 < LEN_16 && in.len >= size) {
             head->len = len7;
             fill(head, data, size, masked);
             return (int)size;
         }
-        if (len7 == LEN_16 && len >= size + 2 && load_be(data + 2, 2) >= LEN_16) {
+        if (len7 == LEN_16 && in.len >= size + 2 && load_be(data + 2, 2) >= LEN_16) {
             head->len = load_be(data + 2, 2);
             fill(head, data, size + 2, masked);
             return (int)size + 2;
         }
     }
-    return read_slowly(cw_span_of(data, len), masked, extended, head, why);
+    return read_slowly(in, masked, extended, head, why);
 }
 
 size_t cw_ws_write_head(uint8_t out[CW_WS_HEAD_MAX], uint8_t first, uint64_t len, bool masked,

@@ -36,8 +36,8 @@ struct cw_ws_head {
  * in the first byte.
  *
  * returns  > 0: bytes of the head · 0: more are needed · < 0: it breaks a rule (1002), *why a sentence */
-int cw_ws_read_head(const uint8_t *data, size_t len, bool masked, bool extended,
-                    struct cw_ws_head *head, const char **why);
+int cw_ws_read_head(struct cw_span in, bool masked, bool extended, struct cw_ws_head *head,
+                    const char **why);
 
 /* Writes a head. first: FIN, RSV1, opcode. mask: as in memory, with `masked`. Returns its size. */
 size_t cw_ws_write_head(uint8_t out[CW_WS_HEAD_MAX], uint8_t first, uint64_t len, bool masked,

@@ -6,6 +6,7 @@
 
 #include <causeway/log.h>
 #include <causeway/span.h>
+#include <stdio.h>
 
 enum { SUBPROTOCOLS_MAX = 64 }; /* that one request may offer */
 
@@ -217,15 +218,20 @@ static void log_origin(const struct cw_http_exchange *http, struct cw_span origi
     struct cw_ws_shared *shared = cw_ws_shared(cw_http_loop(http));
     uint64_t now = cw_loop_now_ms(cw_http_loop(http));
     struct cw_span host = cw_http_host(http);
+    char port[8] = "";
 
     if (!shared || (shared->told_ms != 0 && now - shared->told_ms < 1000)) {
         return;
     }
     shared->told_ms = now;
+    if (cw_http_port(http) != 0) {
+        snprintf(port, sizeof port, ":%u", (unsigned)cw_http_port(http));
+    }
     cw_log(CW_LOG_INFO, cw_conn_id(cw_http_conn(http)),
-           "websocket: a page of %.*s may not connect to %.*s: it is not in `origins`%s",
+           "websocket: a page of %.*s may not connect to %s://%.*s%s: it is not in `origins`%s",
            (int)(origin.len < 100 ? origin.len : 100), (const char *)origin.data,
-           (int)(host.len < 100 ? host.len : 100), host.data ? (const char *)host.data : "",
+           cw_http_scheme(http), (int)(host.len < 100 ? host.len : 100),
+           host.data ? (const char *)host.data : "", port,
            listed ? "" : ", which by default are those of that host");
 }
 

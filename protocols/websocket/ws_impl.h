@@ -20,6 +20,9 @@ int cw_ws_check_options(void *options, struct cw_complaint *complaint);
 void cw_ws_release_options(void *options);
 extern const struct cw_setting cw_ws_settings[];
 
+/* The first member that is set and that only the other side looks at; NULL: none. */
+const char *cw_ws_foreign_member(const struct cw_websocket_options *options, enum cw_role role);
+
 /* The HTTP service that takes the requests of bare connections; of options that were checked. It knows nothing of them, so there is
  * no cycle. */
 struct cw_service_ref *cw_ws_requests(const struct cw_websocket_options *options);
@@ -85,7 +88,6 @@ enum cw_ws_flags {
     CW_WS_SENDING_TEXT = 1 << 9,
     CW_WS_STAMPED = 1 << 10,    /* a ping of ours with a stamp has no pong yet */
     CW_WS_BEGUN = 1 << 11,      /* the handshake is done */
-    CW_WS_UNTOLD = 1 << 12,     /* the peer may think that we keep our context */
     CW_WS_BITS_SHIFT = 16,      /* 4 bits: our window */
     CW_WS_PEER_BITS_SHIFT = 20, /* 4 bits */
 };
@@ -207,9 +209,9 @@ ptrdiff_t cw_ws_take_payload(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_
 /* The frame under way has no byte at all. > 0: it is over · 0: not yet, ask again · < 0: an enum cw_error. */
 int cw_ws_take_empty(struct cw_conn *conn, struct cw_ws_conn *ws);
 
-/* A whole message: checks text, inflates, delivers. CW_GO, CW_STOP or an enum cw_error. */
+/* A whole message: inflates, checks text (is_checked: it is known to be UTF-8), delivers. CW_GO, CW_STOP or an enum cw_error. */
 int cw_ws_take_whole(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_message *msg,
-                     bool compressed, bool plain_ascii);
+                     bool compressed, bool is_checked);
 
 /* ---- messages out (ws_out.c) ---- */
 

@@ -300,7 +300,8 @@ static ptrdiff_t take_frame(struct cw_conn *conn, struct cw_ws_conn *ws, uint8_t
     struct cw_ws_head head;
     const char *why = NULL;
     bool masked = cw_conn_role(conn) == CW_SERVER;
-    int n = cw_ws_read_head(data, len, masked, (ws->flags & CW_WS_AGREED) != 0, &head, &why);
+    bool extended = (ws->flags & CW_WS_AGREED) != 0;
+    int n = cw_ws_read_head(cw_span_of(data, len), masked, extended, &head, &why);
 
     if (n < 0) {
         return cw_ws_fail(conn, ws, CW_WEBSOCKET_PROTOCOL, why);

@@ -32,7 +32,7 @@ struct cw_ws_inflater {
 /* Of a loop. */
 struct inflating {
     struct cw_ws_inflater *unused; /* as new; the last used first */
-    struct cw_ws_quick quick;
+    struct libdeflate_decompressor *quick;
     struct cw_ws_out out;
 };
 
@@ -58,12 +58,12 @@ static void release_part(struct cw_loop *loop, void *memory)
 {
     struct inflating *inflating = memory;
 
-    while (inflating->unused != NULL) {
+    while (inflating->unused) {
         struct cw_ws_inflater *next = inflating->unused->next;
         end(inflating->unused);
         inflating->unused = next;
     }
-    cw_ws_quick_release(&inflating->quick);
+    cw_ws_quick_free(inflating->quick);
     cw_ws_out_release(&inflating->out);
 }
 
@@ -73,7 +73,7 @@ static struct cw_ws_inflater *make(unsigned bits)
 {
     struct cw_ws_inflater *inflater = cw_alloc_zero(sizeof *inflater);
 
-    if (inflater == NULL) {
+    if (!inflater) {
         return NULL;
     }
     inflater->bits = bits;
@@ -90,11 +90,11 @@ static struct cw_ws_inflater *take(struct inflating *inflating, unsigned bits)
 {
     struct cw_ws_inflater **at = &inflating->unused;
 
-    while (*at != NULL && (*at)->bits != bits) {
+    while (*at && (*at)->bits != bits) {
         at = &(*at)->next;
     }
     struct cw_ws_inflater *inflater = *at;
-    if (inflater == NULL) {
+    if (!inflater) {
         return make(bits);
     }
     *at = inflater->next;
@@ -118,10 +118,10 @@ static void give(struct inflating *inflating, struct cw_ws_inflater *inflater)
     begin_message(inflater);
     inflater->next = inflating->unused;
     inflating->unused = inflater;
-    for (unsigned i = 0; i < UNUSED_MAX && *at != NULL; i++) {
+    for (unsigned i = 0; i < UNUSED_MAX && *at; i++) {
         at = &(*at)->next;
     }
-    if (*at != NULL) {
+    if (*at) {
         end(*at);
         *at = NULL;
     }
@@ -131,12 +131,12 @@ struct cw_ws_inflater *cw_ws_inflater_new(struct cw_loop *loop, unsigned bits)
 {
     struct inflating *inflating = cw_loop_part(loop, &part);
 
-    return inflating != NULL ? take(inflating, bits) : NULL;
+    return inflating ? take(inflating, bits) : NULL;
 }
 
 void cw_ws_inflater_free(struct cw_loop *loop, struct cw_ws_inflater *inflater)
 {
-    if (inflater != NULL) {
+    if (inflater) {
         give(cw_loop_part(loop, &part), inflater); /* it is there: inflater_new has made it */
     }
 }
@@ -170,9 +170,12 @@ static int run(struct cw_ws_inflater *inflater)
     return answer == Z_MEM_ERROR ? CW_ENOMEM : CW_EPROTO;
 }
 
+/* What needs a part of the tail to become whole needs all of it: a block may end within by chance. */
 static bool wants_tail(const struct cw_ws_inflater *inflater)
 {
-    return inflater->begun && !inflater->whole && inflater->tail_used < TAIL;
+    bool is_whole = inflater->whole && inflater->tail_used == 0;
+
+    return inflater->begun && !is_whole && inflater->tail_used < TAIL;
 }
 
 static int run_on_tail(struct cw_ws_inflater *inflater)
@@ -256,7 +259,7 @@ static ptrdiff_t inflate_whole(struct cw_ws_inflater *inflater, struct cw_span i
 
     do {
         bool is_full = len == out->cap && len < max;
-        if ((is_full || out->data == NULL) && !cw_ws_out_grow(out, max)) {
+        if ((is_full || !out->data) && !cw_ws_out_grow(out, max)) {
             return CW_ENOMEM;
         }
         cap = out->cap < max ? out->cap : max;
@@ -275,7 +278,7 @@ static ptrdiff_t inflate_shared(struct inflating *inflating, struct cw_span in, 
 {
     struct cw_ws_inflater *inflater = take(inflating, BITS_SHARED);
 
-    if (inflater == NULL) {
+    if (!inflater) {
         return CW_ENOMEM;
     }
     ptrdiff_t len = inflate_whole(inflater, in, max, &inflating->out);
@@ -290,13 +293,12 @@ static ptrdiff_t inflate_quickly(struct inflating *inflating, struct cw_span in,
 
     for (;;) {
         size_t cap = out->cap < max ? out->cap : max;
-        ptrdiff_t len = out->data != NULL
-                            ? cw_ws_quick_inflate(&inflating->quick, in, out->data, cap)
-                            : CW_EFULL;
+        ptrdiff_t len =
+            out->data ? cw_ws_quick_inflate(&inflating->quick, in, out->data, cap) : CW_EFULL;
         if (len != CW_EFULL) {
             return len;
         }
-        if (out->data != NULL && cap == max) {
+        if (out->data && cap == max) {
             return CW_ETOOBIG;
         }
         if (!cw_ws_out_grow(out, max)) {
@@ -311,11 +313,11 @@ int cw_ws_inflate(struct cw_loop *loop, struct cw_ws_inflater *inflater, struct 
     struct inflating *inflating = cw_loop_part(loop, &part);
     size_t most = max < SIZE_MAX / 4 ? (size_t)max : SIZE_MAX / 4;
 
-    if (inflating == NULL) {
+    if (!inflating) {
         return CW_ENOMEM;
     }
-    ptrdiff_t len = inflater != NULL ? inflate_whole(inflater, in, most, &inflating->out)
-                                     : inflate_quickly(inflating, in, most);
+    ptrdiff_t len = inflater ? inflate_whole(inflater, in, most, &inflating->out)
+                             : inflate_quickly(inflating, in, most);
     if (len == CW_ENOTFOUND) {
         len = inflate_shared(inflating, in, most);
     }

@@ -244,8 +244,7 @@ static int deflate_kept(struct cw_conn *conn, struct cw_ws_conn *ws, struct cw_s
         cw_ws_less(conn, ws);
         return CW_ENOMEM;
     }
-    return cw_ws_deflate(loop, more->deflater, own_bits(ws), (unsigned)options->deflate.level, in,
-                         out);
+    return cw_ws_deflate_kept(loop, more->deflater, in, out);
 }
 
 /* The peer will not see what the context has seen: another one begins anew. */
@@ -268,9 +267,7 @@ static int send_deflated(struct cw_conn *conn, struct cw_ws_conn *ws, const stru
     if (ws->flags & CW_WS_KEEP) {
         error = deflate_kept(conn, ws, msg->body, &out);
     } else {
-        unsigned manner = own_bits(ws) | (ws->flags & CW_WS_UNTOLD ? CW_WS_NO_FINAL : 0u);
-
-        error = cw_ws_deflate(cw_conn_loop(conn), NULL, manner, (unsigned)options->deflate.level,
+        error = cw_ws_deflate(cw_conn_loop(conn), own_bits(ws), (unsigned)options->deflate.level,
                               msg->body, &out);
     }
     if (error == CW_EAGAIN) {
@@ -446,7 +443,7 @@ int cw_ws_encode(const struct cw_wire_format *format, const struct cw_message *m
         return CW_EKIND;
     }
     if (agreed && body.len >= above) {
-        int error = cw_ws_deflate(format->loop, NULL, format->key >> 4 & 15,
+        int error = cw_ws_deflate(format->loop, format->key >> 4 & 15,
                                   (unsigned)(format->key >> 8 & 15), msg->body, &body);
 
         if (error < 0 && error != CW_EAGAIN) {

@@ -26,7 +26,6 @@ int cw_ws_begin(struct cw_conn *conn, struct cw_ws_conn *ws, const struct cw_ws_
     if (agreed->on) {
         ws->flags |= CW_WS_AGREED | (agreed->keep ? (uint32_t)CW_WS_KEEP : 0u) |
                      (agreed->peer_keeps ? (uint32_t)CW_WS_PEER_KEEPS : 0u) |
-                     (agreed->told ? 0u : (uint32_t)CW_WS_UNTOLD) |
                      (uint32_t)agreed->bits << CW_WS_BITS_SHIFT |
                      (uint32_t)agreed->peer_bits << CW_WS_PEER_BITS_SHIFT;
     }
@@ -181,7 +180,6 @@ static uint32_t code_for(const struct cw_close_reason *reason)
     }
     switch (reason->code) {
     case CW_BY_STOP:
-        return CW_WEBSOCKET_GOING_AWAY;
     case CW_EIDLE:
     case CW_EREADTIME:
         return CW_WEBSOCKET_GOING_AWAY;

@@ -1,33 +1,36 @@
-/* Whole messages without a context, by a library that does nothing else and is quicker at it (docs/decisions/0018). Where it is not
- * built in, all of this answers CW_ENOTFOUND, and zlib does it. */
+/* Whole messages without a context, by libraries that are quicker than zlib at one thing each: isa-l compresses, libdeflate inflates
+ * (docs/decisions/0018). Where one is not built in, its half answers CW_ENOTFOUND, and zlib does it. */
 #ifndef CW_WS_QUICK_H
 #define CW_WS_QUICK_H
 
 #include <causeway/types.h>
 
-enum { CW_WS_QUICK_LEVELS = 10 };
+/* ---- compressing ---- */
 
-struct libdeflate_compressor;
-struct libdeflate_decompressor;
+struct cw_ws_press; /* of a loop; NULL until it is needed */
 
-/* Of a loop; zero at first. */
-struct cw_ws_quick {
-    struct libdeflate_compressor *compressors[CW_WS_QUICK_LEVELS]; /* NULL: not needed yet */
-    struct libdeflate_decompressor *decompressor;
-};
+void cw_ws_press_free(struct cw_ws_press *press); /* NULL is allowed */
 
-void cw_ws_quick_release(struct cw_ws_quick *quick);
-
-/* Compresses; the window is 32 KiB, or as long as the message. It ends in a final block and a zero byte (RFC 7692 §7.2.3.4).
+/* Compresses at level 1, with a window of 32 KiB, or as long as the message; ends it with a flush, whose last four bytes do not count.
  *
- * returns  > 0: bytes · 0: it does not fit · CW_ENOTFOUND: zlib has to do it */
-ptrdiff_t cw_ws_quick_deflate(struct cw_ws_quick *quick, unsigned level, struct cw_span in,
-                              uint8_t *out, size_t cap);
-
-/* Inflates what came without its tail. in: 16 bytes behind len are overwritten and put back.
- *
- * returns  >= 0: bytes · CW_EFULL: they do not fit · CW_ENOTFOUND: zlib has to judge it */
-ptrdiff_t cw_ws_quick_inflate(struct cw_ws_quick *quick, struct cw_span in, uint8_t *out,
+ * *press   made if it is NULL
+ * cap      above 4
+ * returns  > 0: bytes · 0: they do not fit · CW_ENOTFOUND: zlib has to do it */
+ptrdiff_t cw_ws_quick_deflate(struct cw_ws_press **press, struct cw_span in, uint8_t *out,
                               size_t cap);
+
+/* ---- inflating ---- */
+
+struct libdeflate_decompressor; /* of a loop; NULL until it is needed */
+
+void cw_ws_quick_free(struct libdeflate_decompressor *decompressor); /* NULL is allowed */
+
+/* Inflates what came without its tail.
+ *
+ * *decompressor  made if it is NULL
+ * in             16 bytes behind len are overwritten and put back
+ * returns        >= 0: bytes · CW_EFULL: they do not fit · CW_ENOTFOUND: zlib has to judge it */
+ptrdiff_t cw_ws_quick_inflate(struct libdeflate_decompressor **decompressor, struct cw_span in,
+                              uint8_t *out, size_t cap);
 
 #endif

@@ -8,12 +8,12 @@ static bool resize(struct cw_ws_out *out, size_t cap)
 {
     size_t more = cap > FIRST ? cap : FIRST;
 
-    if (out->data != NULL && more <= out->cap) {
+    if (out->data && more <= out->cap) {
         return true;
     }
     uint8_t *data =
         more > SIZE_MAX - CW_WS_OUT_SLACK ? NULL : cw_resize(out->data, more + CW_WS_OUT_SLACK);
-    if (data == NULL) {
+    if (!data) {
         return false;
     }
     out->data = data;

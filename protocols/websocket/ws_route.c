@@ -82,14 +82,28 @@ static int start_one(struct cw_server *server, struct endpoint *endpoint,
     return CW_OK;
 }
 
+/* Set-ups that are no error and still serve nothing. */
+static void warn(const struct cw_server *server, const struct endpoint *endpoint)
+{
+    bool can_come = cw_server_speaks(server, &cw_http) || cw_server_speaks(server, &cw_websocket);
+    char where[80];
+
+    snprintf(where, sizeof where, "websocket %.60s", endpoint->path);
+    if (!can_come) {
+        cw_log(CW_LOG_WARNING, 0, "%s: no listener speaks http, so nobody can get there", where);
+    }
+    cw_server_warn_hooks(server, where, &endpoint->hooks);
+}
+
 static int start(struct cw_server *server, void *memory)
 {
     struct endpoints *endpoints = memory;
     const struct cw_websocket_options *said = cw_server_options_of(server, &cw_websocket);
     int error = CW_OK;
 
-    for (struct endpoint *at = endpoints->first; said && at && error == CW_OK; at = at->next) {
-        error = start_one(server, at, said);
+    for (struct endpoint *at = endpoints->first; at && error == CW_OK; at = at->next) {
+        warn(server, at);
+        error = said ? start_one(server, at, said) : CW_OK;
     }
     return error;
 }
@@ -143,9 +157,7 @@ static struct endpoint *make_endpoint(struct cw_server *server, const char *path
     if (options) {
         endpoint->given = *options;
     }
-    if (hooks) {
-        endpoint->hooks = *hooks;
-    }
+    endpoint->hooks = *hooks;
     endpoint->given.http = NULL; /* the server's own count */
     endpoint->service = make_service(server, path, &endpoint->given, &endpoint->hooks);
     if (!endpoint->service) {
@@ -198,6 +210,7 @@ static int add_route(struct cw_server *server, struct cw_http_group *group, cons
 {
     int error = cw_server_check_set_up(server, "cw_websocket_route");
     struct endpoint *endpoint;
+    const char *foreign;
 
     if (error < 0) {
         return error;
@@ -206,6 +219,12 @@ static int add_route(struct cw_server *server, struct cw_http_group *group, cons
     if (strchr(path, ' ')) {
         return cw_server_complain(server, CW_EINVAL,
                                   "websocket %.60s: a path without a method; write `/path`", path);
+    }
+    foreign = options ? cw_ws_foreign_member(options, CW_SERVER) : NULL;
+    if (foreign || !hooks) {
+        return cw_server_complain(server, CW_EINVAL, "websocket %.60s: %s%s", path,
+                                  foreign ? foreign : "without hooks",
+                                  foreign ? ": only clients have it" : "");
     }
     endpoint = make_endpoint(server, path, hooks, options);
     return endpoint ? add(server, group, endpoint) : CW_EINVAL;
@@ -228,8 +247,8 @@ int cw_websocket_group_route(struct cw_http_group *group, const char *path,
 int cw_websocket_configure(struct cw_server *server, const struct cw_websocket_options *options)
 {
     const struct cw_service service = cw_websocket_service(options, NULL, NULL);
-    struct cw_websocket_options given = *options;
-    int error = cw_server_set_protocol_options(server, &cw_websocket, options);
+    struct cw_websocket_options given = options ? *options : (struct cw_websocket_options){0};
+    int error = cw_server_set_protocol_options(server, &cw_websocket, &given);
     struct endpoints *endpoints = error == CW_OK ? cw_server_part(server, &part) : NULL;
     struct cw_service_ref *own = endpoints ? cw_service_new(&service, NULL) : NULL;
     const struct cw_websocket_options *filled;

@@ -353,6 +353,21 @@ static int check_texts(const struct cw_websocket_options *options, struct cw_com
     return error;
 }
 
+const char *cw_ws_foreign_member(const struct cw_websocket_options *options, enum cw_role role)
+{
+    if (role == CW_CLIENT) {
+        return options->origins        ? "origins"
+               : options->on_handshake ? "on_handshake"
+               : options->http         ? "http"
+                                       : NULL;
+    }
+    return options->host         ? "host"
+           : options->target     ? "target"
+           : options->fields     ? "fields"
+           : options->on_request ? "on_request"
+                                 : NULL;
+}
+
 /* ---- copies: what they were given may be gone when the call returns ---- */
 
 /* The requests of bare connections: `http` of the options points to the first member. */

@@ -1,16 +1,13 @@
 /* The server's side of HTTP as a whole, over memory: whatever comes, it comes to the same answers however it is cut. The first
  * byte chooses the cuts and whether the input ends, the second the limits; the rest is the peer's. */
 #include "parts.h"
-#include "support/rig.h"
+#include "support/fuzz_echo.h"
 
 #include <causeway/causeway.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    CHOICES = 2,
-    DATE_LEN = 29,
-};
+enum { CHOICES = 2 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -81,32 +78,6 @@ static struct cw_server *server(void)
 
 /* ---- one connection ---- */
 
-static size_t next_step(uint8_t seed, size_t at)
-{
-    switch (seed & 3) {
-    case 0:
-        return SIZE_MAX;
-    case 1:
-        return 1;
-    default:
-        return 1 + (seed ^ (at * 7)) % 29;
-    }
-}
-
-/* A second may pass between two runs. */
-static void forget_dates(struct rig_bytes *output)
-{
-    static const char name[] = "\r\nDate: ";
-    uint8_t *at = output->data;
-    size_t left = output->len;
-
-    while (left > 0 && (at = memmem(at, left, name, sizeof name - 1)) != NULL) {
-        at += sizeof name - 1;
-        left = output->len - (size_t)(at - output->data);
-        memset(at, 'x', left < DATE_LEN ? left : DATE_LEN);
-    }
-}
-
 static void run(const struct rig_setup *setup, struct cw_span input, uint8_t seed,
                 struct rig_bytes *output)
 {
@@ -115,18 +86,9 @@ static void run(const struct rig_setup *setup, struct cw_span input, uint8_t see
     if (rig == NULL) {
         abort();
     }
-    for (size_t at = 0; at < input.len;) {
-        size_t step = next_step(seed, at);
-        size_t part = step < input.len - at ? step : input.len - at;
-
-        rig_feed(rig, input.data + at, part);
-        at += part;
-    }
-    if (seed & 0x80) {
-        rig_end(rig);
-    }
+    fuzz_feed(rig, input, seed);
     rig_append(output, rig->output.data, rig->output.len);
-    forget_dates(output);
+    fuzz_forget_dates(output);
     rig_free(rig);
 }
 

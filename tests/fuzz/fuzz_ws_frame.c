@@ -110,7 +110,7 @@ static int read_head(struct cw_span in, bool masked, bool extended, struct cw_ws
     if (in.len > 0) {
         memcpy(block, in.data, in.len);
     }
-    int code = cw_ws_read_head(block, in.len, masked, extended, head, &why);
+    int code = cw_ws_read_head(cw_span_of(block, in.len), masked, extended, head, &why);
     expect((code < 0) == (why != NULL));
     free(block);
     return code;

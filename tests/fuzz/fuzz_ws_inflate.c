@@ -91,13 +91,13 @@ static void inflate_all_ways(struct cw_span packed, size_t max, size_t cut)
 
 static void there_and_back(struct cw_span text, unsigned choice)
 {
-    unsigned bits = (8 + choice % 8) | (choice & 64 ? (unsigned)CW_WS_NO_FINAL : 0);
-    struct cw_ws_deflater *deflater =
-        choice & 128 ? cw_ws_deflater_new(loop, 8 + choice % 8, 1) : NULL;
+    unsigned bits = 8 + choice % 8;
+    struct cw_ws_deflater *deflater = choice & 128 ? cw_ws_deflater_new(loop, bits, 1) : NULL;
     struct cw_span packed;
     struct cw_span out;
 
-    int code = cw_ws_deflate(loop, deflater, bits, 1, text, &packed);
+    int code = deflater ? cw_ws_deflate_kept(loop, deflater, text, &packed)
+                        : cw_ws_deflate(loop, bits, 1, text, &packed);
     expect(code == 0 || (code == CW_EAGAIN && (deflater == NULL || text.len == 0)));
     if (code == 0) {
         struct cw_span copy = copy_of(packed);

@@ -5,6 +5,7 @@
 #include "support/pki.h"
 #include "support/secure.h"
 #include "support/wait.h"
+#include "support/ws_raw.h"
 
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
@@ -109,16 +110,6 @@ Test(chat_web, a_long_message_passes_and_what_is_not_understood_is_answered)
     guest_pair_end(&pair);
 }
 
-/* The close code that comes next. */
-static unsigned close_code(struct guest *guest)
-{
-    uint8_t head[4];
-
-    rig_peer_receive(&guest->peer, head, sizeof head);
-    rig_check(head[0] == 0x88);
-    return (unsigned)(head[2] << 8 | head[3]);
-}
-
 Test(chat_web, a_message_above_the_limit_closes_with_1009_and_the_others_stay)
 {
     struct guest_pair pair;
@@ -132,7 +123,7 @@ Test(chat_web, a_message_above_the_limit_closes_with_1009_and_the_others_stay)
         return;
     }
     guest_say(&pair.bob, "%s", text);
-    cr_expect_eq(close_code(&pair.bob), 1009);
+    ws_raw_expect_close(&pair.bob.peer, 1009, "");
     guest_expect_left(&pair.alice, pair.bob.id, "bob");
     guest_expect_nothing(&pair.alice);
     free(text);
@@ -147,16 +138,7 @@ Test(chat_web, the_rate_counts_for_browsers_too)
         return;
     }
     struct guest guest = guest_arrive_web(house.web_port);
-    for (int i = 0; i < 12; i++) {
-        guest_say(&guest, "{'type':'ping'}");
-    }
-    for (int i = 0; i < 9; i++) {
-        guest_expect(&guest, "{'type':'pong'}");
-    }
-    guest_expect_error(&guest, "too_fast");
-    for (int i = 0; i < 3; i++) {
-        guest_expect(&guest, "{'type':'pong'}");
-    }
+    guest_hurry(&guest, 12, 9);
     guest_leave(&guest);
     guest_house_close(&house);
 }
@@ -169,7 +151,7 @@ Test(chat_web, the_end_of_the_server_is_told_with_1001)
         return;
     }
     rig_child_signal(&pair.house.server, SIGTERM);
-    cr_expect_eq(close_code(&pair.bob), 1001);
+    ws_raw_expect_close(&pair.bob.peer, 1001, "");
     rig_peer_expect_end(&pair.alice.peer);
     guest_leave(&pair.alice);
     guest_leave(&pair.bob);

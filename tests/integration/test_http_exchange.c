@@ -963,10 +963,10 @@ Test(http_exchange, a_body_that_trickles_is_408)
 Test(http_exchange, time_in_which_nothing_is_read_does_not_slow_a_body_down)
 {
     struct rig_host *host =
-        begin(&(struct cw_http_options){.body_ms = 200, .body_rate_min = 2000000});
+        begin(&(struct cw_http_options){.body_ms = 1000, .body_rate_min = 2000000});
     struct http_peer peer = http_peer_new(rig_host_port(host, 0));
     struct http_reply *reply = new_reply();
-    const struct timespec rest = {2, 500000000};
+    const struct timespec rest = {4, 0};
     size_t len = 8u << 20;
     char *body = calloc(1, len);
     size_t total;

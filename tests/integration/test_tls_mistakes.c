@@ -219,18 +219,20 @@ Test(tls_mistakes, plain_bytes_on_a_tls_port_get_an_alert_while_others_are_serve
 
 /* ---- our client at a plain port ---- */
 
-/* A server of the test's that greets in the clear. */
+static const char *greeting;
+
+/* A server of the test's that speaks in the clear. */
 static int greet(void *arg)
 {
     struct rig_peer peer = rig_accept(*(int *)arg);
 
-    rig_peer_send_text(&peer, "220 welcome\r\n");
+    rig_peer_send_text(&peer, greeting);
     while (rig_peer_receive_some(&peer, (char[512]){0}, 512) > 0) {}
     rig_peer_close(&peer);
     return 0;
 }
 
-Test(tls_mistakes, a_client_that_is_greeted_in_the_clear_says_so)
+static void expect_plain(const char *said, const char *text)
 {
     static struct rig_visit visit;
     struct cw_tls_options options = {.ca = pki("ca.pem")};
@@ -238,13 +240,24 @@ Test(tls_mistakes, a_client_that_is_greeted_in_the_clear_says_so)
     uint16_t port;
     int listener = rig_listen(&port);
 
+    greeting = said;
     rig_child_fork(&child, greet, &listener);
     snprintf(address, sizeof address, "127.0.0.1:%u", port);
     rig_visit(&visit, address, &options);
     cr_expect_eq(visit.opened, 0);
     cr_expect_eq(visit.failed, 1);
     cr_expect_eq(visit.report.code, CW_EPLAIN, "%s", visit.report.text);
-    cr_expect_not_null(strstr(visit.report.text, "plain bytes"), "%s", visit.report.text);
+    cr_expect_not_null(strstr(visit.report.text, text), "%s", visit.report.text);
     rig_child_join(&child);
     close(listener);
+}
+
+Test(tls_mistakes, a_client_that_is_greeted_in_the_clear_says_so)
+{
+    expect_plain("220 welcome\r\n", "plain bytes");
+}
+
+Test(tls_mistakes, a_client_that_is_answered_in_plain_http_says_so)
+{
+    expect_plain("HTTP/1.1 400 Bad Request\r\n\r\n", "that port speaks plain HTTP, no TLS");
 }

@@ -243,12 +243,7 @@ Test(tutorial, step_5_keeps_its_limits)
     cr_expect_eq(ask(GET("/")), 200);
     cr_expect_not_null(rig_answer_field(&answer, "Content-Security-Policy"));
     struct guest hasty = guest_arrive_web(WEB_PORT);
-    for (int i = 0; i < 45; i++) {
-        guest_say(&hasty, "{'type':'ping'}");
-    }
-    guest_skip(&hasty, 39);
-    guest_expect_error(&hasty, "too_fast");
-    guest_skip(&hasty, 6);
+    guest_hurry(&hasty, 60, 39);
     guest_leave(&hasty);
     end(&child);
 }

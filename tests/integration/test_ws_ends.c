@@ -121,6 +121,26 @@ Test(ws_ends, a_peer_that_does_not_answer_a_close_is_ended_by_drain_ms)
     rig_scene_end(&scene);
 }
 
+Test(ws_ends, a_reason_that_is_too_long_is_cut_behind_a_character)
+{
+    char reason[2 * 100 + 1] = "";
+    char told[2 * 61 + 1] = "";
+    struct rig_scene scene;
+
+    for (int i = 0; i < 100; i++) {
+        memcpy(reason + 2 * i, "\u00e9", 2);
+    }
+    memcpy(told, reason, sizeof told - 1);
+    begin(&scene, &(struct cw_websocket_options){0},
+          &(struct cw_server_options){.drain_ms = SHORT_MS});
+    rig_scene_run(&scene, close_with, reason);
+    ws_raw_expect_close(&scene.peer, 4001, told);
+    rig_peer_expect_gone(&scene.peer);
+    rig_scene_await_closed(&scene, CW_BY_APP);
+    cr_expect_str_eq(scene.story.reason.text, told);
+    rig_scene_end(&scene);
+}
+
 Test(ws_ends, a_peer_that_talks_on_instead_of_answering_is_ended_by_drain_ms)
 {
     struct rig_scene scene;

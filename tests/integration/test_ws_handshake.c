@@ -517,7 +517,7 @@ static atomic_uint lines;
 static void count_lines(enum cw_log_level level, uint64_t conn_id, const char *text, void *user)
 {
     static const char page[] =
-        "websocket: a page of https://evil.test may not connect to a.example";
+        "websocket: a page of https://evil.test may not connect to http://a.example:8080: ";
 
     if (level == CW_LOG_INFO && strncmp(text, page, sizeof page - 1) == 0) {
         atomic_fetch_add(&lines, 1);

@@ -12,20 +12,31 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* The linker has every call of cw_ws_deflate come here (--wrap). */
+/* The linker has every call of both come here (--wrap). */
 struct cw_ws_deflater;
-int __real_cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigned bits,
-                         unsigned level, struct cw_span in, struct cw_span *out);
-int __wrap_cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigned bits,
-                         unsigned level, struct cw_span in, struct cw_span *out);
+int __real_cw_ws_deflate(struct cw_loop *loop, unsigned bits, unsigned level, struct cw_span in,
+                         struct cw_span *out);
+int __wrap_cw_ws_deflate(struct cw_loop *loop, unsigned bits, unsigned level, struct cw_span in,
+                         struct cw_span *out);
+int __real_cw_ws_deflate_kept(struct cw_loop *loop, struct cw_ws_deflater *deflater,
+                              struct cw_span in, struct cw_span *out);
+int __wrap_cw_ws_deflate_kept(struct cw_loop *loop, struct cw_ws_deflater *deflater,
+                              struct cw_span in, struct cw_span *out);
 
 static atomic_uint compressed;
 
-int __wrap_cw_ws_deflate(struct cw_loop *loop, struct cw_ws_deflater *deflater, unsigned bits,
-                         unsigned level, struct cw_span in, struct cw_span *out)
+int __wrap_cw_ws_deflate(struct cw_loop *loop, unsigned bits, unsigned level, struct cw_span in,
+                         struct cw_span *out)
 {
     atomic_fetch_add(&compressed, 1);
-    return __real_cw_ws_deflate(loop, deflater, bits, level, in, out);
+    return __real_cw_ws_deflate(loop, bits, level, in, out);
+}
+
+int __wrap_cw_ws_deflate_kept(struct cw_loop *loop, struct cw_ws_deflater *deflater,
+                              struct cw_span in, struct cw_span *out)
+{
+    atomic_fetch_add(&compressed, 1);
+    return __real_cw_ws_deflate_kept(loop, deflater, in, out);
 }
 
 static void be_quiet(void)

@@ -3,7 +3,7 @@
 #include "support/host.h"
 #include "support/leak.h"
 #include "support/wait.h"
-#include "support/ws_words.h"
+#include "support/ws_talk.h"
 
 #include <causeway/causeway.h>
 #include <causeway/http_middleware.h>
@@ -17,6 +17,7 @@
 TestSuite(ws_routes, .fini = rig_expect_no_leak, .timeout = 120);
 
 static struct rig_host *host;
+static struct ws_talk talk;
 
 static struct {
     atomic_uint made; /* users of connections */
@@ -125,30 +126,27 @@ static void end(void)
     cr_expect_eq(atomic_load(&seen.made), atomic_load(&seen.dropped) + atomic_load(&seen.closed));
 }
 
+static struct rig_peer new_peer(void)
+{
+    return rig_peer_tcp(rig_host_port(host, 0));
+}
+
 static int status_of(const char *path, const char *fields)
 {
-    struct http_peer peer = http_peer_new(rig_host_port(host, 0));
-    struct http_reply *reply = calloc(1, sizeof *reply);
-    int status;
+    int status = ws_talk_ask(&talk, new_peer(), path, fields);
 
-    ws_ask(&peer, path, fields, reply);
-    status = reply->status;
-    http_reply_release(reply);
-    free(reply);
-    http_peer_close(&peer);
+    ws_talk_end(&talk);
     return status;
 }
 
 Test(ws_routes, a_room_is_entered_by_its_path_as_whoever_the_cookie_says)
 {
-    struct http_peer peer;
-
     begin_rooms();
-    peer = ws_open(rig_host_port(host, 0), "/house/rooms/kitchen", "Cookie: a=b; sid=ada\r\n");
-    ws_expect(&peer, "Ada in kitchen");
-    ws_send(&peer, "hello");
-    ws_expect(&peer, "hello");
-    ws_close(&peer);
+    ws_talk_open(&talk, new_peer(), "/house/rooms/kitchen", "Cookie: a=b; sid=ada\r\n");
+    ws_talk_expect_text(&talk, "Ada in kitchen");
+    ws_talk_send_text(&talk, "hello");
+    ws_talk_expect_text(&talk, "hello");
+    ws_talk_say_goodbye(&talk);
     rig_await(atomic_load(&seen.closed) == 1);
     cr_expect_eq(atomic_load(&seen.dropped), 0, "on_close has freed it");
     end();
@@ -156,25 +154,18 @@ Test(ws_routes, a_room_is_entered_by_its_path_as_whoever_the_cookie_says)
 
 Test(ws_routes, who_is_refused_by_middleware_or_by_the_application_gets_that_answer)
 {
-    struct http_peer peer;
-    struct http_reply *reply = calloc(1, sizeof *reply);
-
     begin_rooms();
     cr_expect_eq(status_of("/house/rooms/kitchen", ""), 401);
     cr_expect_eq(atomic_load(&seen.asked), 0);
     cr_expect_eq(status_of("/house/rooms/cellar", "Cookie: sid=ada\r\n"), 404);
     cr_expect_eq(atomic_load(&seen.asked), 1);
     cr_expect_eq(status_of("/rooms/kitchen", "Cookie: sid=ada\r\n"), 404, "without the prefix");
-    peer = http_peer_new(rig_host_port(host, 0));
-    ws_ask(&peer, "/house/rooms/cellar", "Cookie: sid=ada\r\n", reply);
-    http_reply_release(reply);
-    ws_ask(&peer, "/house/rooms/hall", "Cookie: sid=ada\r\n", reply);
-    cr_expect_eq(reply->status, 101, "the connection has stayed HTTP");
-    cr_expect_str_eq(http_reply_field(reply, "X-Room"), "yes");
-    http_reply_release(reply);
-    ws_expect(&peer, "Ada in hall");
-    http_peer_close(&peer);
-    free(reply);
+    ws_talk_ask(&talk, new_peer(), "/house/rooms/cellar", "Cookie: sid=ada\r\n");
+    cr_expect_eq(ws_talk_ask_again(&talk, "/house/rooms/hall", "Cookie: sid=ada\r\n"), 101,
+                 "the connection has stayed HTTP");
+    cr_expect_str_eq(http_reply_field(&talk.reply, "X-Room"), "yes");
+    ws_talk_expect_text(&talk, "Ada in hall");
+    ws_talk_end(&talk);
     end();
 }
 
@@ -182,7 +173,7 @@ Test(ws_routes, a_peer_that_is_gone_at_once_loses_no_user)
 {
     begin_rooms();
     for (int i = 0; i < 20; i++) {
-        struct rig_peer peer = rig_peer_tcp(rig_host_port(host, 0));
+        struct rig_peer peer = new_peer();
 
         rig_peer_send_text(&peer,
                            "GET /house/rooms/hall HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
@@ -326,10 +317,9 @@ static void begin_desk(const struct cw_http_options *http)
 
 static void expect_open(const char *path, const char *subprotocol)
 {
-    struct http_peer peer = ws_open(rig_host_port(host, 0), path, OFFER);
-
-    ws_expect(&peer, subprotocol);
-    ws_close(&peer);
+    ws_talk_open(&talk, new_peer(), path, OFFER);
+    ws_talk_expect_text(&talk, subprotocol);
+    ws_talk_say_goodbye(&talk);
     rig_await(rig_host_conns(host) == 0);
 }
 
@@ -345,45 +335,36 @@ Test(ws_routes, a_handshake_may_go_on_later)
 
 Test(ws_routes, what_comes_while_a_handshake_waits_is_read_behind_it)
 {
-    struct http_peer peer;
-
     begin_desk(NULL);
-    peer = http_peer_new(rig_host_port(host, 0));
-    http_peer_send(&peer, "GET /later HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n" OFFER
-                          "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
-    ws_send(&peer, "early");
-    struct http_reply *reply = calloc(1, sizeof *reply);
-    http_peer_read(&peer, reply, false);
-    cr_expect_eq(reply->status, 101);
-    ws_expect(&peer, "v1");
-    ws_expect(&peer, "early");
-    ws_close(&peer);
-    http_reply_release(reply);
-    free(reply);
+    talk.peer = http_peer_new(rig_host_port(host, 0));
+    http_peer_send(&talk.peer, "GET /later HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n" OFFER
+                               "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    ws_talk_send_text(&talk, "early");
+    http_peer_read(&talk.peer, &talk.reply, false);
+    cr_expect_eq(talk.reply.status, 101);
+    ws_talk_expect_text(&talk, "v1");
+    ws_talk_expect_text(&talk, "early");
+    ws_talk_say_goodbye(&talk);
     end();
 }
 
 Test(ws_routes, a_handshake_may_go_on_from_another_thread)
 {
-    struct http_peer peer;
-    struct http_reply *reply = calloc(1, sizeof *reply);
     pthread_t thread;
 
     begin_desk(NULL);
-    peer = http_peer_new(rig_host_port(host, 0));
-    http_peer_send(&peer, "GET /posted HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
-                          "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    talk.peer = http_peer_new(rig_host_port(host, 0));
+    http_peer_send(&talk.peer, "GET /posted HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+                               "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
     rig_await(atomic_load(&seen.has_id));
     rig_check(pthread_create(&thread, NULL, look_up, rig_host_server(host)) == 0);
-    http_peer_read(&peer, reply, false);
-    cr_expect_eq(reply->status, 101);
-    ws_expect(&peer, "");
+    http_peer_read(&talk.peer, &talk.reply, false);
+    cr_expect_eq(talk.reply.status, 101);
+    ws_talk_expect_text(&talk, "");
     pthread_join(thread, NULL);
-    ws_close(&peer);
-    http_reply_release(reply);
-    free(reply);
+    ws_talk_say_goodbye(&talk);
     end();
 }
 
@@ -419,7 +400,7 @@ Test(ws_routes, a_peer_that_goes_while_its_handshake_waits_takes_its_user_with_i
     struct rig_peer peer;
 
     begin_desk(NULL);
-    peer = rig_peer_tcp(rig_host_port(host, 0));
+    peer = new_peer();
     rig_peer_send_text(&peer, "GET /never HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
                               "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
@@ -543,6 +524,97 @@ Test(ws_routes, a_route_that_is_none_is_refused_with_a_sentence)
     cr_expect_eq(cw_websocket_group_route(NULL, "/chat", &desk, NULL), CW_EINVAL);
 }
 
+static int go_on(struct cw_http_exchange *http, void *user)
+{
+    return CW_HTTP_NEXT;
+}
+
+Test(ws_routes, what_a_route_can_do_nothing_with_is_refused_by_name)
+{
+    static const struct cw_http_pair fields[] = {{"Origin", "https://a.example"}, {NULL, NULL}};
+    struct cw_server *server = cw_create_server(&cw_http);
+    struct cw_loop *loop = cw_loop_new();
+
+    expect_refused(cw_websocket_route(server, "/chat", NULL, NULL), server,
+                   "websocket /chat: without hooks");
+    server = cw_create_server(&cw_http);
+    expect_refused(cw_websocket_route(server, "/chat", &desk,
+                                      &(struct cw_websocket_options){.fields = fields}),
+                   server, "websocket /chat: fields: only clients have it");
+    server = cw_create_server(&cw_http);
+    expect_refused(
+        cw_websocket_configure(server, &(struct cw_websocket_options){.compress = true}), server,
+        "options of websocket: the server speaks http; say them with the listener or route that "
+        "speaks websocket");
+    cw_log_set_level(CW_LOG_SILENT);
+    cr_expect_eq(cw_websocket_connect(loop, "ws://127.0.0.1:1/", &desk,
+                                      &(struct cw_websocket_options){.origins = "*"}, NULL),
+                 CW_EINVAL);
+    cr_expect_eq(cw_websocket_connect(loop, "ws://127.0.0.1:1/", &desk,
+                                      &(struct cw_websocket_options){.on_handshake = go_on}, NULL),
+                 CW_EINVAL);
+    cw_loop_free(loop);
+}
+
+static char warned[1024];
+
+static void keep_warnings(enum cw_log_level level, uint64_t conn_id, const char *text, void *user)
+{
+    size_t len = strlen(warned);
+
+    if (level == CW_LOG_WARNING) {
+        snprintf(warned + len, sizeof warned - len, "%s\n", text);
+    }
+}
+
+static void end_work(struct cw_server *server, struct cw_loop *loop, void *user) {}
+
+/* hooks: of the route; own: of the server. */
+static void start_with(const struct cw_protocol *protocol, const struct cw_hooks *hooks,
+                       const struct cw_hooks *own)
+{
+    struct cw_server *server = rig_server(protocol, NULL);
+
+    warned[0] = '\0';
+    cw_websocket_route(server, "/chat", hooks, NULL);
+    host = rig_host_start(server, own, NULL);
+    rig_host_end(host);
+}
+
+Test(ws_routes, hooks_of_the_server_that_stand_with_a_listener_are_warned_of)
+{
+    static const struct cw_hooks timed = {.on_worker_stop = end_work};
+    static const struct cw_hooks own = {.on_data = NULL};
+    struct cw_server *server = rig_server(&cw_http, NULL);
+
+    cw_log_set(keep_warnings, NULL);
+    cw_server_listen(server,
+                     &(struct cw_listen_options){.host = "127.0.0.1",
+                                                 .service = cw_service(&cw_framed, &timed, NULL)});
+    host = rig_host_start(server, &own, NULL);
+    rig_host_end(host);
+    cr_expect_not_null(strstr(warned, "on_worker_stop is never called here"), "%s", warned);
+    cw_log_set(NULL, NULL);
+}
+
+Test(ws_routes, a_set_up_that_serves_nothing_is_warned_of)
+{
+    static const struct cw_hooks timed = {.on_worker_stop = end_work};
+    static const struct cw_hooks plain_hooks = {.on_data = NULL};
+
+    cw_log_set(keep_warnings, NULL);
+    start_with(&cw_framed, &plain_hooks, &plain_hooks);
+    cr_expect_str_eq(warned, "websocket /chat: no listener speaks http, so nobody can get there\n");
+    start_with(&cw_http, &timed, &plain_hooks);
+    cr_expect_str_eq(warned, "websocket /chat: on_worker_stop is never called here; it is the "
+                             "server's: cw_server_set_hooks\n");
+    start_with(&cw_http, &timed, &timed);
+    cr_expect_str_eq(warned, "");
+    start_with(&cw_websocket, &plain_hooks, &plain_hooks);
+    cr_expect_str_eq(warned, "");
+    cw_log_set(NULL, NULL);
+}
+
 Test(ws_routes, routes_are_set_before_the_server_runs)
 {
     begin_desk(NULL);
@@ -582,30 +654,25 @@ static struct cw_server *server_of(const struct cw_protocol *protocol, const cha
 
 static void expect_limit(const char *path, const char *last, const char *above)
 {
-    struct http_peer peer = ws_open(rig_host_port(host, 0), path, "");
-
-    ws_send(&peer, last);
-    ws_expect(&peer, last);
-    ws_send(&peer, above);
-    ws_expect_close(&peer, CW_WEBSOCKET_TOO_BIG);
-    http_peer_close(&peer);
+    ws_talk_open(&talk, new_peer(), path, "");
+    ws_talk_send_text(&talk, last);
+    ws_talk_expect_text(&talk, last);
+    ws_talk_send_text(&talk, above);
+    ws_talk_expect_close(&talk, CW_WEBSOCKET_TOO_BIG);
+    rig_peer_expect_end(&talk.peer.peer);
+    ws_talk_end(&talk);
 }
 
-static const char *subprotocol_of(const char *path, struct http_reply *reply)
+static void expect_subprotocol(const char *path, const char *subprotocol)
 {
-    struct http_peer peer = http_peer_new(rig_host_port(host, 0));
-
-    ws_ask(&peer, path, "Sec-WebSocket-Protocol: v1, own\r\n", reply);
-    cr_expect_eq(reply->status, 101);
-    http_reply_release(reply);
-    http_peer_close(&peer);
-    return http_reply_field(reply, "Sec-WebSocket-Protocol");
+    ws_talk_open(&talk, new_peer(), path, "Sec-WebSocket-Protocol: v1, own\r\n");
+    cr_expect_str_eq(http_reply_field(&talk.reply, "Sec-WebSocket-Protocol"), subprotocol, "%s",
+                     path);
+    ws_talk_end(&talk);
 }
 
 Test(ws_routes, what_a_route_leaves_open_is_said_by_the_file)
 {
-    struct http_reply *reply = calloc(1, sizeof *reply);
-    struct http_peer peer;
     char longest[102];
 
     memset(longest, 'x', 101);
@@ -616,16 +683,15 @@ Test(ws_routes, what_a_route_leaves_open_is_said_by_the_file)
                           NULL, NULL);
     expect_limit("/plain", "12345", "123456");
     expect_limit("/own", longest + 1, longest);
-    cr_expect_str_eq(subprotocol_of("/plain", reply), "v1");
-    cr_expect_str_eq(subprotocol_of("/own", reply), "own", "its own counts");
+    expect_subprotocol("/plain", "v1");
+    expect_subprotocol("/own", "own"); /* its own counts */
     cr_expect_eq(status_of("/plain", "Origin: https://b.example\r\n"), 101);
     cw_log_set_level(CW_LOG_WARNING);
-    cr_expect_eq(status_of("/plain", "Origin: http://a.example\r\n"), 403);
-    peer = ws_open(rig_host_port(host, 0), "/marks", "");
+    cr_expect_eq(status_of("/plain", "Origin: http://site.example\r\n"), 403);
+    ws_talk_open(&talk, new_peer(), "/marks", "");
     rig_await(atomic_load(&seen.opened) == 1);
     cr_expect_eq(atomic_load(&seen.result), 1, "the queue is above its mark");
-    http_peer_close(&peer);
-    free(reply);
+    ws_talk_end(&talk);
     end();
     rig_config_end();
 }

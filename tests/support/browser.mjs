@@ -7,7 +7,8 @@ import { join } from "node:path";
 const DEADLINE_MS = 18000;
 const folder = mkdtempSync(join(tmpdir(), "browser-"));
 const chromium = spawn("chromium", ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe",
-    "--hide-scrollbars", "--force-color-profile=srgb", `--user-data-dir=${folder}`,
+    "--hide-scrollbars", "--force-color-profile=srgb", "--disable-background-networking", "--disable-component-update",
+    "--ignore-certificate-errors", `--user-data-dir=${folder}`,
     ...(process.getuid() === 0 ? ["--no-sandbox"] : []), "about:blank"],
     { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
 const answers = new Map();

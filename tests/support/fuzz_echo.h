@@ -1,8 +1,14 @@
-/* What the fuzz targets of message protocols share: one input, run through an echo in several ways. */
+/* What the fuzz targets of protocols share: an input cut in several ways, and messages run through an echo. */
 #ifndef CAUSEWAY_TESTS_FUZZ_ECHO_H
 #define CAUSEWAY_TESTS_FUZZ_ECHO_H
 
 #include "support/rig.h"
+
+/* Feeds the input: whole (seed & 3: 0), byte by byte (1), or in uneven cuts; with the top bit of seed the peer ends it then. */
+void fuzz_feed(struct rig *rig, struct cw_span input, uint8_t seed);
+
+/* Writes over the dates of HTTP: a second may pass between two runs. */
+void fuzz_forget_dates(struct rig_bytes *output);
 
 /* Aborts unless
  *

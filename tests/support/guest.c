@@ -1,6 +1,7 @@
 #include "support/guest.h"
 
 #include "support/wait.h"
+#include "support/ws_raw.h"
 
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
@@ -43,53 +44,30 @@ void guest_house_close(struct guest_house *house)
 
 /* ---- frames ---- */
 
-static void send_web(struct guest *guest, const char *text, size_t len)
+static void put_frame(const struct guest *guest, struct rig_bytes *bytes, const char *text)
 {
-    static const uint8_t mask[4] = {0x37, 0xfa, 0x21, 0x3d};
-    uint8_t head[14] = {0x81, 0x80 | 127};
-    size_t size = 10;
-    uint8_t *masked = malloc(len + 1);
+    uint32_t len = (uint32_t)strlen(text);
+    const uint8_t head[4] = {(uint8_t)(len >> 24), (uint8_t)(len >> 16), (uint8_t)(len >> 8),
+                             (uint8_t)len};
 
-    rig_check(masked != NULL);
-    if (len < 126) {
-        head[1] = (uint8_t)(0x80 | len);
-        size = 2;
-    } else if (len <= 0xffff) {
-        head[1] = 0x80 | 126;
-        size = 4;
+    if (guest->web) {
+        ws_bare_text(bytes, text);
+    } else {
+        rig_append(bytes, head, sizeof head);
+        rig_append(bytes, text, len);
     }
-    for (size_t i = 2; i < size; i++) {
-        head[i] = (uint8_t)(len >> 8 * (size - 1 - i));
-    }
-    memcpy(head + size, mask, sizeof mask);
-    for (size_t i = 0; i < len; i++) {
-        masked[i] = (uint8_t)text[i] ^ mask[i % 4];
-    }
-    rig_peer_send(&guest->peer, head, size + sizeof mask);
-    rig_peer_send(&guest->peer, masked, len);
-    free(masked);
 }
 
-/* One text message, whole and without a mask: nothing else comes from this server unless it closes. */
+/* One message: nothing else comes from this server unless it closes. */
 static size_t receive_web(struct guest *guest, char *text, size_t cap)
 {
-    uint8_t head[10];
-    size_t len;
-    size_t more;
+    uint8_t first;
+    size_t len = ws_raw_read(&guest->peer, &first, text, cap);
 
-    rig_peer_receive(&guest->peer, head, 2);
-    if (head[0] != (guest->binary && head[0] == 0x82 ? 0x82 : 0x81) || head[1] > 127) {
-        rig_fail(__FILE__, __LINE__, "not a text message: %02x %02x", head[0], head[1]);
+    if (first != (WS_RAW_FIN | WS_RAW_TEXT) &&
+        !(guest->binary && first == (WS_RAW_FIN | WS_RAW_BINARY))) {
+        rig_fail(__FILE__, __LINE__, "a frame %02x came", first);
     }
-    len = head[1];
-    more = len == 126 ? 2 : len == 127 ? 8 : 0;
-    rig_peer_receive(&guest->peer, head, more);
-    len = more > 0 ? 0 : len;
-    for (size_t i = 0; i < more; i++) {
-        len = len << 8 | head[i];
-    }
-    rig_check(len <= cap);
-    rig_peer_receive(&guest->peer, text, len);
     return len;
 }
 
@@ -113,11 +91,10 @@ void guest_say(struct guest *guest, const char *format, ...)
     va_start(args, format);
     char *text = json_text(format, args);
     va_end(args);
-    if (guest->web) {
-        send_web(guest, text, strlen(text));
-    } else {
-        rig_peer_send_frame(&guest->peer, text, strlen(text));
-    }
+    struct rig_bytes bytes = {NULL, 0, 0};
+    put_frame(guest, &bytes, text);
+    rig_peer_send(&guest->peer, bytes.data, bytes.len);
+    rig_release(&bytes);
     free(text);
 }
 
@@ -237,27 +214,12 @@ struct guest guest_arrive(uint16_t port)
     return guest;
 }
 
-/* Behind the answer to the handshake nothing comes by itself. */
 struct guest guest_arrive_web(uint16_t port)
 {
     struct guest guest = guest_arrive(port);
-    char head[2048];
-    size_t len = 0;
 
     guest.web = true;
-    rig_peer_send_text(
-        &guest.peer,
-        "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
-    do {
-        rig_check(len < sizeof head - 1);
-        rig_peer_receive(&guest.peer, head + len, 1);
-        head[++len] = '\0';
-    } while (len < 4 || strcmp(head + len - 4, "\r\n\r\n") != 0);
-    if (strncmp(head, "HTTP/1.1 101 ", 13) != 0 ||
-        strcasestr(head, "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") == NULL) {
-        rig_fail(__FILE__, __LINE__, "no upgrade: %s", head);
-    }
+    ws_raw_upgrade(&guest.peer, "/chat");
     return guest;
 }
 
@@ -315,6 +277,36 @@ void guest_skip(struct guest *guest, int count)
 {
     for (int i = 0; i < count; i++) {
         cJSON_Delete(guest_hear(guest));
+    }
+}
+
+void guest_hurry(struct guest *guest, int count, int at_once)
+{
+    struct rig_bytes bytes = {NULL, 0, 0};
+    int told_behind = -1;
+    int pongs = 0;
+
+    for (int i = 0; i < count; i++) {
+        put_frame(guest, &bytes, "{\"type\":\"ping\"}");
+    }
+    rig_peer_send(&guest->peer, bytes.data, bytes.len);
+    rig_release(&bytes);
+    while (pongs < count || told_behind < 0) {
+        struct cJSON *message = guest_hear(guest);
+        const char *type = cJSON_GetStringValue(cJSON_GetObjectItem(message, "type"));
+        const char *code = cJSON_GetStringValue(cJSON_GetObjectItem(message, "code"));
+
+        if (type != NULL && strcmp(type, "pong") == 0 && pongs < count) {
+            pongs++;
+        } else if (code != NULL && strcmp(code, "too_fast") == 0 && told_behind < 0) {
+            told_behind = pongs;
+        } else {
+            rig_fail(__FILE__, __LINE__, "%d pongs, and %s", pongs, cJSON_PrintUnformatted(message));
+        }
+        cJSON_Delete(message);
+    }
+    if (told_behind < at_once) {
+        rig_fail(__FILE__, __LINE__, "too fast behind %d pongs", told_behind);
     }
 }
 

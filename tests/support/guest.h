@@ -79,6 +79,10 @@ void guest_expect_nothing(struct guest *guest);
 /* Hears so many messages, whatever they are. */
 void guest_skip(struct guest *guest, int count);
 
+/* Sends so many pings in one go, and hears a pong for each. It is told once that this is too fast, behind at least so many of
+ * them: a busy server may allow a few more meanwhile. */
+void guest_hurry(struct guest *guest, int count, int at_once);
+
 /* ---- two of them ---- */
 
 /* Alice has opened the room tea, and Bob has joined it; each has heard so. */

@@ -22,12 +22,11 @@ static void fail(const struct ws_talk *talk, const char *what)
 
 /* ---- handshake ---- */
 
-int ws_talk_ask(struct ws_talk *talk, struct rig_peer peer, const char *target, const char *fields)
+int ws_talk_ask_again(struct ws_talk *talk, const char *target, const char *fields)
 {
     char head[4096];
 
-    memset(talk, 0, sizeof *talk);
-    talk->peer.peer = peer;
+    http_reply_release(&talk->reply);
     snprintf(head, sizeof head,
              "GET %s HTTP/1.1\r\nHost: site.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " KEY "\r\n%s\r\n",
@@ -40,6 +39,13 @@ int ws_talk_ask(struct ws_talk *talk, struct rig_peer peer, const char *target, 
         fail(talk, "an upgrade to something else");
     }
     return talk->reply.status;
+}
+
+int ws_talk_ask(struct ws_talk *talk, struct rig_peer peer, const char *target, const char *fields)
+{
+    memset(talk, 0, sizeof *talk);
+    talk->peer.peer = peer;
+    return ws_talk_ask_again(talk, target, fields);
 }
 
 void ws_talk_open(struct ws_talk *talk, struct rig_peer peer, const char *target, const char *fields)
@@ -214,8 +220,7 @@ uint8_t *ws_talk_inflated(const struct ws_talk *talk, size_t *len)
         z.avail_out = CHUNK;
         cap += CHUNK;
         rc = inflate(&z, Z_SYNC_FLUSH);
-        if (rc ==
-            Z_STREAM_END) { /* RFC 7692 §7.2.3.4: a final block; what completes the tail follows */
+        if (rc == Z_STREAM_END) { /* RFC 7692 §7.2.3.4: a final block; the tail follows */
             cap -= z.avail_out;
             rc = inflateReset(&z);
             z.avail_out = 0;

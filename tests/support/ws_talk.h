@@ -34,7 +34,10 @@ struct ws_talk {
  * fields  more lines of the head, each with its end */
 int ws_talk_ask(struct ws_talk *talk, struct rig_peer peer, const char *target, const char *fields);
 
-/* The same; it has to be a 101. */
+/* The same on a connection that has been answered otherwise before. */
+int ws_talk_ask_again(struct ws_talk *talk, const char *target, const char *fields);
+
+/* As ws_talk_ask; it has to be a 101. */
 void ws_talk_open(struct ws_talk *talk, struct rig_peer peer, const char *target,
                   const char *fields);
 

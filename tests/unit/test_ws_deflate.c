@@ -74,10 +74,7 @@ static void init_inflater(z_stream *z, int bits)
     cr_assert_eq(inflateInit2(z, -bits), Z_OK);
 }
 
-/* Whether messages may end in a final block. */
-static bool may_be_final;
-
-/* A piece at a time, so that nothing but the window is looked back into. */
+/* A piece at a time, so that nothing but the window is looked back into. No block may be final: some peers read no further. */
 static void expect_inflates(z_stream *z, struct cw_span packed, const uint8_t *text, size_t len)
 {
     const uint8_t end[TAIL] = {0x00, 0x00, 0xff, 0xff};
@@ -92,11 +89,7 @@ static void expect_inflates(z_stream *z, struct cw_span packed, const uint8_t *t
             z->next_out = &byte;
             z->avail_out = 1;
             int answer = inflate(z, Z_SYNC_FLUSH);
-            cr_assert(answer >= Z_OK || answer == Z_BUF_ERROR, "%d: %s", answer, z->msg);
-            if (answer == Z_STREAM_END) {
-                cr_assert(may_be_final);
-                inflateReset(z);
-            }
+            cr_assert(answer == Z_OK || answer == Z_BUF_ERROR, "%d: %s", answer, z->msg);
             if (z->avail_out == 0) {
                 cr_assert_lt(at, len);
                 cr_assert_eq(byte, text[at]);
@@ -140,16 +133,11 @@ static void expect_shared(const uint8_t *text, size_t len, unsigned bits, unsign
     struct cw_span packed;
     z_stream z;
 
-    for (int i = 0; i < 2; i++) {
-        may_be_final = i == 0;
-        init_inflater(&z, (int)bits);
-        unsigned manner = may_be_final ? bits : bits | CW_WS_NO_FINAL;
-        cr_assert_eq(cw_ws_deflate(loop, NULL, manner, level, cw_span_of(text, len), &packed), 0);
-        cr_expect_lt(packed.len, len);
-        expect_inflates(&z, packed, text, len);
-        inflateEnd(&z);
-    }
-    may_be_final = false;
+    init_inflater(&z, (int)bits);
+    cr_assert_eq(cw_ws_deflate(loop, bits, level, cw_span_of(text, len), &packed), 0);
+    cr_expect_lt(packed.len, len);
+    expect_inflates(&z, packed, text, len);
+    inflateEnd(&z);
 }
 
 Test(ws_deflate, messages_of_every_size_come_back_from_zlib)
@@ -186,12 +174,12 @@ Test(ws_deflate, what_does_not_become_smaller_is_left_as_it_is)
     struct cw_span packed;
 
     for (size_t len = 1; len <= 100000; len = len * 3 + 1) {
-        cr_expect_eq(cw_ws_deflate(loop, NULL, 15, 1, cw_span_of(noise, len), &packed), CW_EAGAIN,
-                     "%zu", len);
+        cr_expect_eq(cw_ws_deflate(loop, 15, 1, cw_span_of(noise, len), &packed), CW_EAGAIN, "%zu",
+                     len);
     }
-    cr_expect_eq(cw_ws_deflate(loop, NULL, 8, 1, cw_span_of(noise, 5000), &packed), CW_EAGAIN);
-    cr_expect_eq(cw_ws_deflate(loop, NULL, 15, 1, cw_span_of(noise, 0), &packed), CW_EAGAIN);
-    cr_expect_eq(cw_ws_deflate(loop, NULL, 15, 1, cw_span_text("abc"), &packed), CW_EAGAIN);
+    cr_expect_eq(cw_ws_deflate(loop, 8, 1, cw_span_of(noise, 5000), &packed), CW_EAGAIN);
+    cr_expect_eq(cw_ws_deflate(loop, 15, 1, cw_span_of(noise, 0), &packed), CW_EAGAIN);
+    cr_expect_eq(cw_ws_deflate(loop, 15, 1, cw_span_text("abc"), &packed), CW_EAGAIN);
     free(noise);
 }
 
@@ -201,11 +189,11 @@ Test(ws_deflate, messages_without_a_kept_context_are_the_same_bytes_each_time)
     struct cw_span packed;
     uint8_t first[2000];
 
-    cr_assert_eq(cw_ws_deflate(loop, NULL, 15, 1, cw_span_of(text, 2000), &packed), 0);
+    cr_assert_eq(cw_ws_deflate(loop, 15, 1, cw_span_of(text, 2000), &packed), 0);
     size_t len = packed.len;
     memcpy(first, packed.data, len);
-    cr_assert_eq(cw_ws_deflate(loop, NULL, 15, 1, cw_span_of(text + 7, 1500), &packed), 0);
-    cr_assert_eq(cw_ws_deflate(loop, NULL, 15, 1, cw_span_of(text, 2000), &packed), 0);
+    cr_assert_eq(cw_ws_deflate(loop, 15, 1, cw_span_of(text + 7, 1500), &packed), 0);
+    cr_assert_eq(cw_ws_deflate(loop, 15, 1, cw_span_of(text, 2000), &packed), 0);
     cr_expect(cw_span_equal(packed, cw_span_of(first, len)));
     free(text);
 }
@@ -222,17 +210,16 @@ static void expect_context(unsigned bits)
 
     cr_assert_not_null(deflater);
     for (int i = 0; i < 3; i++) {
-        cr_assert_eq(cw_ws_deflate(loop, deflater, bits, 6, cw_span_of(text, 200), &packed), 0);
+        cr_assert_eq(cw_ws_deflate_kept(loop, deflater, cw_span_of(text, 200), &packed), 0);
         lens[i] = packed.len;
         expect_inflates(&z, packed, text, 200);
-        cr_expect_eq(cw_ws_deflate(loop, deflater, bits, 6, cw_span_of(text, 0), &packed),
-                     CW_EAGAIN);
+        cr_expect_eq(cw_ws_deflate_kept(loop, deflater, cw_span_of(text, 0), &packed), CW_EAGAIN);
     }
     cr_expect(bits == 8 || lens[1] < lens[0] / 2, "%u: %zu, %zu", bits, lens[0], lens[1]);
     /* What cannot be made smaller has been seen, and is sent so. */
-    cr_assert_eq(cw_ws_deflate(loop, deflater, bits, 6, cw_span_of(noise, 400), &packed), 0);
+    cr_assert_eq(cw_ws_deflate_kept(loop, deflater, cw_span_of(noise, 400), &packed), 0);
     expect_inflates(&z, packed, noise, 400);
-    cr_assert_eq(cw_ws_deflate(loop, deflater, bits, 6, cw_span_of(text, 200), &packed), 0);
+    cr_assert_eq(cw_ws_deflate_kept(loop, deflater, cw_span_of(text, 200), &packed), 0);
     expect_inflates(&z, packed, text, 200);
     cw_ws_deflater_free(loop, deflater);
     inflateEnd(&z);
@@ -256,7 +243,7 @@ Test(ws_deflate, contexts_that_are_given_back_are_as_new)
         struct cw_ws_deflater *deflater = cw_ws_deflater_new(loop, 15, 1);
         z_stream z;
         init_inflater(&z, 15);
-        cr_assert_eq(cw_ws_deflate(loop, deflater, 15, 1, cw_span_of(text, 500), &packed), 0);
+        cr_assert_eq(cw_ws_deflate_kept(loop, deflater, cw_span_of(text, 500), &packed), 0);
         expect_inflates(&z, packed, text, 500);
         inflateEnd(&z);
         cw_ws_deflater_free(loop, deflater);
@@ -278,9 +265,7 @@ Test(ws_deflate, contexts_of_different_windows_and_levels_are_kept_apart)
         for (unsigned i = 0; i < 24; i++) {
             z_stream z;
             init_inflater(&z, (int)(8 + i % 8));
-            cr_assert_eq(
-                cw_ws_deflate(loop, some[i], 8 + i % 8, 1 + i / 8, cw_span_of(text, 3000), &packed),
-                0);
+            cr_assert_eq(cw_ws_deflate_kept(loop, some[i], cw_span_of(text, 3000), &packed), 0);
             expect_inflates(&z, packed, text, 3000);
             inflateEnd(&z);
             cw_ws_deflater_free(loop, some[i]);
@@ -464,7 +449,7 @@ Test(ws_deflate, both_ways_with_contexts_kept)
         size_t len = 1 + roll() % 3000;
         uint8_t *text = i % 7 == 3 ? make_noise(len) : make_text(len);
         struct cw_span packed;
-        cr_assert_eq(cw_ws_deflate(loop, deflater, 10, 3, cw_span_of(text, len), &packed), 0);
+        cr_assert_eq(cw_ws_deflate_kept(loop, deflater, cw_span_of(text, len), &packed), 0);
         expect_inflated(inflater, packed.data, packed.len, text, len);
         free(text);
     }
@@ -590,6 +575,20 @@ Test(ws_deflate, the_last_piece_may_be_empty)
     cw_ws_inflater_free(loop, inflater);
 }
 
+Test(ws_deflate, a_block_that_ends_within_the_tail_is_cut_off)
+{
+    struct cw_span packed = cw_span_of("\xf2\x48\xcd\xc9\xc9\x27\x00", 7);
+
+    cr_expect_eq(inflate_code(packed.data, packed.len, BIG), CW_EPROTO);
+    for (size_t cap = 1; cap < 50; cap++) {
+        struct cw_ws_inflater *inflater = cw_ws_inflater_new(loop, 15);
+        uint8_t text[64];
+        size_t len = 0;
+        cr_expect_eq(take_all(inflater, packed, true, text, &len, cap), CW_EPROTO, "%zu", cap);
+        cw_ws_inflater_free(loop, inflater);
+    }
+}
+
 Test(ws_deflate, pieces_that_are_cut_off_or_rubbish_are_refused)
 {
     struct cw_span packed = cw_span_of("\xf2\x48\xcd\xc9\xc9\x07\x00", 7);
@@ -687,7 +686,7 @@ Test(ws_deflate_memory, what_a_large_message_needed_is_given_back)
 
     start_counting();
     size_t before = used_now;
-    cr_expect_eq(cw_ws_deflate(loop, NULL, 15, 1, cw_span_of(text, 4 * BIG), &packed), 0);
+    cr_expect_eq(cw_ws_deflate(loop, 15, 1, cw_span_of(text, 4 * BIG), &packed), 0);
     cr_expect_leq(used_most - before, 6 * BIG + 400000);
     cw_loop_run(loop);
     cr_expect_leq(used_now - before, 400000);
@@ -703,7 +702,7 @@ Test(ws_deflate_memory, small_messages_allocate_nothing_after_the_first)
 
     start_counting();
     for (int i = 0; i < 3; i++) {
-        cr_expect_eq(cw_ws_deflate(loop, NULL, 15, 1, cw_span_of(text, 1024), &packed), 0);
+        cr_expect_eq(cw_ws_deflate(loop, 15, 1, cw_span_of(text, 1024), &packed), 0);
         uint8_t copy[1024 + 16];
         memcpy(copy, packed.data, packed.len);
         cr_expect_eq(cw_ws_inflate(loop, NULL, cw_span_of(copy, packed.len), 1024, &back), 0);
@@ -743,9 +742,9 @@ static bool try_all(const uint8_t *text, size_t len)
     struct cw_span out;
     bool right = deflater != NULL && inflater != NULL;
 
-    right = cw_ws_deflate(loop, NULL, 15, 1, cw_span_of(text, len), &out) == 0 && right;
+    right = cw_ws_deflate(loop, 15, 1, cw_span_of(text, len), &out) == 0 && right;
     if (deflater != NULL) {
-        right = cw_ws_deflate(loop, deflater, 15, 1, cw_span_of(text, len), &out) == 0 && right;
+        right = cw_ws_deflate_kept(loop, deflater, cw_span_of(text, len), &out) == 0 && right;
     }
     if (inflater != NULL) {
         right = cw_ws_inflate(loop, inflater, cw_span_of(packed, 7), 5, &out) == 0 && right;
@@ -767,7 +766,7 @@ Test(ws_deflate_memory, memory_that_runs_out_is_an_error_and_nothing_worse)
         fault_arm(nth);
         bool right = try_all(text, 20000);
         failed = fault_disarm();
-        cr_expect_eq(right, !failed, "%zu", nth);
+        cr_expect(right || failed, "%zu", nth); /* without one library another does it */
         cr_expect(try_all(text, 20000));
         cw_loop_free(loop);
         cr_assert_lt(nth, 1000);

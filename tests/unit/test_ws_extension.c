@@ -60,7 +60,6 @@ Test(ws_extension, by_default_neither_side_keeps_a_context)
     cr_expect(outcome.agreed.on);
     cr_expect_not(outcome.agreed.keep);
     cr_expect_not(outcome.agreed.peer_keeps);
-    cr_expect(outcome.agreed.told);
     cr_expect_eq(outcome.agreed.bits, 15);
     cr_expect_eq(outcome.agreed.peer_bits, 15);
 }
@@ -367,8 +366,6 @@ Test(ws_extension, a_client_keeps_its_context_only_if_it_wants_to)
 
     cr_expect_eq(outcome.code, 0);
     cr_expect_not(outcome.agreed.keep);
-    cr_expect_not(outcome.agreed.told);
-    cr_expect(judge(&plain, OURS BOTH_FORGET).agreed.told);
 }
 
 Test(ws_extension, an_answer_that_leaves_out_a_demand_is_refused)

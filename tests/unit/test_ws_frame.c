@@ -15,8 +15,8 @@
 #define cw_ws_mask portable_mask
 #define cw_ws_mask_to portable_mask_to
 #define cw_ws_close_code_is_sound portable_close_code_is_sound
-int portable_read_head(const uint8_t *data, size_t len, bool masked, bool extended,
-                       struct cw_ws_head *head, const char **why);
+int portable_read_head(struct cw_span in, bool masked, bool extended, struct cw_ws_head *head,
+                       const char **why);
 size_t portable_write_head(uint8_t out[CW_WS_HEAD_MAX], uint8_t first, uint64_t len, bool masked,
                            uint32_t mask);
 bool portable_mask(uint8_t *data, size_t len, uint32_t mask, uint64_t at);
@@ -88,7 +88,7 @@ static int read_cut(const uint8_t *bytes, size_t len, bool masked, bool extended
         cr_assert(blocks[len] != NULL);
     }
     memcpy(blocks[len], bytes, len);
-    int code = cw_ws_read_head(blocks[len], len, masked, extended, head, &why);
+    int code = cw_ws_read_head(cw_span_of(blocks[len], len), masked, extended, head, &why);
 
     cr_assert_eq(code < 0, why != NULL);
     cr_assert(code >= 0 || code == CW_EPROTO);
@@ -178,7 +178,7 @@ static void expect_reason(const char *bytes, size_t len, bool masked, const char
     const char *why = "nothing";
     bool extended = bytes[0] == 0x40;
 
-    cr_expect_lt(cw_ws_read_head((const uint8_t *)bytes, len, masked, extended, &head, &why), 0);
+    cr_expect_lt(cw_ws_read_head(cw_span_of(bytes, len), masked, extended, &head, &why), 0);
     cr_expect_str_eq(why, reason);
 }
 
@@ -209,7 +209,7 @@ static void expect_written(uint8_t first, uint64_t len, bool masked, size_t size
     memset(out, 0xee, sizeof out);
     cr_assert_eq(cw_ws_write_head(out, first, len, masked, mask), size);
     cr_assert_eq(out[size], 0xee);
-    cr_assert_eq(cw_ws_read_head(out, size, masked, true, &head, &why), (int)size);
+    cr_assert_eq(cw_ws_read_head(cw_span_of(out, size), masked, true, &head, &why), (int)size);
     cr_assert_eq(head.len, len);
     cr_assert_eq(head.mask, masked ? mask : 0);
     cr_assert_eq(head.opcode, first & 0x0f);
@@ -238,7 +238,7 @@ static void expect_example(const char *bytes, size_t head_size, uint8_t first, u
     struct cw_ws_head head;
     const char *why = NULL;
 
-    cr_expect_eq(cw_ws_read_head((const uint8_t *)bytes, head_size, masked, false, &head, &why),
+    cr_expect_eq(cw_ws_read_head(cw_span_of(bytes, head_size), masked, false, &head, &why),
                  (int)head_size);
     cr_expect_eq(head.len, len);
     cr_expect_eq(cw_ws_write_head(out, first, len, masked, head.mask), head_size);

@@ -102,8 +102,8 @@ int cw_conn_send_file(struct cw_conn *conn, const struct cw_file_range *range,
  * thread   loop thread */
 void cw_conn_close(struct cw_conn *conn);
 
-/* The same with a close code of the protocol (WebSocket: 1000 to 4999; others do not send it) and a
- * text, at most CW_REASON_TEXT_MAX - 1 bytes, for the peer and for on_close.
+/* The same with a close code of the protocol (WebSocket: of one's own 4000 to 4999; what nobody may send, 1005 or 1006, goes as 1000.
+ * Other protocols do not send it) and a text, at most CW_REASON_TEXT_MAX - 1 bytes, for the peer and for on_close.
  *
  * thread   loop thread */
 void cw_conn_close_with(struct cw_conn *conn, uint32_t peer_code, const char *text);

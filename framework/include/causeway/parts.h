@@ -66,6 +66,19 @@ void cw_server_expect_protocol(struct cw_server *server, const struct cw_protoco
  * thread   before it runs, behind its set-up: in `start` of a part */
 const void *cw_server_options_of(const struct cw_server *server, const struct cw_protocol *protocol);
 
+/* Whether a listener speaks the protocol: by its own service, or by the server's.
+ *
+ * thread   before it runs, behind its set-up: in `start` of a part */
+bool cw_server_speaks(const struct cw_server *server, const struct cw_protocol *protocol);
+
+/* Warns in the log of hooks about the server as a whole (on_worker_start and the like) that stand with a service, where nobody calls
+ * them, and not with the server.
+ *
+ * where    what the service is of, for the line: `websocket /chat`
+ * thread   as above */
+void cw_server_warn_hooks(const struct cw_server *server, const char *where,
+                          const struct cw_hooks *hooks);
+
 /* A part of a loop. Absent functions mean "nothing to do". */
 struct cw_loop_part {
     size_t size;

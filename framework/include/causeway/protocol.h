@@ -90,7 +90,7 @@ struct cw_protocol {
      *               written with cw_conn_write_control is still sent, and the peer's further input discarded
      *
      * Changes to bytes that stay unused persist; len never shrinks until something is used. 16 bytes behind len may be
-     * read, and mean nothing. After cw_conn_deliver has returned CW_STOP, return at once what is used so far, the delivered message
+     * read, mean nothing, and may be changed for as long as the call lasts. After cw_conn_deliver has returned CW_STOP, return at once what is used so far, the delivered message
      * included. Unused bytes come again, from the same start but perhaps at another address: keep
      * offsets, never pointers. A length the peer chose is judged before it is waited for. */
     ptrdiff_t (*on_bytes)(struct cw_conn *conn, void *state, uint8_t *data, size_t len);

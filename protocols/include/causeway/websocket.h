@@ -85,8 +85,8 @@ struct cw_websocket_options {
     uint64_t pong_timeout_ms; /* without a byte from the peer behind a ping: it ends with CW_EDEADLINE. 0: 10000; CW_OFF */
 
     /* Compression. */
-    bool compress; /* offered by a client, agreed to by a server */
-    struct cw_websocket_deflate deflate;
+    bool compress;                       /* offered by a client, agreed to by a server */
+    struct cw_websocket_deflate deflate; /* counts with compress */
 
     /* What both sides may agree to speak, most wanted first: names parted by spaces or commas. A server takes the first of its own
      * that the client offers. NULL: none. Copied */
@@ -101,7 +101,7 @@ struct cw_websocket_options {
     /* The request before it is answered: path parameters, query, cookies, what middleware found. Sets what the connection begins with
      * (cw_websocket_set_user, cw_websocket_choose, cw_http_set_field) and answers an enum cw_http_verdict: CW_HTTP_NEXT to go on,
      * CW_HTTP_ANSWERED when it has refused with cw_http_reply_error or another answer, CW_HTTP_LATER when
-     * cw_websocket_accept or an answer follows, within response_ms. user: of the hooks */
+     * cw_websocket_accept or an answer follows, within response_ms. No bool: false is CW_HTTP_NEXT. user: of the hooks */
     int (*on_handshake)(struct cw_http_exchange *http, void *user);
     const struct cw_http_options *
         http; /* of the requests, for servers and listeners of cw_websocket. NULL: the defaults. Copied */
@@ -123,7 +123,8 @@ struct cw_websocket_options {
                     void *user);
 };
 
-/* Sets the options of a server made with cw_create_server(&cw_websocket).
+/* Sets the options of a server made with cw_create_server(&cw_websocket), and those that its routes leave at zero. On a server of
+ * cw_http each route is given its own.
  *
  * options  copied
  * returns  0; CW_EINVAL: cw_server_error names the member; CW_ESTATE
@@ -139,9 +140,9 @@ struct cw_service cw_websocket_service(const struct cw_websocket_options *option
 /* Serves WebSockets on a path of an HTTP server. Requests there that ask for none are answered with 426.
  *
  * path     as in cw_http_route, without a method: `/rooms/:name`
- * hooks    copied; those about the server as a whole are not asked
+ * hooks    copied; not NULL. Those about the server as a whole (on_worker_start) are not asked: cw_server_set_hooks
  * options  copied. NULL: the defaults
- * returns  as cw_http_route; CW_EINVAL also: an option, cw_server_error names it
+ * returns  as cw_http_route; CW_EINVAL also: an option that is not allowed, or is a client's; cw_server_error names it
  * thread   before it runs */
 int cw_websocket_route(struct cw_server *server, const char *path, const struct cw_hooks *hooks,
                        const struct cw_websocket_options *options);
@@ -212,7 +213,8 @@ bool cw_websocket_is_compressed(const struct cw_conn *conn);
  * options  copied. NULL: the defaults
  * connect  copied; tls of it counts for wss, with the system's CAs where it is NULL. connect_ms counts to the end of the
  *          handshake. NULL: the defaults
- * returns  as cw_connect: an id above 0, or CW_EINVAL (the URL or an option; logged), CW_ENOMEM, CW_ESTOPPED
+ * returns  as cw_connect: an id above 0, or CW_EINVAL (the URL, or an option that is not allowed or is a server's; logged),
+ *          CW_ENOMEM, CW_ESTOPPED
  * thread   loop thread, or before the loop runs. Calls no hook */
 int64_t cw_websocket_connect(struct cw_loop *loop, const char *url, const struct cw_hooks *hooks,
                              const struct cw_websocket_options *options,
