@@ -16,6 +16,8 @@
 
 #include <cjson/cJSON.h>
 
+enum { TURN_BYTES = 16384 }; /* of a message that count as one more */
+
 /* ---- sending ---- */
 
 int cw_conn_send(struct cw_conn *conn, const struct cw_message *msg)
@@ -108,6 +110,17 @@ static void yield(struct cw_conn *conn)
     cw_conn_at_turn_end(conn, CW_TURN_READY);
 }
 
+/* A long message takes as much of a turn as its pieces would: few bytes may have been inflated to it. */
+static void spend_turn(struct cw_conn *conn, size_t len)
+{
+    size_t spent = conn->turn_messages + 1 + len / TURN_BYTES;
+
+    conn->turn_messages = (uint16_t)(spent < UINT16_MAX ? spent : UINT16_MAX);
+    if (spent >= conn->origin->limits.messages_per_turn) {
+        yield(conn);
+    }
+}
+
 int cw_conn_deliver(struct cw_conn *conn, const struct cw_message *msg)
 {
     struct cw_loop *loop = conn->loop;
@@ -126,9 +139,7 @@ int cw_conn_deliver(struct cw_conn *conn, const struct cw_message *msg)
     if (hooks->on_data) {
         hooks->on_data(conn, msg, conn->service->user);
     }
-    if (++conn->turn_messages >= conn->origin->limits.messages_per_turn) {
-        yield(conn);
-    }
+    spend_turn(conn, msg->body.len);
     return cw_conn_proceed(conn);
 }
 
@@ -136,9 +147,7 @@ int cw_conn_count_message(struct cw_conn *conn)
 {
     conn->messages_in++;
     cw_count(&conn->loop->counters.messages_in, 1);
-    if (++conn->turn_messages >= conn->origin->limits.messages_per_turn) {
-        yield(conn);
-    }
+    spend_turn(conn, 0);
     return cw_conn_proceed(conn);
 }
 

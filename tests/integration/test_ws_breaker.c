@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 static void be_quiet(void)
 {
@@ -228,4 +229,68 @@ Test(ws_breaker, hooks_may_do_everything_everywhere_and_close_in_the_middle)
     for (int call = 0; call < CALLS; call++) {
         cr_expect_gt(atomic_load(&calls[call]), 0);
     }
+}
+
+/* ---- bombs under the limit ---- */
+
+/* The read has a share, and what it has left over another one at the end of the turn. */
+enum { BOMBS = 60, BOMB_BYTES = 1 << 20, BOMBS_A_TURN = 32 };
+
+static atomic_int inflated;
+static atomic_int in_first_turn;
+
+static void look(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    atomic_store(&in_first_turn, atomic_load(&inflated));
+}
+
+static void count_bombs(struct cw_conn *conn, const struct cw_message *msg, void *user)
+{
+    rig_check(msg->body.len == BOMB_BYTES);
+    if (atomic_fetch_add(&inflated, 1) == 0) {
+        rig_check(cw_loop_post(cw_conn_loop(conn), look, NULL) == CW_OK);
+    }
+}
+
+/* A mebibyte of zeros, so many times. */
+static struct rig_bytes many_bombs(void)
+{
+    struct rig_bytes bytes = {NULL, 0, 0};
+    uint8_t out[4096];
+    uint8_t *zeros = calloc(1, BOMB_BYTES);
+    z_stream z = {
+        .next_in = zeros, .avail_in = BOMB_BYTES, .next_out = out, .avail_out = sizeof out};
+
+    rig_check(zeros && deflateInit2(&z, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+    rig_check(deflate(&z, Z_SYNC_FLUSH) == Z_OK && z.avail_in == 0);
+    for (int i = 0; i < BOMBS; i++) {
+        ws_bare_put(&bytes, &(struct ws_bare_frame){.opcode = WS_RAW_BINARY,
+                                                    .payload = out,
+                                                    .len = z.total_out - 4,
+                                                    .rsv = RSV1});
+    }
+    deflateEnd(&z);
+    free(zeros);
+    return bytes;
+}
+
+Test(ws_breaker, messages_that_inflate_to_much_leave_turns_to_the_others)
+{
+    const struct cw_hooks hooks = {.on_data = count_bombs};
+    struct cw_server *server = rig_server(&cw_websocket, &(struct cw_server_options){.workers = 1});
+    struct rig_bytes bombs = many_bombs();
+    struct rig_host *host;
+    struct rig_peer peer;
+
+    rig_check(cw_websocket_configure(server, &(struct cw_websocket_options){.compress = true}) == 0);
+    host = rig_host_start(server, &hooks, NULL);
+    peer = rig_peer_tcp(rig_host_port(host, 0));
+    ws_raw_upgrade_with(&peer, "/", DEFLATE);
+    rig_peer_send(&peer, bombs.data, bombs.len);
+    rig_await(atomic_load(&inflated) == BOMBS);
+    rig_await(atomic_load(&in_first_turn) > 0);
+    cr_expect_leq(atomic_load(&in_first_turn), BOMBS_A_TURN, "%d", atomic_load(&in_first_turn));
+    rig_peer_close(&peer);
+    rig_release(&bombs);
+    rig_host_end(host);
 }
