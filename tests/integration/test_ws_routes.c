@@ -581,6 +581,22 @@ static void start_with(const struct cw_protocol *protocol, const struct cw_hooks
     rig_host_end(host);
 }
 
+Test(ws_routes, hooks_of_the_server_that_stand_with_a_listener_are_warned_of)
+{
+    static const struct cw_hooks timed = {.on_worker_stop = end_work};
+    static const struct cw_hooks own = {.on_data = NULL};
+    struct cw_server *server = rig_server(&cw_http, NULL);
+
+    cw_log_set(keep_warnings, NULL);
+    cw_server_listen(server,
+                     &(struct cw_listen_options){.host = "127.0.0.1",
+                                                 .service = cw_service(&cw_framed, &timed, NULL)});
+    host = rig_host_start(server, &own, NULL);
+    rig_host_end(host);
+    cr_expect_not_null(strstr(warned, "on_worker_stop is never called here"), "%s", warned);
+    cw_log_set(NULL, NULL);
+}
+
 Test(ws_routes, a_set_up_that_serves_nothing_is_warned_of)
 {
     static const struct cw_hooks timed = {.on_worker_stop = end_work};

@@ -264,7 +264,7 @@ static void slow_down(struct cw_conn *conn, void *user)
     complain(conn, "too_fast", "too many messages a second; they wait, none is lost");
 }
 
-/* A file may change every number here and say where to listen, with TLS or without: chat_5 server.yaml. */
+/* A file may set the server's limits and times and say where to listen, with TLS or without: chat_5 server.yaml. */
 static void set_limits(struct cw_server *server)
 {
     cw_server_configure(server, &(struct cw_server_options){.workers = CW_PER_CORE,
@@ -282,8 +282,7 @@ static void add_routes(struct cw_server *server)
                             .preset = CW_SECURITY_STRICT}));
     cw_http_static(server, "/", "page", NULL);
     cw_websocket_route(server, "/chat", &chat,
-                       &(struct cw_websocket_options){
-                           .message_max_bytes = 65536, .ping_interval_ms = 20000, .compress = true});
+                       &(struct cw_websocket_options){.message_max_bytes = 65536, .compress = true});
 }
 
 int main(int argc, char **argv)

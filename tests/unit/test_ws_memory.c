@@ -86,15 +86,19 @@ struct manner {
     const struct cw_protocol *protocol;
     bool deflates;
     struct cw_websocket_options options;
+    size_t take; /* by the peer in one go; 0: all there is */
 };
 
 static const struct manner manners[] = {
-    {&ws_bare, false, {0}},
-    {&ws_bare, false, {.stream_above_bytes = 100}},
-    {&ws_bare_deflate, true, {.deflate.above_bytes = 50}},
-    {&ws_bare_deflate, true, {.stream_above_bytes = 100, .deflate.above_bytes = 50}},
-    {&ws_bare_kept, true, {.deflate.above_bytes = 50}},
-    {&ws_bare_kept, true, {.stream_above_bytes = 100}},
+    {&ws_bare, false, {0}, 0},
+    {&ws_bare, false, {0}, 90},
+    {&ws_bare, false, {.stream_above_bytes = 100}, 0},
+    {&ws_bare_deflate, true, {.deflate.above_bytes = 50}, 0},
+    {&ws_bare_deflate, true, {.stream_above_bytes = 100, .deflate.above_bytes = 50}, 0},
+    {&ws_bare_kept, true, {.deflate.above_bytes = 50}, 0},
+    {&ws_bare_kept, true, {.stream_above_bytes = 100}, 0},
+    {&ws_bare_deflate, true, {.deflate.above_bytes = 50}, 90},
+    {&ws_bare_kept, true, {.deflate.above_bytes = 50}, 90},
 };
 
 enum { MANNERS = sizeof manners / sizeof *manners };
@@ -104,6 +108,8 @@ static struct rig_setup setup_of(const struct manner *manner)
     return (struct rig_setup){.protocol = manner->protocol,
                               .options = &manner->options,
                               .merge = RIG_CHUNKS,
+                              .take = manner->take,
+                              .out_high = manner->take != 0 ? 200 : 0,
                               .echo = manner->options.stream_above_bytes == 0};
 }
 

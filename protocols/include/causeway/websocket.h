@@ -101,7 +101,7 @@ struct cw_websocket_options {
     /* The request before it is answered: path parameters, query, cookies, what middleware found. Sets what the connection begins with
      * (cw_websocket_set_user, cw_websocket_choose, cw_http_set_field) and answers an enum cw_http_verdict: CW_HTTP_NEXT to go on,
      * CW_HTTP_ANSWERED when it has refused with cw_http_reply_error or another answer, CW_HTTP_LATER when
-     * cw_websocket_accept or an answer follows, within response_ms. user: of the hooks */
+     * cw_websocket_accept or an answer follows, within response_ms. No bool: false is CW_HTTP_NEXT. user: of the hooks */
     int (*on_handshake)(struct cw_http_exchange *http, void *user);
     const struct cw_http_options *
         http; /* of the requests, for servers and listeners of cw_websocket. NULL: the defaults. Copied */
