@@ -1,6 +1,7 @@
 /* permessage-deflate over sockets: what is agreed on is kept to, whatever the sizes, windows, contexts and fragments. */
 #include "support/host.h"
 #include "support/leak.h"
+#include "support/prose.h"
 #include "support/wait.h"
 #include "support/ws_talk.h"
 #include "support/ws_visit.h"
@@ -185,34 +186,6 @@ static void expect_message(struct side *side, const uint8_t *text, size_t len)
     free(back);
 }
 
-/* ---- texts ---- */
-
-static uint32_t dice = 1;
-
-static uint32_t roll(void)
-{
-    dice = dice * 1664525 + 1013904223;
-    return dice >> 8;
-}
-
-static uint8_t *make_text(size_t len)
-{
-    static const char *const words[] = {"{\"id\":", "\"user\"", ",",   "anna",
-                                        "lobby",    "7340",     "the "};
-    uint8_t *text = malloc(len + 1);
-
-    for (size_t at = 0; at < len;) {
-        const char *word = words[roll() % 7];
-        size_t size = strlen(word) < len - at ? strlen(word) : len - at;
-        memcpy(text + at, word, size);
-        at += size;
-        if (at < len && roll() % 3 == 0) {
-            text[at++] = (uint8_t)roll();
-        }
-    }
-    return text;
-}
-
 /* ---- sizes, windows, contexts, fragments ---- */
 
 static const char *const offers[] = {
@@ -234,7 +207,7 @@ static const char *const offers[] = {
 static void exchange(struct side *side, size_t size, size_t piece, int count)
 {
     for (int i = 0; i < count; i++) {
-        uint8_t *text = make_text(size);
+        uint8_t *text = prose_new(size);
         send_packed(side, text, size, piece);
         expect_message(side, text, size);
         free(text);
@@ -460,7 +433,7 @@ Test(rfc_7692, below_the_threshold_nothing_is_compressed)
     open_house(&options);
     open_side(&side, OURS);
     for (size_t len = 299; len <= 300; len++) {
-        text = make_text(len);
+        text = prose_new(len);
         memset(text, 'a', len);
         send_packed(&side, text, len, 0);
         expect_message(&side, text, len);
@@ -478,7 +451,7 @@ Test(rfc_7692, what_does_not_become_smaller_is_sent_as_it_is)
     uint8_t noise[1000];
 
     for (size_t i = 0; i < sizeof noise; i++) {
-        noise[i] = (uint8_t)roll();
+        noise[i] = (uint8_t)prose_roll();
     }
     open_house(&options);
     open_side(&side, OURS);
@@ -492,7 +465,7 @@ Test(rfc_7692, what_does_not_become_smaller_is_sent_as_it_is)
 Test(rfc_7692, a_kept_context_makes_the_next_message_smaller)
 {
     struct cw_websocket_options options = keeping();
-    uint8_t *text = make_text(2000);
+    uint8_t *text = prose_new(2000);
     struct side side;
 
     open_house(&options);

@@ -1,6 +1,7 @@
 /* Messages compressed by ours and inflated by zlib, and the other way round. */
 #include "support/fault.h"
 #include "support/leak.h"
+#include "support/prose.h"
 #include "websocket/ws_deflate.h"
 
 #include <causeway/error.h>
@@ -29,39 +30,12 @@ TestSuite(ws_deflate, .init = set_up, .fini = tear_down, .timeout = 60);
 
 /* ---- texts to compress ---- */
 
-static uint32_t dice = 1;
-
-static uint32_t roll(void)
-{
-    dice = dice * 1664525 + 1013904223;
-    return dice >> 8;
-}
-
-/* Words that come again; yours. */
-static uint8_t *make_text(size_t len)
-{
-    static const char *const words[] = {"{\"id\":", "\"user\"", ",",   "anna",
-                                        "lobby",    "7340",     "the "};
-    uint8_t *text = malloc(len + 16);
-
-    for (size_t at = 0; at < len;) {
-        const char *word = words[roll() % 7];
-        size_t size = strlen(word) < len - at ? strlen(word) : len - at;
-        memcpy(text + at, word, size);
-        at += size;
-        if (at < len && roll() % 3 == 0) {
-            text[at++] = (uint8_t)('a' + roll() % 26);
-        }
-    }
-    return text;
-}
-
 static uint8_t *make_noise(size_t len)
 {
     uint8_t *noise = malloc(len + 16);
 
     for (size_t i = 0; i < len; i++) {
-        noise[i] = (uint8_t)roll();
+        noise[i] = (uint8_t)prose_roll();
     }
     return noise;
 }
@@ -146,7 +120,7 @@ Test(ws_deflate, messages_of_every_size_come_back_from_zlib)
                                    4095, 4096, 4097, 16384, 32768, 65535, 131072, BIG};
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        uint8_t *text = make_text(sizes[i]);
+        uint8_t *text = prose_new(sizes[i]);
         for (unsigned level = 1; level <= 9; level += 4) {
             expect_shared(text, sizes[i], 15, level);
         }
@@ -160,7 +134,7 @@ Test(ws_deflate, no_match_looks_back_farther_than_the_window)
 
     for (unsigned bits = 8; bits <= 15; bits++) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            uint8_t *text = make_text(sizes[i]);
+            uint8_t *text = prose_new(sizes[i]);
             expect_shared(text, sizes[i], bits, 1);
             expect_shared(text, sizes[i], bits, 9);
             free(text);
@@ -185,7 +159,7 @@ Test(ws_deflate, what_does_not_become_smaller_is_left_as_it_is)
 
 Test(ws_deflate, messages_without_a_kept_context_are_the_same_bytes_each_time)
 {
-    uint8_t *text = make_text(2000);
+    uint8_t *text = prose_new(2000);
     struct cw_span packed;
     uint8_t first[2000];
 
@@ -203,7 +177,7 @@ static void expect_context(unsigned bits)
     struct cw_ws_deflater *deflater = cw_ws_deflater_new(loop, bits, 6);
     z_stream z;
     init_inflater(&z, (int)bits);
-    uint8_t *text = make_text(200);
+    uint8_t *text = prose_new(200);
     uint8_t *noise = make_noise(400);
     struct cw_span packed;
     size_t lens[3];
@@ -236,7 +210,7 @@ Test(ws_deflate, a_kept_context_makes_the_next_message_smaller)
 
 Test(ws_deflate, contexts_that_are_given_back_are_as_new)
 {
-    uint8_t *text = make_text(500);
+    uint8_t *text = prose_new(500);
     struct cw_span packed;
 
     for (int i = 0; i < 2; i++) { /* the second time it is the same one */
@@ -254,7 +228,7 @@ Test(ws_deflate, contexts_that_are_given_back_are_as_new)
 Test(ws_deflate, contexts_of_different_windows_and_levels_are_kept_apart)
 {
     struct cw_ws_deflater *some[24];
-    uint8_t *text = make_text(3000);
+    uint8_t *text = prose_new(3000);
     struct cw_span packed;
 
     for (int round = 0; round < 2; round++) {
@@ -370,7 +344,7 @@ Test(ws_deflate, messages_of_zlib_are_inflated_whatever_their_level)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             z_stream z;
             init_deflater(&z, level);
-            uint8_t *text = make_text(sizes[i]);
+            uint8_t *text = prose_new(sizes[i]);
             struct cw_span packed = peer_deflate(&z, text, sizes[i]);
             expect_inflated(NULL, packed.data, packed.len, text, sizes[i]);
             cr_expect_eq(inflate_code(packed.data, packed.len, sizes[i] - 1), CW_ETOOBIG);
@@ -416,7 +390,7 @@ Test(ws_deflate, messages_that_are_cut_off_or_rubbish_are_refused)
 {
     z_stream z;
     init_deflater(&z, 6);
-    uint8_t *text = make_text(3000);
+    uint8_t *text = prose_new(3000);
     struct cw_span packed = peer_deflate(&z, text, 3000);
 
     for (size_t len = 1; len < packed.len; len++) {
@@ -446,8 +420,8 @@ Test(ws_deflate, both_ways_with_contexts_kept)
     struct cw_ws_inflater *inflater = cw_ws_inflater_new(loop, 10);
 
     for (int i = 0; i < 300; i++) {
-        size_t len = 1 + roll() % 3000;
-        uint8_t *text = i % 7 == 3 ? make_noise(len) : make_text(len);
+        size_t len = 1 + prose_roll() % 3000;
+        uint8_t *text = i % 7 == 3 ? make_noise(len) : prose_new(len);
         struct cw_span packed;
         cr_assert_eq(cw_ws_deflate_kept(loop, deflater, cw_span_of(text, len), &packed), 0);
         expect_inflated(inflater, packed.data, packed.len, text, len);
@@ -507,7 +481,7 @@ Test(ws_deflate, pieces_cut_anywhere_give_the_same_message)
 
     for (size_t cut = 1; cut < 400; cut = cut * 3 / 2 + 1) {
         for (size_t cap = 1; cap < 5000; cap = cap * 5 + 2) {
-            uint8_t *text = make_text(2000);
+            uint8_t *text = prose_new(2000);
             struct cw_span packed = peer_deflate(&z, text, 2000); /* looks back at those before */
             expect_pieces(inflater, packed, cut, cap, text, 2000);
             expect_pieces(inflater, cw_span_of("", 0), cut, cap, text, 0);
@@ -681,7 +655,7 @@ Test(ws_deflate_memory, a_bomb_costs_its_limit_and_is_given_back)
 
 Test(ws_deflate_memory, what_a_large_message_needed_is_given_back)
 {
-    uint8_t *text = make_text(4 * BIG);
+    uint8_t *text = prose_new(4 * BIG);
     struct cw_span packed;
 
     start_counting();
@@ -696,7 +670,7 @@ Test(ws_deflate_memory, what_a_large_message_needed_is_given_back)
 
 Test(ws_deflate_memory, small_messages_allocate_nothing_after_the_first)
 {
-    uint8_t *text = make_text(1024);
+    uint8_t *text = prose_new(1024);
     struct cw_span packed;
     struct cw_span back;
 
@@ -757,7 +731,7 @@ static bool try_all(const uint8_t *text, size_t len)
 
 Test(ws_deflate_memory, memory_that_runs_out_is_an_error_and_nothing_worse)
 {
-    uint8_t *text = make_text(20000);
+    uint8_t *text = prose_new(20000);
     bool failed = true;
 
     fault_install();
