@@ -558,11 +558,12 @@ Test(ws_routes, what_a_route_can_do_nothing_with_is_refused_by_name)
 
 static char warned[1024];
 
+/* But what the machine alone is to blame for: a low limit on descriptors. */
 static void keep_warnings(enum cw_log_level level, uint64_t conn_id, const char *text, void *user)
 {
     size_t len = strlen(warned);
 
-    if (level == CW_LOG_WARNING) {
+    if (level == CW_LOG_WARNING && !strstr(text, "limit on descriptors")) {
         snprintf(warned + len, sizeof warned - len, "%s\n", text);
     }
 }
