@@ -94,8 +94,11 @@ int main(int argc, char **argv)
     struct cw_server *server = cw_create_server(protocols[protocol]);
     cw_server_set_hooks(server, &hooks, NULL);
     set_options(server, protocol, &line);
-    echo_http_set_up(server, line.static_dir);
-    echo_websocket_set_up(server, &hooks, &line.websocket);
+    /* A file may name a listener that speaks HTTP. */
+    if (protocol == HTTP || line.config != NULL) {
+        echo_http_set_up(server, line.static_dir);
+        echo_websocket_set_up(server, &hooks, &line.websocket);
+    }
     command_line_set_up(server, &line, services, PROTOCOL_COUNT);
     return cw_server_main(server);
 }
