@@ -58,6 +58,20 @@ uint64_t rig_memory_calls(void)
     return atomic_load(&calls);
 }
 
+uint64_t rig_memory_least(void (*run)(void *arg), void *arg)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (int i = 0; i < 10; i++) {
+        uint64_t before = rig_memory_calls();
+
+        run(arg);
+        before = rig_memory_calls() - before;
+        least = before < least ? before : least;
+    }
+    return least;
+}
+
 int64_t rig_memory_pieces(void)
 {
     return atomic_load(&pieces);
