@@ -2,6 +2,7 @@
 #ifndef CW_CONN_IMPL_H
 #define CW_CONN_IMPL_H
 
+#include "datagram_impl.h"
 #include "loop_impl.h"
 #include "service_impl.h"
 #include "stream.h"
@@ -123,12 +124,24 @@ enum { CW_SOURCES_MAX = 16, CW_CONN_TIMERS_MAX = 16 };
 
 /* What a message touches stands together, in as few cache lines as there can be. Each byte counts: malloc takes them by 16. */
 struct cw_conn {
-    /* Libevent keeps a pointer for us: the loop. The connection is where its event is. */
+    /* Libevent keeps a pointer for us: the loop. The connection is where its event is. What an event without a time-out does not
+     * use holds ours, and that of a peer of datagrams, which has no event, is its link to the socket. */
     union {
         struct event event;
         struct {
             uint8_t before_loop[offsetof(struct event, ev_evcallback.evcb_arg)];
             struct cw_loop *loop;
+        };
+        struct {
+            uint8_t before_peer[offsetof(struct event, ev_base)];
+            struct cw_peer_link peer_link;
+        };
+        struct {
+            uint8_t before_times[offsetof(struct event, ev_timeout)];
+            uint32_t connected; /* tick */
+            uint32_t deadline;  /* tick: the protocol's; while draining, the end of that */
+            uint32_t last_in;   /* ticks */
+            uint32_t last_out;
         };
     };
     struct cw_service_ref *service;
@@ -137,13 +150,12 @@ struct cw_conn {
     struct cw_outq *out;
     struct cw_inbuf *in;
     uint32_t flags;
-    uint32_t slot : 24; /* CW_SLOTS_MAX */
-    uint32_t turn : 5;  /* enum cw_turn_flags */
-    uint32_t phase : 2; /* enum cw_phase */
+    uint32_t slot : 24;    /* CW_SLOTS_MAX */
+    uint32_t turn : 5;     /* enum cw_turn_flags */
+    uint32_t phase : 2;    /* enum cw_phase */
+    uint32_t datagram : 1; /* a peer of datagrams: peer_link is used, the event is not */
     uint16_t turn_messages;
-    int16_t code;     /* why it ends; 0: it does not */
-    uint32_t last_in; /* ticks */
-    uint32_t last_out;
+    int16_t code;       /* why it ends; 0: it does not */
     uint32_t turn_next; /* slot + 1; 0: none */
     uint64_t bytes_in;
     uint64_t bytes_out;
@@ -153,10 +165,13 @@ struct cw_conn {
 
     void *user;
     struct cw_address peer;
-    uint32_t connected; /* tick */
-    uint32_t deadline;  /* tick: the protocol's; while draining, the end of that */
-    uint64_t state[];   /* of the protocol: as much as the origin's needs */
+    uint64_t state[]; /* of the protocol: as much as the origin's needs */
 };
+
+static_assert(offsetof(struct cw_conn, peer_link) + sizeof(struct cw_peer_link) <=
+                      offsetof(struct event, ev_timeout) &&
+                  offsetof(struct event, ev_base) > offsetof(struct event, ev_fd),
+              "the link lies between the descriptor and the times");
 
 /* ---- life (conn.c) ---- */
 

@@ -39,6 +39,7 @@ struct cw_tls_loop;
 struct cw_resolver;
 struct cw_room_set;
 struct cw_client;
+struct cw_datagram_loop;
 
 /* Counted by one loop, read by any thread: relaxed, and never by read-modify-write. */
 struct cw_loop_counters {
@@ -145,6 +146,7 @@ struct cw_loop {
     uint64_t costly_since_ms;
     struct cw_tls_loop *tls; /* NULL: no connection has needed it yet */
     size_t work_pending;
+    struct cw_datagram_loop *datagrams; /* NULL: no socket has needed it yet */
     struct cw_listener *listeners;
     unsigned updates_seen; /* of its server's options */
 

@@ -46,6 +46,19 @@ struct cw_stream_ops {
     /* Frees what the stream holds and closes the descriptor; reset: without good order. */
     void (*close)(struct cw_conn *conn, bool reset);
 
+    /* Of datagrams, in the place of read, write and flush. Sends one, all of the parts or nothing: 0, or an enum cw_error; a
+     * datagram that is not sent has been counted by its reason. NULL: a stream of bytes. */
+    int (*send)(struct cw_conn *conn, const struct cw_span *parts, size_t count);
+
+    /* Of datagrams: takes one that has come for this connection, in place; hands what is in it to cw_conn_feed_datagram, or goes on
+     * with a handshake. */
+    void (*receive)(struct cw_conn *conn, uint8_t *data, size_t len);
+
+    /* The tick at which on_due is to be called, not 0, a little late if need be; 0: not at all. It counts in every phase. NULL:
+     * never. on_due: 0, or the enum cw_error that ends the connection. */
+    uint32_t (*due)(const struct cw_conn *conn);
+    int (*on_due)(struct cw_conn *conn);
+
     /* A read that filled less than it was offered has emptied the stream: no second read is needed to know. */
     bool short_read_is_empty;
 };

@@ -17,6 +17,7 @@ struct cw_tls_setup {
     const char
         *host; /* CW_CLIENT: what is connected to, the name to verify unless the options name one; a
                          numeric address or a unix socket's path is verified as what it is. CW_SERVER: NULL */
+    bool datagram; /* DTLS */
 };
 
 /* NULL: *error is CW_ENOMEM, or CW_EINVAL, CW_ENOPATH, CW_EACCESS, CW_ETOOBIG, CW_ECERT with the complaint worded:

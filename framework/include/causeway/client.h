@@ -36,6 +36,9 @@ struct cw_connect_options {
     bool half_open;
     bool read_while_full;
     struct cw_tcp_options tcp;
+    struct cw_datagram_options
+        datagram; /* where the protocol is one of datagrams; of it not looked at: peers_max,
+                                            amplification, one_worker, groups */
     const struct cw_tls_options
         *tls; /* NULL: plain; &(struct cw_tls_options){0}: the system's CAs, the host's name.
                                          Copied with its texts; files are read once, inside the call */

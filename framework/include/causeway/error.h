@@ -56,7 +56,8 @@ struct cw_address;
     X(CW_ECERT, -39, "the peer's certificate is not accepted")                                     \
     X(CW_EPLAIN, -40, "plain bytes came where TLS is spoken")                                      \
     X(CW_EISTLS, -41, "TLS came where plain bytes are spoken")                                     \
-    X(CW_ECONFIG, -42, "a key or value of the configuration file is not allowed")
+    X(CW_ECONFIG, -42, "a key or value of the configuration file is not allowed")                  \
+    X(CW_EUNPROVEN, -43, "the peer has not proved its address, and may not be sent more")
 
 /* What went wrong. */
 enum cw_error {
@@ -74,6 +75,8 @@ enum cw_close_code {
     CW_BY_STOP = 4,     /* the server or loop is stopping */
     CW_SWITCHED = 5,    /* another service has taken over; the connection lives on */
     CW_BY_PROTOCOL = 6, /* the protocol was done with it */
+    CW_EXPIRED = 7,     /* a peer of datagrams: silent for peer_idle_ms */
+    CW_REPLACED = 8,    /* a peer of datagrams: made room for another, peers_max was reached */
 };
 
 /* The name of a code (`CW_ERESET`), for logs. Never NULL.

@@ -3,6 +3,7 @@
  * A middleware is a table and a block of its own. Its functions run in the order in which it was added:
  *
  * ```text
+ * on_datagram  before anything is done with a datagram
  * on_accept   before TLS and before any memory is taken for the connection
  * on_open     before the hook on_connection
  * on_message  before the hook on_data
@@ -13,6 +14,7 @@
 
 #include <causeway/address.h>
 #include <causeway/conn.h>
+#include <causeway/datagram.h>
 #include <causeway/error.h>
 #include <causeway/types.h>
 
@@ -35,6 +37,11 @@ struct cw_conn_middleware {
      * Runs on every worker's thread: what it shares is its own to guard. `limit` may be set for the report. */
     int (*on_accept)(struct cw_conn_middleware *self, struct cw_loop *loop,
                      const struct cw_address *peer, uint64_t *limit);
+
+    /* A datagram has come to a listener of datagrams, before its peer is looked for or made. 0: go on. An enum cw_error: it is
+     * dropped and counted. Runs on every worker's thread, and with no memory taken: what it shares is its own to guard. */
+    int (*on_datagram)(struct cw_conn_middleware *self, struct cw_loop *loop,
+                       const struct cw_datagram *from, size_t len);
 
     /* The accepted peer is gone (also one that never opened). Once for each on_accept that said 0. */
     void (*on_gone)(struct cw_conn_middleware *self, struct cw_loop *loop,

@@ -24,9 +24,12 @@ struct cw_setting;
 
 /* What a protocol is fed. */
 enum cw_transport {
-    CW_STREAM = 0,   /* on_bytes sees a growing input */
-    CW_DATAGRAM = 1, /* on_bytes sees one whole datagram and must use all of it */
+    CW_STREAM = 0, /* on_bytes sees a growing input */
+    CW_DATAGRAM =
+        1, /* on_bytes sees one whole datagram, which may be empty, and uses all of it. Each cw_conn_write is one */
 };
+
+struct cw_datagram;
 
 /* Which side of the protocol a connection plays. */
 enum cw_role {
@@ -94,6 +97,13 @@ struct cw_protocol {
      * included. Unused bytes come again, from the same start but perhaps at another address: keep
      * offsets, never pointers. A length the peer chose is judged before it is waited for. */
     ptrdiff_t (*on_bytes)(struct cw_conn *conn, void *state, uint8_t *data, size_t len);
+
+    /* CW_DATAGRAM: looks at a datagram before its peer is looked for or made. Not of DTLS, and not of a client.
+     *
+     * user     the service's
+     * returns  1: dealt with, there is no peer (cw_datagram_reply answers); 0: to its peer. NULL: 0 */
+    int (*on_datagram)(struct cw_loop *loop, const void *options, void *user,
+                       struct cw_datagram *from, struct cw_span data);
 
     /* The peer's input has ended; `len` bytes of it were not used, nothing is held or paused.
      *

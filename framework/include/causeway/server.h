@@ -7,6 +7,7 @@
 #define CAUSEWAY_SERVER_H
 
 #include <causeway/conn.h>
+#include <causeway/datagram.h>
 #include <causeway/error.h>
 #include <causeway/loop.h>
 #include <causeway/types.h>
@@ -143,7 +144,10 @@ struct cw_listen_options {
     uint64_t backlog;      /* connections the kernel holds before accept. 0: 511 */
     struct cw_service service; /* zero: the server's own protocol, options and hooks */
     struct cw_tcp_options tcp;
-    const struct cw_tls_options *tls; /* NULL: plain. Copied with its texts; read when the server runs */
+    struct cw_datagram_options datagram; /* where the protocol is one of datagrams */
+    const struct cw_tls_options
+        *tls; /* NULL: plain. Copied with its texts; read when the server runs. Of a protocol of
+                                         datagrams: DTLS */
 };
 
 /* Makes a server. Its listeners speak `protocol` unless they name a service.

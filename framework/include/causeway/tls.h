@@ -74,6 +74,13 @@ struct cw_tls_options {
     uint64_t record_grow_bytes; /* after so many bytes records grow to 16384. 0: 65536 */
     uint64_t record_rest_ms;    /* after such a silence they start small again. 0: 1000 */
 
+    /* DTLS alone (RFC 6347): versions, records and start_tls as above do not count there. */
+    uint64_t mtu_bytes; /* of UDP payload that the path takes: hellos are cut to it, and no message may be larger. 0: 1400;
+                           at least 256 */
+    uint64_t retransmit_min_ms; /* the first repetition of what was not answered; each next one waits twice as long. 0: 1000 */
+    uint64_t retransmit_max_ms; /* … up to this. 0: 60000 */
+    bool connection_id; /* a peer may go on from another address (RFC 9146); needs mbedTLS 3.6 */
+
     /* Server. */
     const struct cw_tls_certificate
         *certificates;        /* for more names on the same port; `cert` is for all others */

@@ -7,6 +7,7 @@
 #include <causeway/client.h>
 #include <causeway/config.h>
 #include <causeway/conn.h>
+#include <causeway/datagram.h>
 #include <causeway/digest.h>
 #include <causeway/error.h>
 #include <causeway/framed.h>
@@ -27,6 +28,7 @@
 #include <causeway/tcp.h>
 #include <causeway/tls.h>
 #include <causeway/types.h>
+#include <causeway/udp.h>
 #include <causeway/version.h>
 #include <causeway/websocket.h>
 

@@ -1,0 +1,168 @@
+/* Sockets of datagrams and their peers.
+ *
+ * ```text
+ * socket   one of a listener on one loop, or a client's   recvmmsg ─► peers ─► protocol
+ *   peers  a table by the two addresses, and the order in which they were heard of
+ *   batch  what is to be sent: one sendmmsg, runs to one peer by UDP_SEGMENT
+ * ```
+ *
+ * A peer is a connection without a descriptor. What it needs of its socket lies where a connection of bytes has libevent's
+ * event. */
+#ifndef CW_DATAGRAM_IMPL_H
+#define CW_DATAGRAM_IMPL_H
+
+#include "service_impl.h"
+#include "stream.h"
+
+#include <causeway/datagram.h>
+
+#include <stdatomic.h>
+
+struct cw_datagram_socket;
+struct cw_dtls_gate;
+struct cw_listen_entry;
+struct cw_loop;
+struct cw_server;
+
+/* How well a peer's address is known; when there are too many, those of the lowest rank leave first. */
+enum cw_peer_rank {
+    CW_RANK_STRANGER, /* has sent something */
+    CW_RANK_RETURNING, /* has sent something a while after it was answered: more than a burst of made-up addresses does */
+    CW_RANK_PROVEN,
+    CW_RANKS,
+};
+
+/* In a connection: 48 bytes. */
+struct cw_peer_link {
+    struct cw_datagram_socket *socket;
+    uint8_t local_ip[16];
+    uint32_t interface; /* it came in by, where the socket has to be told; 0: it has not */
+    uint32_t newer;     /* slot + 1, in the order of its rank; 0: none */
+    uint32_t older;
+    uint32_t credit; /* bytes it may be sent while it is not proven */
+    uint32_t hash;
+    uint8_t local_family; /* 0: the socket's own address */
+    uint8_t rank;         /* enum cw_peer_rank */
+    bool answered;        /* something was sent to it since it was heard of last … */
+    bool listed;
+};
+
+/* The figures of one loop. */
+struct cw_datagram_counters {
+#define CW_DATAGRAM_COUNTERS(X)                                                                    \
+    X(received)                                                                                    \
+    X(sent) X(peers_expired) X(peers_replaced) X(peers_refused) X(dropped_kernel)                  \
+        X(dropped_truncated) X(dropped_paused) X(dropped_rule) X(dropped_unproven)                 \
+            X(dropped_too_big) X(dropped_full) X(dropped_error) X(errors_refused)                  \
+                X(errors_unreachable) X(errors_other) X(dtls_cookies) X(dtls_ignored)
+#define CW_DATAGRAM_COUNTER(name) atomic_uint_least64_t name;
+    CW_DATAGRAM_COUNTERS(CW_DATAGRAM_COUNTER)
+#undef CW_DATAGRAM_COUNTER
+};
+
+/* ---- options: datagram_options.c ---- */
+
+/* Checks without the system's help. 0, or CW_EINVAL with the complaint worded. */
+int cw_datagram_options_check(const struct cw_datagram_options *options, enum cw_role role,
+                              struct cw_complaint *complaint);
+
+/* Puts the defaults in place of zeros. */
+void cw_datagram_options_fill(struct cw_datagram_options *options);
+
+/* A copy's texts and groups are its own. False: no memory, and the copy holds nothing. */
+bool cw_datagram_options_copy(struct cw_datagram_options *to,
+                              const struct cw_datagram_options *from);
+void cw_datagram_options_release(struct cw_datagram_options *options);
+
+/* Whether one socket on worker 0 has to do. address: what is bound to. */
+bool cw_datagram_options_want_one(const struct cw_datagram_options *options,
+                                  const struct cw_address *address);
+
+/* Sets them on a socket, and joins the groups. family: AF_INET, AF_INET6. 0, or an enum cw_error with errno set, or 0, and
+ * *step the name of the option. */
+int cw_datagram_options_apply(int fd, int family, const struct cw_datagram_options *options,
+                              const char **step);
+
+/* One group more or less. 0 or an enum cw_error. thread: any */
+int cw_multicast_change(int fd, int family, const struct cw_multicast_group *group, bool join);
+
+/* ---- sockets: datagram.c ---- */
+
+/* What a socket is made of. */
+struct cw_datagram_setup {
+    struct cw_loop *loop;
+    struct cw_origin *origin;                  /* held by the socket */
+    struct cw_listen_entry *entry;             /* NULL: a client's */
+    const struct cw_datagram_options *options; /* filled in; lives as long as the socket */
+    int fd;                                    /* bound, or connected; the socket's from here on */
+    const struct cw_address *peer;             /* of a client. NULL: a listener's */
+};
+
+/* NULL: no memory; the descriptor is still the caller's. */
+struct cw_datagram_socket *cw_datagram_socket_new(const struct cw_datagram_setup *setup);
+
+/* Frees it and closes the descriptor. It has no peers any more. */
+void cw_datagram_socket_free(struct cw_datagram_socket *socket);
+
+/* Begins to read. 0 or CW_ENOMEM. */
+int cw_datagram_socket_start(struct cw_datagram_socket *socket);
+
+/* A listener's that stops: peers go on, no new ones are made. */
+void cw_datagram_socket_drain(struct cw_datagram_socket *socket);
+
+/* New connections get this origin. */
+void cw_datagram_socket_set_origin(struct cw_datagram_socket *socket, struct cw_origin *origin);
+
+int cw_datagram_socket_fd(const struct cw_datagram_socket *socket);
+
+/* Sends what was gathered in this turn, on all sockets of the loop. */
+void cw_datagrams_flush(struct cw_loop *loop);
+
+/* The connection of a client over its own connected socket. NULL: no memory; the descriptor is still the caller's. */
+struct cw_conn *cw_datagram_client(struct cw_loop *loop, struct cw_origin *origin, int fd,
+                                   const struct cw_address *peer);
+
+/* ---- peers, for what lies over their sockets ---- */
+
+extern struct cw_stream cw_stream_datagram;
+
+/* Sends one datagram to the peer, as it stands: what cw_stream_datagram does, and what DTLS sends its records with. 0, or an
+ * enum cw_error, counted. */
+int cw_datagram_send(struct cw_conn *conn, const struct cw_span *parts, size_t count);
+
+/* Gives a datagram to the protocol in charge. */
+void cw_conn_feed_datagram(struct cw_conn *conn, uint8_t *data, size_t len);
+
+/* The peer goes on from another address, which what came from there has proved. False: that one is another peer's. */
+bool cw_datagram_move(struct cw_conn *conn, const struct cw_datagram *from);
+
+/* Answers by the socket without a peer; credit counts. 0 or an enum cw_error, counted. */
+int cw_datagram_answer(struct cw_datagram_socket *socket, struct cw_datagram *to,
+                       const struct cw_span *parts, size_t count);
+
+/* ---- DTLS: tls/dtls_gate.c, tls/dtls_stream.c ---- */
+
+/* In front of the peers of one socket: hellos are asked for a cookie, and nothing is kept for them (RFC 6347 §4.2.1). NULL: no
+ * memory. */
+struct cw_dtls_gate *cw_dtls_gate_new(struct cw_datagram_socket *socket, struct cw_loop *loop);
+void cw_dtls_gate_free(struct cw_dtls_gate *gate); /* NULL is allowed */
+
+/* Looks at a datagram of an address that has no peer.
+ *
+ * returns  NULL: answered, or not worth an answer; counted. Otherwise the stream for a new peer, whose hello had a good cookie; its
+ *          first answer is sent when the connection has started its handshake (`handshake` of its ops). Drop it with
+ *          cw_tls_stream_drop if there can be no peer */
+struct cw_stream *cw_dtls_gate_admit(struct cw_dtls_gate *gate, struct cw_tls *tls,
+                                     struct cw_datagram *from, uint8_t *data, size_t len);
+
+/* The connection whose connection id this record has; 0: none. It may be gone. What has come is given to its `receive`; the address
+ * is its sender's only when that has proved it: see cw_dtls_moved. */
+uint64_t cw_dtls_gate_find(struct cw_dtls_gate *gate, const uint8_t *data, size_t len);
+
+/* Whether the datagram that `receive` was given last was the peer's own and newer than all before it. */
+bool cw_dtls_moved(const struct cw_conn *conn);
+
+/* A client's stream. NULL: no memory. */
+struct cw_stream *cw_dtls_stream_new(struct cw_tls *tls, struct cw_loop *loop);
+
+#endif
