@@ -11,6 +11,7 @@
 #ifndef CW_DATAGRAM_IMPL_H
 #define CW_DATAGRAM_IMPL_H
 
+#include "datagram_counters.h"
 #include "service_impl.h"
 #include "stream.h"
 
@@ -45,19 +46,6 @@ struct cw_peer_link {
     uint8_t rank;         /* enum cw_peer_rank */
     bool answered;        /* something was sent to it since it was heard of last … */
     bool listed;
-};
-
-/* The figures of one loop. */
-struct cw_datagram_counters {
-#define CW_DATAGRAM_COUNTERS(X)                                                                    \
-    X(received)                                                                                    \
-    X(sent) X(peers_expired) X(peers_replaced) X(peers_refused) X(dropped_kernel)                  \
-        X(dropped_truncated) X(dropped_paused) X(dropped_rule) X(dropped_unproven)                 \
-            X(dropped_too_big) X(dropped_full) X(dropped_error) X(errors_refused)                  \
-                X(errors_unreachable) X(errors_other) X(dtls_cookies) X(dtls_ignored)
-#define CW_DATAGRAM_COUNTER(name) atomic_uint_least64_t name;
-    CW_DATAGRAM_COUNTERS(CW_DATAGRAM_COUNTER)
-#undef CW_DATAGRAM_COUNTER
 };
 
 /* ---- options: datagram_options.c ---- */
@@ -121,6 +109,31 @@ void cw_datagrams_flush(struct cw_loop *loop);
 /* The connection of a client over its own connected socket. NULL: no memory; the descriptor is still the caller's. */
 struct cw_conn *cw_datagram_client(struct cw_loop *loop, struct cw_origin *origin, int fd,
                                    const struct cw_address *peer);
+
+/* The sockets of a loop are gone: what they shared goes too. */
+void cw_datagrams_free(struct cw_loop *loop);
+
+const struct cw_address *cw_datagram_socket_address(const struct cw_datagram_socket *socket);
+
+/* The descriptor of the n-th datagram listener of the loop, of those at that address (NULL: of all); -1: there are not so
+ * many. */
+int cw_datagram_fd_of(struct cw_loop *loop, const struct cw_address *listener, size_t n);
+
+void cw_datagram_stats_add(const struct cw_loop *loop, struct cw_datagram_stats *stats);
+
+/* ---- peers, for the connection ---- */
+
+/* Ticks of silence after which it ends; 0: never. */
+uint32_t cw_datagram_idle(const struct cw_conn *conn);
+
+/* They are over. */
+void cw_datagram_expired(struct cw_conn *conn);
+
+/* Our own address as the peer sees it. 0 or CW_ENOTFOUND. */
+int cw_datagram_local(const struct cw_conn *conn, struct cw_address *address);
+
+/* What every stream of datagrams does in its `close`: the peer is not found any more, and a client's socket is closed. */
+void cw_datagram_leave(struct cw_conn *conn);
 
 /* ---- peers, for what lies over their sockets ---- */
 
