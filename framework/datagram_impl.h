@@ -62,6 +62,9 @@ bool cw_datagram_options_copy(struct cw_datagram_options *to,
                               const struct cw_datagram_options *from);
 void cw_datagram_options_release(struct cw_datagram_options *options);
 
+/* Whether a member is not zero. */
+bool cw_datagram_options_are_given(const struct cw_datagram_options *options);
+
 /* Whether one socket on worker 0 has to do. address: what is bound to. */
 bool cw_datagram_options_want_one(const struct cw_datagram_options *options,
                                   const struct cw_address *address);
@@ -71,8 +74,16 @@ bool cw_datagram_options_want_one(const struct cw_datagram_options *options,
 int cw_datagram_options_apply(int fd, int family, const struct cw_datagram_options *options,
                               const char **step);
 
-/* One group more or less. 0 or an enum cw_error. thread: any */
+/* ---- multicast: multicast.c ---- */
+
+/* One group more or less, for a socket of family AF_INET or AF_INET6 (whose IPv4 side may join too, if it has one). 0, or an
+ * enum cw_error with errno set: those of cw_multicast_join. thread: any */
 int cw_multicast_change(int fd, int family, const struct cw_multicast_group *group, bool join);
+
+bool cw_address_is_multicast(const struct cw_address *address);
+
+/* The number of an interface, named as such or by an address of it, which *own receives then. 0: there is none. thread: any */
+unsigned cw_interface_index(const char *text, struct cw_address *own);
 
 /* ---- sockets: datagram.c ---- */
 
@@ -102,6 +113,12 @@ void cw_datagram_socket_drain(struct cw_datagram_socket *socket);
 void cw_datagram_socket_set_origin(struct cw_datagram_socket *socket, struct cw_origin *origin);
 
 int cw_datagram_socket_fd(const struct cw_datagram_socket *socket);
+
+/* The descriptor of the n-th socket of datagrams, from 0, that listeners have on this loop. -1: there are no more.
+ *
+ * listener  only those at this address, as on_listening told it; NULL: all
+ * thread    any that holds the server's update_lock: whoever closes such a socket, or takes it from its list, holds it too */
+int cw_datagram_fd_of(struct cw_loop *loop, const struct cw_address *listener, size_t n);
 
 /* Sends what was gathered in this turn, on all sockets of the loop. */
 void cw_datagrams_flush(struct cw_loop *loop);
