@@ -142,7 +142,9 @@ static void warn_hooks(const struct cw_server *server, const struct cw_listen_en
 
 static int make_tls(struct cw_server *server, struct cw_listen_entry *entry)
 {
-    struct cw_tls_setup setup = {.options = entry->options.tls, .role = CW_SERVER};
+    bool is_datagram = entry->origin->service->protocol->transport == CW_DATAGRAM;
+    struct cw_tls_setup setup = {
+        .options = entry->options.tls, .role = CW_SERVER, .datagram = is_datagram};
     struct cw_complaint complaint = {""};
     char where[CW_WHERE_TEXT_MAX];
     int error = CW_OK;
