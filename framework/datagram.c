@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <netinet/udp.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -161,6 +162,7 @@ struct cw_datagram_socket *cw_datagram_socket_new(const struct cw_datagram_setup
     socket->number = ++shared->last_number;
     socket->next = shared->sockets;
     shared->sockets = socket;
+    cw_count(&setup->loop->datagram_counters.sockets, 1);
     return socket;
 }
 
@@ -183,6 +185,7 @@ void cw_datagram_socket_free(struct cw_datagram_socket *socket)
     }
     cw_dgram_drop_waiting(socket);
     take_out(socket);
+    atomic_fetch_sub(&socket->loop->datagram_counters.sockets, 1);
     event_free(socket->readable);
     if (socket->writable) {
         event_free(socket->writable);

@@ -1,5 +1,6 @@
 #include "metrics_page.h"
 
+#include <causeway/datagram.h>
 #include <causeway/log.h>
 #include <causeway/server.h>
 
@@ -127,6 +128,52 @@ static void say_traffic(struct cw_metrics_page *page, const struct cw_server_sta
                 "TLS handshakes that wait for a helper thread.", stats->handshakes_waiting);
 }
 
+static void say_datagram_drops(struct cw_metrics_page *page, const struct cw_datagram_stats *stats)
+{
+    static const char in[] = "datagrams_in_dropped_total";
+    static const char out[] = "datagrams_out_dropped_total";
+    static const char errors[] = "datagram_errors_total";
+
+    cw_page_family(page, in, "counter", "Datagrams that came and were dropped, by reason.");
+    cw_page_labelled(page, in, "reason", "kernel", stats->dropped_kernel);
+    cw_page_labelled(page, in, "reason", "truncated", stats->dropped_truncated);
+    cw_page_labelled(page, in, "reason", "paused", stats->dropped_paused);
+    cw_page_labelled(page, in, "reason", "rule", stats->dropped_rule);
+    cw_page_family(page, out, "counter", "Datagrams that were not sent, by reason.");
+    cw_page_labelled(page, out, "reason", "unproven", stats->dropped_unproven);
+    cw_page_labelled(page, out, "reason", "too_big", stats->dropped_too_big);
+    cw_page_labelled(page, out, "reason", "full", stats->dropped_full);
+    cw_page_labelled(page, out, "reason", "error", stats->dropped_error);
+    cw_page_family(page, errors, "counter", "ICMP errors, by what they say.");
+    cw_page_labelled(page, errors, "reason", "refused", stats->errors_refused);
+    cw_page_labelled(page, errors, "reason", "unreachable", stats->errors_unreachable);
+    cw_page_labelled(page, errors, "reason", "other", stats->errors_other);
+}
+
+static void say_datagrams(struct cw_metrics_page *page, const struct cw_server *server)
+{
+    struct cw_datagram_stats stats;
+
+    cw_server_datagram_stats(server, &stats);
+    if (stats.sockets == 0) {
+        return;
+    }
+    cw_page_one(page, "datagram_sockets", "gauge", "Sockets of datagrams open now.", stats.sockets);
+    cw_page_one(page, "datagrams_received_total", "counter", "Datagrams received.", stats.received);
+    cw_page_one(page, "datagrams_sent_total", "counter", "Datagrams the kernel took.", stats.sent);
+    cw_page_one(page, "datagram_peers_expired_total", "counter", "Peers that were silent too long.",
+                stats.peers_expired);
+    cw_page_one(page, "datagram_peers_replaced_total", "counter",
+                "Peers that made room for another.", stats.peers_replaced);
+    cw_page_one(page, "datagram_peers_refused_total", "counter",
+                "First datagrams that got no peer.", stats.peers_refused);
+    say_datagram_drops(page, &stats);
+    cw_page_one(page, "dtls_cookies_total", "counter", "Hellos answered with a cookie.",
+                stats.dtls_cookies);
+    cw_page_one(page, "dtls_ignored_total", "counter",
+                "Datagrams without a peer that were no hello.", stats.dtls_ignored);
+}
+
 void cw_page_server(struct cw_metrics_page *page, const struct cw_server *server)
 {
     struct cw_server_stats stats;
@@ -134,4 +181,5 @@ void cw_page_server(struct cw_metrics_page *page, const struct cw_server *server
     cw_server_stats(server, &stats);
     say_connections(page, &stats);
     say_traffic(page, &stats);
+    say_datagrams(page, server);
 }
