@@ -163,6 +163,7 @@ struct cw_datagram_socket *cw_datagram_socket_new(const struct cw_datagram_setup
     socket->number = ++shared->last_number;
     socket->next = shared->sockets;
     shared->sockets = socket;
+    cw_count(&setup->loop->datagram_counters.sockets, 1);
     return socket;
 }
 
@@ -185,6 +186,7 @@ void cw_datagram_socket_free(struct cw_datagram_socket *socket)
     }
     cw_dgram_drop_waiting(socket);
     take_out(socket);
+    atomic_fetch_sub(&socket->loop->datagram_counters.sockets, 1);
     event_free(socket->readable);
     if (socket->writable) {
         event_free(socket->writable);

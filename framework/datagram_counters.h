@@ -8,6 +8,7 @@
 /* Counted by the loop, read by any thread. The names are those of struct cw_datagram_stats. */
 struct cw_datagram_counters {
 #define CW_DATAGRAM_COUNTERS(X)                                                                    \
+    X(sockets)                                                                                     \
     X(received)                                                                                    \
     X(sent)                                                                                        \
     X(peers_expired) X(peers_replaced) X(peers_refused) X(dropped_kernel) X(dropped_truncated)     \
