@@ -11,6 +11,7 @@
 #ifndef CW_DATAGRAM_IMPL_H
 #define CW_DATAGRAM_IMPL_H
 
+#include "datagram_counters.h"
 #include "service_impl.h"
 #include "stream.h"
 
@@ -47,19 +48,6 @@ struct cw_peer_link {
     bool listed;
 };
 
-/* The figures of one loop. */
-struct cw_datagram_counters {
-#define CW_DATAGRAM_COUNTERS(X)                                                                    \
-    X(received)                                                                                    \
-    X(sent) X(peers_expired) X(peers_replaced) X(peers_refused) X(dropped_kernel)                  \
-        X(dropped_truncated) X(dropped_paused) X(dropped_rule) X(dropped_unproven)                 \
-            X(dropped_too_big) X(dropped_full) X(dropped_error) X(errors_refused)                  \
-                X(errors_unreachable) X(errors_other) X(dtls_cookies) X(dtls_ignored)
-#define CW_DATAGRAM_COUNTER(name) atomic_uint_least64_t name;
-    CW_DATAGRAM_COUNTERS(CW_DATAGRAM_COUNTER)
-#undef CW_DATAGRAM_COUNTER
-};
-
 /* ---- options: datagram_options.c ---- */
 
 /* Checks without the system's help. 0, or CW_EINVAL with the complaint worded. */
@@ -74,6 +62,9 @@ bool cw_datagram_options_copy(struct cw_datagram_options *to,
                               const struct cw_datagram_options *from);
 void cw_datagram_options_release(struct cw_datagram_options *options);
 
+/* Whether a member is not zero. */
+bool cw_datagram_options_are_given(const struct cw_datagram_options *options);
+
 /* Whether one socket on worker 0 has to do. address: what is bound to. */
 bool cw_datagram_options_want_one(const struct cw_datagram_options *options,
                                   const struct cw_address *address);
@@ -83,8 +74,16 @@ bool cw_datagram_options_want_one(const struct cw_datagram_options *options,
 int cw_datagram_options_apply(int fd, int family, const struct cw_datagram_options *options,
                               const char **step);
 
-/* One group more or less. 0 or an enum cw_error. thread: any */
+/* ---- multicast: multicast.c ---- */
+
+/* One group more or less, for a socket of family AF_INET or AF_INET6 (whose IPv4 side may join too, if it has one). 0, or an
+ * enum cw_error with errno set: those of cw_multicast_join. thread: any */
 int cw_multicast_change(int fd, int family, const struct cw_multicast_group *group, bool join);
+
+bool cw_address_is_multicast(const struct cw_address *address);
+
+/* The number of an interface, named as such or by an address of it, which *own receives then. 0: there is none. thread: any */
+unsigned cw_interface_index(const char *text, struct cw_address *own);
 
 /* ---- sockets: datagram.c ---- */
 
@@ -115,12 +114,43 @@ void cw_datagram_socket_set_origin(struct cw_datagram_socket *socket, struct cw_
 
 int cw_datagram_socket_fd(const struct cw_datagram_socket *socket);
 
+/* The descriptor of the n-th socket of datagrams, from 0, that listeners have on this loop. -1: there are no more.
+ *
+ * listener  only those at this address, as on_listening told it; NULL: all
+ * thread    any that holds the server's update_lock: whoever closes such a socket, or takes it from its list, holds it too */
+int cw_datagram_fd_of(struct cw_loop *loop, const struct cw_address *listener, size_t n);
+
 /* Sends what was gathered in this turn, on all sockets of the loop. */
 void cw_datagrams_flush(struct cw_loop *loop);
 
 /* The connection of a client over its own connected socket. NULL: no memory; the descriptor is still the caller's. */
 struct cw_conn *cw_datagram_client(struct cw_loop *loop, struct cw_origin *origin, int fd,
                                    const struct cw_address *peer);
+
+/* The sockets of a loop are gone: what they shared goes too. */
+void cw_datagrams_free(struct cw_loop *loop);
+
+const struct cw_address *cw_datagram_socket_address(const struct cw_datagram_socket *socket);
+
+/* The descriptor of the n-th datagram listener of the loop, of those at that address (NULL: of all); -1: there are not so
+ * many. */
+int cw_datagram_fd_of(struct cw_loop *loop, const struct cw_address *listener, size_t n);
+
+void cw_datagram_stats_add(const struct cw_loop *loop, struct cw_datagram_stats *stats);
+
+/* ---- peers, for the connection ---- */
+
+/* Ticks of silence after which it ends; 0: never. */
+uint32_t cw_datagram_idle(const struct cw_conn *conn);
+
+/* They are over. */
+void cw_datagram_expired(struct cw_conn *conn);
+
+/* Our own address as the peer sees it. 0 or CW_ENOTFOUND. */
+int cw_datagram_local(const struct cw_conn *conn, struct cw_address *address);
+
+/* What every stream of datagrams does in its `close`: the peer is not found any more, and a client's socket is closed. */
+void cw_datagram_leave(struct cw_conn *conn);
 
 /* ---- peers, for what lies over their sockets ---- */
 

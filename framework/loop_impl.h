@@ -2,6 +2,7 @@
 #ifndef CW_LOOP_IMPL_H
 #define CW_LOOP_IMPL_H
 
+#include "datagram_counters.h"
 #include "mailbox.h"
 #include "outq.h"
 #include "slots.h"
@@ -158,6 +159,7 @@ struct cw_loop {
     struct cw_loop_part_entry *parts; /* parts.c */
     pthread_t thread;
     struct cw_loop_counters counters;
+    struct cw_datagram_counters datagram_counters;
     struct cw_log_quota log_quota[CW_LOGGED_KINDS];
 };
 

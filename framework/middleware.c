@@ -50,6 +50,19 @@ void cw_middleware_gone(struct cw_server *server, struct cw_loop *loop,
     gone_until(server, loop, peer, NULL);
 }
 
+int cw_middleware_ask_datagram(struct cw_server *server, struct cw_loop *loop,
+                               const struct cw_datagram *from, size_t len)
+{
+    for (struct cw_conn_middleware *m = server->datagram_middleware; m; m = m->next) {
+        int error = m->on_datagram ? m->on_datagram(m, loop, from, len) : CW_OK;
+
+        if (error < 0) {
+            return error;
+        }
+    }
+    return CW_OK;
+}
+
 static void close_until(struct cw_conn *conn, const struct cw_conn_middleware *end)
 {
     uint8_t *slot = slots_of(conn);

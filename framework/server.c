@@ -256,6 +256,9 @@ int cw_server_use(struct cw_server *server, struct cw_conn_middleware *middlewar
     middleware->next = NULL;
     *server->middleware_tail = middleware;
     server->middleware_tail = &middleware->next;
+    if (!server->datagram_middleware && middleware->on_datagram) {
+        server->datagram_middleware = middleware;
+    }
     return CW_OK;
 }
 

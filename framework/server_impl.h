@@ -54,8 +54,9 @@ struct cw_server {
     struct cw_listen_entry **listens_tail;
     struct cw_conn_middleware *middleware;
     struct cw_conn_middleware **middleware_tail;
-    struct cw_server_part_entry *parts;                     /* parts.c */
-    uint64_t message_max;                                   /* of services behind others. 0: none */
+    struct cw_conn_middleware *datagram_middleware; /* the first with on_datagram. NULL: none has it */
+    struct cw_server_part_entry *parts;             /* parts.c */
+    uint64_t message_max;                           /* of services behind others. 0: none */
     const struct cw_protocol *guests[CW_SERVER_GUESTS_MAX]; /* cw_server_expect_protocol */
     size_t guest_count;
     int first_error;
@@ -177,6 +178,16 @@ int cw_middleware_accept(struct cw_server *server, struct cw_loop *loop,
                          const struct cw_address *peer, uint64_t *limit);
 void cw_middleware_gone(struct cw_server *server, struct cw_loop *loop,
                         const struct cw_address *peer);
+
+/* Asks about a datagram of a listener. 0, or the enum cw_error for which it is to be dropped. */
+int cw_middleware_ask_datagram(struct cw_server *server, struct cw_loop *loop,
+                               const struct cw_datagram *from, size_t len);
+
+static inline int cw_middleware_datagram(struct cw_server *server, struct cw_loop *loop,
+                                         const struct cw_datagram *from, size_t len)
+{
+    return server->datagram_middleware ? cw_middleware_ask_datagram(server, loop, from, len) : 0;
+}
 
 /* ---- ends ---- */
 

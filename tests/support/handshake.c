@@ -176,7 +176,7 @@ static struct cw_tls *make(const struct cw_tls_options *options, enum cw_role ro
     struct cw_complaint complaint = {""};
     int error = CW_OK;
     struct cw_tls *tls =
-        cw_tls_new(&(struct cw_tls_setup){options, role, host}, &complaint, &error);
+        cw_tls_new(&(struct cw_tls_setup){options, role, host, false}, &complaint, &error);
 
     if (!tls) {
         rig_fail(__FILE__, __LINE__, "%s (%d)", complaint.text, error);

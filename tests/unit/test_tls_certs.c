@@ -36,7 +36,7 @@ static const char *refusal(const struct cw_tls_options *options, enum cw_role ro
     static struct cw_complaint complaint;
     int error = CW_OK;
     struct cw_tls *tls =
-        cw_tls_new(&(struct cw_tls_setup){options, role, "localhost"}, &complaint, &error);
+        cw_tls_new(&(struct cw_tls_setup){options, role, "localhost", false}, &complaint, &error);
 
     cr_expect_null(tls);
     cr_expect_eq(error, code, "%s: %s", cw_error_name(error), complaint.text);
@@ -59,7 +59,7 @@ static void expect_made(const struct cw_tls_options *options, enum cw_role role)
     struct cw_complaint complaint = {""};
     int error = CW_OK;
     struct cw_tls *tls =
-        cw_tls_new(&(struct cw_tls_setup){options, role, "localhost"}, &complaint, &error);
+        cw_tls_new(&(struct cw_tls_setup){options, role, "localhost", false}, &complaint, &error);
 
     cr_expect_not_null(tls, "%s", complaint.text);
     cw_tls_drop(tls);

@@ -787,8 +787,8 @@ Test(tls_handshake, a_context_without_memory_is_refused_and_leaks_nothing)
         int error = CW_OK;
 
         fault_arm(nth);
-        struct cw_tls *tls =
-            cw_tls_new(&(struct cw_tls_setup){&options, CW_SERVER, NULL}, &complaint, &error);
+        struct cw_tls *tls = cw_tls_new(&(struct cw_tls_setup){&options, CW_SERVER, NULL, false},
+                                        &complaint, &error);
         failed = fault_disarm();
         cr_expect_eq(tls == NULL, failed);
         cr_expect_eq(error, failed ? CW_ENOMEM : CW_OK, "%s", complaint.text);

@@ -1,0 +1,543 @@
+/* Datagrams out: gathered, sent in one call, kept for a while when the kernel has no room. */
+#include "datagram_socket_impl.h"
+
+#include "address_impl.h"
+
+#include <causeway/log.h>
+
+#include <errno.h>
+#include <netinet/udp.h>
+
+enum { TRIES = 4 };
+
+/* What is given to the kernel in one call. */
+struct shipment {
+    const struct cw_dgram_run *run;
+    const uint8_t *bytes;
+};
+
+/* ---- names and control messages ---- */
+
+static socklen_t name_of(const struct cw_datagram_socket *socket, const struct cw_address *peer,
+                         union cw_dgram_name *name)
+{
+    struct sockaddr_storage system;
+    socklen_t len;
+
+    if (socket->family == AF_INET6 && peer->family == CW_IPV4) {
+        memset(&name->ipv6, 0, sizeof name->ipv6);
+        name->ipv6.sin6_family = AF_INET6;
+        name->ipv6.sin6_port = htons(peer->port);
+        name->ipv6.sin6_addr.s6_addr[10] = name->ipv6.sin6_addr.s6_addr[11] = 0xff;
+        memcpy(name->ipv6.sin6_addr.s6_addr + 12, peer->ip, 4);
+        return sizeof name->ipv6;
+    }
+    len = cw_address_to_sockaddr(peer, &system);
+    memcpy(name, &system, len < sizeof *name ? len : sizeof *name);
+    return len;
+}
+
+static uint8_t *add_control(uint8_t *at, int level, int type, struct cw_span value)
+{
+    struct cmsghdr head = {
+        .cmsg_len = CMSG_LEN(value.len), .cmsg_level = level, .cmsg_type = type};
+
+    memset(at, 0, CMSG_SPACE(value.len));
+    memcpy(at, &head, sizeof head);
+    memcpy(at + CMSG_LEN(0), value.data, value.len);
+    return at + CMSG_SPACE(value.len);
+}
+
+static uint8_t *add_local(uint8_t *at, const struct cw_datagram_socket *socket,
+                          const struct cw_dgram_run *run)
+{
+    struct in_pktinfo four = {0};
+    struct in6_pktinfo six = {0};
+
+    if (socket->family == AF_INET) {
+        memcpy(&four.ipi_spec_dst, run->local_ip, sizeof four.ipi_spec_dst);
+        return add_control(at, IPPROTO_IP, IP_PKTINFO, cw_span_of(&four, sizeof four));
+    }
+    if (run->local_family == CW_IPV4) {
+        six.ipi6_addr.s6_addr[10] = six.ipi6_addr.s6_addr[11] = 0xff;
+        memcpy(six.ipi6_addr.s6_addr + 12, run->local_ip, 4);
+    } else {
+        memcpy(&six.ipi6_addr, run->local_ip, sizeof six.ipi6_addr);
+    }
+    return add_control(at, IPPROTO_IPV6, IPV6_PKTINFO, cw_span_of(&six, sizeof six));
+}
+
+static size_t write_control(uint8_t *control, const struct cw_datagram_socket *socket,
+                            const struct cw_dgram_run *run)
+{
+    uint8_t *at = control;
+
+    if (socket->is_told && run->local_family != 0) {
+        at = add_local(at, socket, run);
+    }
+    if (run->count > 1) {
+        at = add_control(at, IPPROTO_UDP, UDP_SEGMENT,
+                         cw_span_of(&run->segment, sizeof run->segment));
+    }
+    return (size_t)(at - control);
+}
+
+/* ---- to the kernel ---- */
+
+/* The messages of one call. */
+struct call {
+    struct mmsghdr heads[CW_DGRAM_BATCH];
+    struct iovec iov[CW_DGRAM_BATCH];
+    _Alignas(struct cmsghdr) uint8_t controls[CW_DGRAM_BATCH][CW_DGRAM_CONTROL];
+};
+
+static void set_head(struct call *call, size_t i, const struct cw_datagram_socket *socket,
+                     const struct shipment *shipment)
+{
+    const struct cw_dgram_run *run = shipment->run;
+    struct msghdr *head = &call->heads[i].msg_hdr;
+
+    call->iov[i].iov_base = (void *)(uintptr_t)shipment->bytes;
+    call->iov[i].iov_len = run->len;
+    head->msg_name = run->name_len > 0 ? (void *)(uintptr_t)&run->name : NULL;
+    head->msg_namelen = run->name_len;
+    head->msg_iov = &call->iov[i];
+    head->msg_iovlen = 1;
+    head->msg_control = call->controls[i];
+    head->msg_controllen = write_control(call->controls[i], socket, run);
+    if (head->msg_controllen == 0) {
+        head->msg_control = NULL;
+    }
+    head->msg_flags = 0;
+}
+
+static bool is_soft(int error)
+{
+    return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH ||
+           error == EHOSTDOWN || error == ENETDOWN || error == ENOPROTOOPT || error == EPROTO;
+}
+
+static void count_lost(struct cw_datagram_socket *socket, const struct cw_dgram_run *run, int error)
+{
+    if (error == EMSGSIZE) {
+        CW_DGRAM_COUNT(socket->loop, dropped_too_big, run->count);
+    } else if (error == ENOBUFS || error == ENOMEM) {
+        CW_DGRAM_COUNT(socket->loop, dropped_full, run->count);
+    } else {
+        CW_DGRAM_COUNT(socket->loop, dropped_error, run->count);
+    }
+}
+
+static size_t transmit(struct cw_datagram_socket *socket, const struct shipment *all, size_t count);
+
+/* The path or the device does not take runs: its datagrams go one by one, and so will the next ones of that size. False: the
+ * kernel is full. */
+static bool send_apart(struct cw_datagram_socket *socket, const struct shipment *shipment, int error)
+{
+    struct cw_dgram_run runs[CW_DGRAM_RUN_MAX];
+    struct shipment parts[CW_DGRAM_RUN_MAX];
+    const struct cw_dgram_run *whole = shipment->run;
+    size_t done;
+
+    if (error == EIO) {
+        socket->gathers = false;
+    } else {
+        socket->segment_max = (uint16_t)(whole->segment - 1);
+    }
+    for (uint16_t i = 0; i < whole->count; i++) {
+        uint32_t at = (uint32_t)i * whole->segment;
+
+        runs[i] = *whole;
+        runs[i].count = 1;
+        runs[i].len = whole->len - at < whole->segment ? whole->len - at : whole->segment;
+        parts[i] = (struct shipment){&runs[i], shipment->bytes + at};
+    }
+    done = transmit(socket, parts, whole->count);
+    if (done < whole->count) {
+        CW_DGRAM_COUNT(socket->loop, dropped_full, whole->count - done);
+    }
+    return done == whole->count;
+}
+
+/* What the kernel has said about the first of them. 1: it is dealt with; 0: once more; -1: the kernel is full. */
+static int judge(struct cw_datagram_socket *socket, const struct shipment *first, int error,
+                 int tries)
+{
+    const struct cw_dgram_run *run = first->run;
+
+    if (error == EINTR) {
+        return 0;
+    }
+    if (error == EAGAIN || error == EWOULDBLOCK) {
+        return -1;
+    }
+    if (run->count > 1 && (error == EINVAL || error == EMSGSIZE || error == EIO)) {
+        return send_apart(socket, first, error) ? 1 : -2;
+    }
+    if (is_soft(error) && tries < TRIES) {
+        return 0; /* of one that was sent before. Its queue of errors tells more, when it is read */
+    }
+    count_lost(socket, run, error);
+    return 1;
+}
+
+/* Returns how many of them need not be thought of any more: sent, or lost and counted. Fewer than all: the kernel is full. */
+static size_t transmit(struct cw_datagram_socket *socket, const struct shipment *all, size_t count)
+{
+    struct call call;
+    size_t done = 0;
+    int tries = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        set_head(&call, i, socket, &all[i]);
+    }
+    while (done < count) {
+        int n = sendmmsg(socket->fd, call.heads + done, (unsigned)(count - done),
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        for (int i = 0; i < n; i++) {
+            CW_DGRAM_COUNT(socket->loop, sent, all[done++].run->count);
+        }
+        if (n <= 0) {
+            int verdict = judge(socket, &all[done], errno, tries++);
+
+            if (verdict < 0) {
+                return done + (verdict == -2 ? 1 : 0);
+            }
+            done += (size_t)verdict;
+            tries = verdict > 0 ? 0 : tries;
+        } else {
+            tries = 0;
+        }
+    }
+    return done;
+}
+
+/* ---- what has to wait ---- */
+
+static int refuse_full(struct cw_datagram_socket *socket, struct cw_conn *conn, uint64_t count)
+{
+    CW_DGRAM_COUNT(socket->loop, dropped_full, count);
+    socket->refused = true;
+    if (conn) {
+        conn->flags |= CW_WANT_DRAIN;
+    }
+    return CW_EFULL;
+}
+
+static struct cw_dgram_waiting *wait_behind(struct cw_datagram_socket *socket,
+                                            const struct cw_dgram_run *run)
+{
+    size_t cost = sizeof(struct cw_dgram_waiting) + run->len;
+    struct cw_dgram_waiting *waiting =
+        socket->waiting_bytes + cost <= socket->queue_max ? cw_alloc(cost) : NULL;
+
+    if (waiting) {
+        waiting->next = NULL;
+        waiting->run = *run;
+        *socket->waiting_tail = waiting;
+        socket->waiting_tail = &waiting->next;
+        socket->waiting_bytes += cost;
+    }
+    return waiting;
+}
+
+static void drop_first(struct cw_datagram_socket *socket)
+{
+    struct cw_dgram_waiting *first = socket->waiting;
+
+    socket->waiting = first->next;
+    if (!socket->waiting) {
+        socket->waiting_tail = &socket->waiting;
+    }
+    socket->waiting_bytes -= sizeof *first + first->run.len;
+    cw_release(first);
+}
+
+void cw_dgram_drop_waiting(struct cw_datagram_socket *socket)
+{
+    while (socket->waiting) {
+        CW_DGRAM_COUNT(socket->loop, dropped_full, socket->waiting->run.count);
+        drop_first(socket);
+    }
+}
+
+static void keep_rest(struct cw_datagram_loop *shared, size_t from)
+{
+    struct cw_datagram_socket *socket = shared->owner;
+    bool watches = cw_dgram_watch_writable(socket, true);
+
+    for (size_t i = from; i < shared->run_count; i++) {
+        const struct cw_dgram_run *run = &shared->runs[i];
+        struct cw_dgram_waiting *waiting = watches ? wait_behind(socket, run) : NULL;
+
+        if (waiting) {
+            memcpy(waiting->bytes, shared->out + run->start, run->len);
+        } else {
+            refuse_full(socket, run->conn, run->count);
+        }
+    }
+}
+
+void cw_dgram_flush(struct cw_datagram_loop *shared)
+{
+    struct shipment all[CW_DGRAM_BATCH];
+    size_t count = shared->run_count;
+    size_t done;
+
+    if (count == 0) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        all[i] = (struct shipment){&shared->runs[i], shared->out + shared->runs[i].start};
+    }
+    done = transmit(shared->owner, all, count);
+    if (done < count) {
+        keep_rest(shared, done);
+    }
+    shared->run_count = 0;
+    shared->out_len = 0;
+    shared->owner = NULL;
+}
+
+void cw_datagrams_flush(struct cw_loop *loop)
+{
+    if (loop->datagrams) {
+        cw_dgram_flush(loop->datagrams);
+    }
+}
+
+static void tell_of_room(struct cw_datagram_socket *socket)
+{
+    socket->refused = false;
+    if (socket->client && (socket->client->flags & CW_WANT_DRAIN)) {
+        cw_conn_at_turn_end(socket->client, CW_TURN_FLUSH);
+    }
+    for (int rank = 0; rank < CW_RANKS; rank++) {
+        uint32_t slot = socket->order[rank].newest;
+
+        while (slot != 0) {
+            struct cw_conn *conn = cw_slots_at(&socket->loop->slots, slot - 1)->conn;
+
+            if (conn->flags & CW_WANT_DRAIN) {
+                cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
+            }
+            slot = conn->peer_link.older;
+        }
+    }
+}
+
+void cw_dgram_on_writable(struct cw_datagram_socket *socket)
+{
+    while (socket->waiting) {
+        struct shipment all[CW_DGRAM_BATCH];
+        size_t count = 0;
+        size_t done;
+
+        for (struct cw_dgram_waiting *w = socket->waiting; w && count < CW_DGRAM_BATCH;
+             w = w->next) {
+            all[count++] = (struct shipment){&w->run, w->bytes};
+        }
+        done = transmit(socket, all, count);
+        for (size_t i = 0; i < done; i++) {
+            drop_first(socket);
+        }
+        if (done < count) {
+            return;
+        }
+    }
+    cw_dgram_watch_writable(socket, false);
+    if (socket->refused) {
+        tell_of_room(socket);
+    }
+}
+
+/* ---- one more ---- */
+
+void cw_dgram_forget(struct cw_datagram_socket *socket, const struct cw_conn *conn)
+{
+    struct cw_datagram_loop *shared = socket->loop->datagrams;
+
+    for (size_t i = 0; shared->owner == socket && i < shared->run_count; i++) {
+        if (shared->runs[i].conn == conn) {
+            shared->runs[i].conn = NULL;
+        }
+    }
+    for (struct cw_dgram_waiting *w = socket->waiting; w; w = w->next) {
+        w->run.conn = w->run.conn == conn ? NULL : w->run.conn;
+    }
+}
+
+static size_t total_of(const struct cw_span *parts, size_t count)
+{
+    size_t total = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        total += parts[i].len;
+    }
+    return total;
+}
+
+static void copy_parts(uint8_t *to, const struct cw_span *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].len > 0) {
+            memcpy(to, parts[i].data, parts[i].len);
+            to += parts[i].len;
+        }
+    }
+}
+
+/* Whether the last run of the batch can take so many bytes more as one datagram. */
+static bool can_grow(const struct cw_datagram_socket *socket, const struct cw_dgram_run *run,
+                     const struct cw_conn *conn, size_t len)
+{
+    return socket->gathers && conn && run->conn == conn && len > 0 && len <= run->segment &&
+           run->segment <= socket->segment_max && run->count < CW_DGRAM_RUN_MAX &&
+           run->len == (uint32_t)run->segment * run->count && run->len + len <= CW_DGRAM_MOST;
+}
+
+/* Where the bytes of one more go, at the end of the batch; *run: its own, still without an address, or NULL: a run has grown. */
+static uint8_t *make_place(struct cw_datagram_socket *socket, struct cw_conn *conn, size_t len,
+                           struct cw_dgram_run **run)
+{
+    struct cw_datagram_loop *shared = socket->loop->datagrams;
+    struct cw_dgram_run *last;
+    uint8_t *to;
+
+    if (shared->owner != socket || shared->out_len + len > sizeof shared->out) {
+        cw_dgram_flush(shared);
+        shared->owner = socket;
+    }
+    last = shared->run_count > 0 ? &shared->runs[shared->run_count - 1] : NULL;
+    *run = NULL;
+    if (last && can_grow(socket, last, conn, len)) {
+        last->len += (uint32_t)len;
+        last->count++;
+    } else {
+        if (shared->run_count == CW_DGRAM_BATCH) {
+            cw_dgram_flush(shared);
+            shared->owner = socket;
+        }
+        *run = &shared->runs[shared->run_count++];
+        (*run)->conn = conn;
+        (*run)->start = (uint32_t)shared->out_len;
+        (*run)->len = (uint32_t)len;
+        (*run)->segment = (uint16_t)len;
+        (*run)->count = 1;
+    }
+    to = shared->out + shared->out_len;
+    shared->out_len += len;
+    return to;
+}
+
+static void set_address(const struct cw_datagram_socket *socket, struct cw_dgram_run *run,
+                        const struct cw_address *peer, const struct cw_address *local)
+{
+    run->name_len = socket->connected ? 0 : name_of(socket, peer, &run->name);
+    run->local_family = local->family;
+    memcpy(run->local_ip, local->ip, sizeof run->local_ip);
+}
+
+/* Behind what waits already. */
+static int add_waiting(struct cw_datagram_socket *socket, struct cw_dgram_run *run,
+                       const struct cw_span *parts, size_t count)
+{
+    struct cw_dgram_waiting *waiting = wait_behind(socket, run);
+
+    if (!waiting) {
+        return refuse_full(socket, run->conn, 1);
+    }
+    copy_parts(waiting->bytes, parts, count);
+    return CW_OK;
+}
+
+/* Who gets it, from where. */
+struct target {
+    struct cw_conn *conn; /* NULL: a peer that there is not */
+    const struct cw_address *peer;
+    struct cw_address local;
+};
+
+static int add(struct cw_datagram_socket *socket, const struct target *target,
+               const struct cw_span *parts, size_t count)
+{
+    size_t len = total_of(parts, count);
+    struct cw_dgram_run *run;
+    uint8_t *to;
+
+    if (socket->is_full) {
+        struct cw_dgram_run alone = {
+            .conn = target->conn, .len = (uint32_t)len, .segment = (uint16_t)len, .count = 1};
+
+        set_address(socket, &alone, target->peer, &target->local);
+        return add_waiting(socket, &alone, parts, count);
+    }
+    to = make_place(socket, target->conn, len, &run);
+    if (run) {
+        set_address(socket, run, target->peer, &target->local);
+    }
+    copy_parts(to, parts, count);
+    return CW_OK;
+}
+
+static int too_big(struct cw_loop *loop)
+{
+    CW_DGRAM_COUNT(loop, dropped_too_big, 1);
+    return CW_ETOOBIG;
+}
+
+int cw_datagram_send(struct cw_conn *conn, const struct cw_span *parts, size_t count)
+{
+    struct cw_peer_link *link = &conn->peer_link;
+    struct cw_datagram_socket *socket = link->socket;
+    size_t len = total_of(parts, count);
+    struct target target = {.conn = conn, .peer = &conn->peer};
+
+    if (len > CW_DGRAM_MOST) {
+        return too_big(conn->loop);
+    }
+    if (link->rank != CW_RANK_PROVEN && socket->amplification != CW_NO_LIMIT) {
+        if (len > link->credit) {
+            CW_DGRAM_COUNT(conn->loop, dropped_unproven, 1);
+            return CW_EUNPROVEN;
+        }
+        link->credit -= (uint32_t)len;
+    }
+    link->answered = true;
+    target.local.family = link->local_family;
+    memcpy(target.local.ip, link->local_ip, sizeof target.local.ip);
+    return add(socket, &target, parts, count);
+}
+
+int cw_datagram_answer(struct cw_datagram_socket *socket, struct cw_datagram *to,
+                       const struct cw_span *parts, size_t count)
+{
+    struct target target = {.peer = &to->peer, .local = to->local};
+    size_t len = total_of(parts, count);
+    int error;
+
+    if (len > CW_DGRAM_MOST) {
+        return too_big(socket->loop);
+    }
+    if (len > to->credit) {
+        CW_DGRAM_COUNT(socket->loop, dropped_unproven, 1);
+        return CW_EUNPROVEN;
+    }
+    error = add(socket, &target, parts, count);
+    if (error == CW_OK && to->credit != CW_NO_LIMIT) {
+        to->credit -= len;
+    }
+    return error;
+}
+
+int cw_datagram_reply(struct cw_loop *loop, struct cw_datagram *to, struct cw_span body)
+{
+    struct cw_datagram_socket *socket = loop->datagrams ? loop->datagrams->sockets : NULL;
+
+    cw_loop_assert_thread(loop);
+    while (socket && socket->number != to->socket) {
+        socket = socket->next;
+    }
+    return socket ? cw_datagram_answer(socket, to, &body, 1) : CW_ENOTFOUND;
+}
