@@ -85,6 +85,7 @@ def summarise(case, name, results, floor):
         row["server_share"] = server_share(good)
     if case.mode in UDP:
         row["lost"] = sum(result["lost"] for result in good)
+        row["late"] = sum(result["late"] for result in good)
         row["server_share"] = server_share(good)
     elif case.tls:
         row["tls"] = good[0]["tls"]
@@ -278,19 +279,20 @@ def shares_table(rows):
 
 
 def udp_table(rows):
-    """`lost`: datagrams that were not answered in half a second, all rounds together. Of DTLS `ratio` is to the same server without."""
+    """`lost`: datagrams that were not answered in half a second, `late`: answers after that, or more than one; all rounds
+    together. Of DTLS `ratio` is to the same server without."""
     head = ["scenario", "case", "server", "CPU", "unit", "min", "spread", "ratio", "of minima",
-            "target", "per s", "busy", "p50 µs", "p99 µs", "lost", "errors"]
+            "target", "per s", "busy", "p50 µs", "p99 µs", "lost", "late", "errors"]
     body = []
     for row in rows:
         if "value" not in row:
-            body.append([row["scenario"], row["case"], row["server"], "failed"] + [""] * 12)
+            body.append([row["scenario"], row["case"], row["server"], "failed"] + [""] * 13)
             continue
         body.append([row["scenario"], row["case"], row["server"], number(row, "value"), row["unit"],
                      number(row, "min"), share(row, "spread"), ratio_text(row),
                      number(row, "ratio_min", 2), row["target"], per_second(row),
                      share(row, "server_share"), number(row, "p50_us"), number(row, "p99_us"),
-                     number(row, "lost"), number(row, "errors")])
+                     number(row, "lost"), number(row, "late"), number(row, "errors")])
     return aligned(head, body)
 
 
