@@ -93,3 +93,19 @@ struct cw_server_stats rig_scene_stats(const struct rig_scene *scene)
     cw_server_stats(rig_host_server(scene->host), &stats);
     return stats;
 }
+
+void rig_udp_await_figure(const struct rig_scene *scene, const char *name, size_t at,
+                          uint64_t wanted)
+{
+    uint64_t deadline = rig_now_ms() + RIG_DEADLINE_MS / 2;
+    uint64_t value;
+
+    do {
+        struct cw_datagram_stats stats = rig_udp_stats(scene);
+        memcpy(&value, (uint8_t *)&stats + at, sizeof value);
+    } while (value != wanted && rig_rest(deadline));
+    if (value != wanted) {
+        rig_fail(__FILE__, __LINE__, "%s is %llu, not %llu", name, (unsigned long long)value,
+                 (unsigned long long)wanted);
+    }
+}

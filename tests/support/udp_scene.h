@@ -54,4 +54,10 @@ uint64_t rig_udp_ask_id(struct rig_udp *peer);
 struct cw_datagram_stats rig_udp_stats(const struct rig_scene *scene);
 struct cw_server_stats rig_scene_stats(const struct rig_scene *scene);
 
+/* Waits until a figure of struct cw_datagram_stats is that number; says what it is when it never comes to it. */
+#define rig_udp_await(scene, member, wanted)                                                       \
+    rig_udp_await_figure(scene, #member, offsetof(struct cw_datagram_stats, member), wanted)
+void rig_udp_await_figure(const struct rig_scene *scene, const char *name, size_t at,
+                          uint64_t wanted);
+
 #endif
