@@ -60,7 +60,7 @@ static void get_token(struct rig_udp *peer, char token[32])
     rig_udp_send_text(peer, "hello from ada");
     receive_text(peer, text, sizeof text);
     cr_assert_eq(strlen(text), strlen("token ") + 24, "%s", text);
-    snprintf(token, 32, "%s", text + strlen("token "));
+    snprintf(token, 32, "%.24s", text + strlen("token "));
 }
 
 static void say_join(struct rig_udp *peer, const char *token, const char *password)
