@@ -104,6 +104,13 @@
         TLS_NUMBER("record_start", at, record_start_bytes, CW_SETTING_BYTES, 1, 16384),            \
         TLS_NUMBER("record_grow", at, record_grow_bytes, CW_SETTING_BYTES, 1, TERABYTE),           \
         TLS_NUMBER("record_rest", at, record_rest_ms, CW_SETTING_DURATION, 1, YEAR_MS),            \
+        TLS_NUMBER("mtu", at, mtu_bytes, CW_SETTING_BYTES, 256, 65507),                            \
+        TLS_NUMBER("retransmit_min", at, retransmit_min_ms, CW_SETTING_DURATION, 1, 3600000),      \
+        TLS_NUMBER("retransmit_max", at, retransmit_max_ms, CW_SETTING_DURATION, 1, 3600000),      \
+        {.name = "connection_id",                                                                  \
+         .member = "tls.connection_id",                                                            \
+         .kind = CW_SETTING_SWITCH,                                                                \
+         .offset = (at) + offsetof(struct cw_config_tls, options.connection_id)},                  \
     {                                                                                              \
         .name = "certificates", .member = "tls.certificates", .kind = CW_KEY_CERTIFICATES,         \
         .offset = (at) + offsetof(struct cw_config_tls, options), .section = &certificate          \

@@ -2,6 +2,8 @@
 #include "dtls_impl.h"
 #include "tls_library.h"
 
+#include <causeway/log.h>
+
 /* ---- made ---- */
 
 static struct cw_tls_stream *make(struct cw_tls *tls, struct cw_loop *loop)
