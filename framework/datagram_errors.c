@@ -14,7 +14,7 @@ enum { ERRORS_PER_LOOK = 64 };
 
 struct told {
     int os_errno;
-    uint32_t mtu; /* 0: it did not say */
+    uint32_t mtu;             /* 0: it did not say */
     struct cw_datagram where; /* whom it was sent to, and by which of our addresses */
 };
 
@@ -61,7 +61,8 @@ static void tell(struct cw_datagram_socket *socket, const struct told *told)
 {
     int code = told->os_errno == EMSGSIZE ? CW_ETOOBIG : cw_error_from_errno(told->os_errno);
     struct cw_conn *conn = peer_of(socket, told);
-    struct cw_error_report report = {.code = code, .os_errno = told->os_errno, .tls_alert = CW_NO_ALERT};
+    struct cw_error_report report = {
+        .code = code, .os_errno = told->os_errno, .tls_alert = CW_NO_ALERT};
 
     count(socket, told->os_errno);
     if (socket->client && code == CW_EREFUSED && conn->phase != CW_PHASE_CLOSED &&

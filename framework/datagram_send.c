@@ -39,8 +39,7 @@ static socklen_t name_of(const struct cw_datagram_socket *socket, const struct c
 
 static uint8_t *add_control(uint8_t *at, int level, int type, struct cw_span value)
 {
-    struct cmsghdr head = {
-        .cmsg_len = CMSG_LEN(value.len), .cmsg_level = level, .cmsg_type = type};
+    struct cmsghdr head = {.cmsg_len = CMSG_LEN(value.len), .cmsg_level = level, .cmsg_type = type};
 
     memset(at, 0, CMSG_SPACE(value.len));
     memcpy(at, &head, sizeof head);

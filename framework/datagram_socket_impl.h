@@ -12,13 +12,15 @@
 #include <sys/socket.h>
 
 enum {
-    CW_DGRAM_BATCH = 64,                       /* datagrams, or runs of them, in one system call */
-    CW_DGRAM_MOST = 65507,                     /* bytes that one may have */
-    CW_DGRAM_STRIDE = 65536 + CW_SCRATCH_PAD + 192, /* so that no two buffers begin in the same cache set */
+    CW_DGRAM_BATCH = 64,   /* datagrams, or runs of them, in one system call */
+    CW_DGRAM_MOST = 65507, /* bytes that one may have */
+    CW_DGRAM_STRIDE =
+        65536 + CW_SCRATCH_PAD + 192, /* so that no two buffers begin in the same cache set */
     CW_DGRAM_CONTROL = 128,
     CW_DGRAM_OUT = 128 << 10, /* bytes of a batch */
     CW_DGRAM_RUN_MAX = 64,    /* segments of a run (UDP_MAX_SEGMENTS) */
-    CW_DGRAM_SEGMENT_MAX = 1452, /* longer ones do not fit the most common paths, and go one by one */
+    CW_DGRAM_SEGMENT_MAX =
+        1452, /* longer ones do not fit the most common paths, and go one by one */
 };
 
 union cw_dgram_name {
@@ -93,10 +95,10 @@ struct cw_datagram_socket {
     int family;
     uint32_t number;
     struct cw_address address;
-    bool is_told;   /* the kernel says where to a datagram came, and is told where an answer leaves */
-    bool gathers;   /* UDP_SEGMENT */
-    bool is_full;   /* waits to be writable */
-    bool refused;   /* … and somebody was not taken */
+    bool is_told; /* the kernel says where to a datagram came, and is told where an answer leaves */
+    bool gathers; /* UDP_SEGMENT */
+    bool is_full; /* waits to be writable */
+    bool refused; /* … and somebody was not taken */
     bool draining;
     bool connected;
     uint64_t amplification;

@@ -26,6 +26,7 @@ struct cw_listen_entry {
     struct cw_origin *origin;         /* made when the server runs; each listener holds its own */
     struct cw_origin *next_origin;    /* while an update is being made */
     struct cw_tls *tls;               /* made when the server runs. NULL: plain */
+    atomic_size_t peers;              /* of its datagram sockets, all workers together */
     unsigned from_file; /* which listener of the configuration file, from 1. 0: the program's own */
 };
 
@@ -161,7 +162,17 @@ int cw_listeners_open(struct cw_server *server);
 
 /* Starts accepting; on the loop's thread. */
 int cw_listeners_start(struct cw_loop *loop);
+
+/* A loop stops: nothing new is taken. Datagram sockets stay, for their peers and because closing one moves the peers of the
+ * others. */
 void cw_listeners_close(struct cw_loop *loop);
+
+/* All loops have ended: the rest. */
+void cw_listeners_free(struct cw_loop *loop);
+
+/* Counts one more connection: 0, or why it may not be. Undone by cw_dismiss. */
+int cw_admit(struct cw_loop *loop, const struct cw_address *peer, bool exempt, uint64_t *limit);
+void cw_dismiss(struct cw_loop *loop, const struct cw_address *peer, bool exempt);
 
 /* The listeners take the origins and TCP options of their entries; under the update lock, on the loop's thread. */
 void cw_listeners_refresh(struct cw_loop *loop);

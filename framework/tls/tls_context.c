@@ -39,8 +39,8 @@ static void drop_generation(struct cw_tls_generation *generation)
     }
 }
 
-static struct cw_tls_generation *new_generation(const struct cw_tls_options *options,
-                                                enum cw_role role)
+static struct cw_tls_generation *new_generation(struct cw_tls *tls,
+                                                const struct cw_tls_options *options)
 {
     struct cw_tls_generation *generation = cw_alloc_zero(sizeof *generation);
 
@@ -48,7 +48,9 @@ static struct cw_tls_generation *new_generation(const struct cw_tls_options *opt
         return NULL;
     }
     atomic_init(&generation->holds, 1);
-    generation->role = role;
+    generation->role = tls->role;
+    generation->datagram = tls->datagram;
+    generation->cookies = &tls->cookies;
     pthread_mutex_init(&generation->verify_lock, NULL);
     mbedtls_ssl_config_init(&generation->conf);
     mbedtls_x509_crt_init(&generation->ca);
@@ -298,6 +300,15 @@ static bool most_is_1_3(const struct cw_tls_options *options)
     return CW_TLS_HAS_1_3 && options->max_version != CW_TLS_1_2;
 }
 
+static void configure_versions(struct cw_tls_generation *generation)
+{
+    const struct cw_tls_options *options = generation->options;
+    bool datagram = generation->datagram; /* the library's 1.3 is for streams of bytes alone */
+
+    cw_tls_conf_versions(&generation->conf, !datagram && least_is_1_3(options),
+                         !datagram && most_is_1_3(options));
+}
+
 static int configure_policy(struct cw_tls_generation *generation, struct cw_complaint *complaint)
 {
     mbedtls_ssl_config *conf = &generation->conf;
@@ -309,7 +320,7 @@ static int configure_policy(struct cw_tls_generation *generation, struct cw_comp
     if (error < 0) {
         return error;
     }
-    cw_tls_conf_versions(conf, least_is_1_3(options), most_is_1_3(options));
+    configure_versions(generation);
     cw_tls_conf_lists(conf, &generation->lists);
     mbedtls_ssl_conf_cert_profile(conf, &cw_tls_profile);
     mbedtls_ssl_conf_renegotiation(conf, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
@@ -361,7 +372,8 @@ static int configure(struct cw_tls_generation *generation, const struct cw_tls_g
 
     if (mbedtls_ssl_config_defaults(
             conf, generation->role == CW_SERVER ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
-            MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT) != 0) {
+            generation->datagram ? MBEDTLS_SSL_TRANSPORT_DATAGRAM : MBEDTLS_SSL_TRANSPORT_STREAM,
+            MBEDTLS_SSL_PRESET_DEFAULT) != 0) {
         return no_memory(complaint);
     }
     mbedtls_ssl_conf_rng(conf, cw_tls_random, NULL);
@@ -375,10 +387,13 @@ static int configure(struct cw_tls_generation *generation, const struct cw_tls_g
     if (generation->role == CW_SERVER) {
         mbedtls_ssl_conf_sni(conf, choose_by_name, generation);
     }
+    if (generation->datagram && cw_dtls_configure(generation) < 0) {
+        return no_memory(complaint);
+    }
     return configure_resumption(generation, previous, complaint);
 }
 
-static int make_generation(const struct cw_tls *tls, const struct cw_tls_options *options,
+static int make_generation(struct cw_tls *tls, const struct cw_tls_options *options,
                            struct cw_tls_generation **made, struct cw_complaint *complaint)
 {
     int error = cw_tls_options_check(options, tls->role, complaint);
@@ -387,7 +402,7 @@ static int make_generation(const struct cw_tls *tls, const struct cw_tls_options
     if (error < 0) {
         return error;
     }
-    struct cw_tls_generation *generation = new_generation(options, tls->role);
+    struct cw_tls_generation *generation = new_generation(tls, options);
     if (!generation) {
         return no_memory(complaint);
     }
@@ -414,6 +429,7 @@ static int make_generation(const struct cw_tls *tls, const struct cw_tls_options
 static void free_tls(struct cw_tls *tls)
 {
     mbedtls_ssl_session_free(&tls->kept.session);
+    mbedtls_ssl_cookie_free(&tls->cookies);
     drop_generation(tls->generation);
     pthread_mutex_destroy(&tls->lock);
     cw_release(tls->host);
@@ -430,8 +446,10 @@ static struct cw_tls *alloc_tls(const struct cw_tls_setup *setup)
     atomic_init(&tls->holds, 1);
     pthread_mutex_init(&tls->lock, NULL);
     mbedtls_ssl_session_init(&tls->kept.session);
+    mbedtls_ssl_cookie_init(&tls->cookies);
     tls->role = setup->role;
-    tls->begins_plain = setup->options->start_tls;
+    tls->datagram = setup->datagram;
+    tls->begins_plain = setup->options->start_tls && !setup->datagram;
     if (setup->host) {
         tls->host = cw_alloc(strlen(setup->host) + 1);
         if (!tls->host) {
@@ -454,12 +472,18 @@ static void fill_records(struct cw_tls *tls)
     };
 }
 
+static bool open_cookies(struct cw_tls *tls)
+{
+    return !tls->datagram || tls->role != CW_SERVER ||
+           mbedtls_ssl_cookie_setup(&tls->cookies, cw_tls_random, NULL) == 0;
+}
+
 struct cw_tls *cw_tls_new(const struct cw_tls_setup *setup, struct cw_complaint *complaint,
                           int *error)
 {
     struct cw_tls *tls = alloc_tls(setup);
 
-    if (!tls || cw_tls_library_begin() < 0) {
+    if (!tls || cw_tls_library_begin() < 0 || !open_cookies(tls)) {
         *error = no_memory(complaint);
         cw_tls_drop(tls);
         return NULL;
@@ -530,6 +554,9 @@ static int set_up(struct cw_tls_session *session)
         return CW_ENOMEM;
     }
     mbedtls_ssl_set_verify(&session->ssl, cw_tls_verify, session);
+    if (generation->datagram) {
+        mbedtls_ssl_set_mtu(&session->ssl, (uint16_t)generation->options->mtu_bytes);
+    }
     if (generation->role == CW_CLIENT) {
         /* RFC 6066 §3: an address is no server name. NULL: our callback checks the name, not the library. */
         const char *name = host->ip_len == 0 && *host->name ? host->name : NULL;

@@ -168,11 +168,20 @@ void cw_tls_resume_configure(struct cw_tls_resume *resume, mbedtls_ssl_config *c
 void cw_tls_kept_drop(struct cw_tls *tls);
 void cw_tls_kept_offer(struct cw_tls_session *session);
 
+/* ---- DTLS: dtls_context.c ---- */
+
+struct cw_tls_generation;
+
+/* What of the configuration is not as for a stream of bytes. 0 or CW_ENOMEM. */
+int cw_dtls_configure(struct cw_tls_generation *generation);
+
 /* ---- the whole: tls_context.c ---- */
 
 struct cw_tls_generation {
     atomic_size_t holds;
     enum cw_role role;
+    bool datagram;                  /* DTLS */
+    mbedtls_ssl_cookie_ctx *cookies; /* its tls's */
     struct cw_tls_options *options; /* defaults filled in */
     mbedtls_ssl_config conf;
     struct cw_tls_lists lists;
@@ -206,7 +215,9 @@ struct cw_tls {
     atomic_size_t holds;
     enum cw_role role;
     bool begins_plain;
+    bool datagram; /* DTLS */
     struct cw_tls_records records;
+    mbedtls_ssl_cookie_ctx cookies; /* of DTLS. Locked by the library itself */
     char *host;           /* NULL: a server */
     pthread_mutex_t lock; /* of the two below */
     struct cw_tls_generation *generation;

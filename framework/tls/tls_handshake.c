@@ -1,6 +1,6 @@
 /* The handshake. The loop reads the hello; what costs milliseconds of arithmetic is done by a helper thread, which has
  * the connection's library context, its input and its output to itself meanwhile. */
-#include "tls_stream_impl.h"
+#include "dtls_impl.h"
 
 #include "../work.h"
 #include "tls_hello.h"
@@ -27,6 +27,7 @@ static bool open_loop(struct cw_loop *loop)
         loop->tls = cw_alloc(sizeof *loop->tls);
         if (loop->tls) {
             loop->tls->spare_count = 0;
+            loop->tls->dtls_handshakes = 0;
         }
     }
     return loop->tls != NULL;
@@ -35,6 +36,7 @@ static bool open_loop(struct cw_loop *loop)
 static void release(struct cw_tls_stream *stream)
 {
     cw_tls_session_close(&stream->session);
+    cw_dtls_close(stream);
     cw_release(stream);
 }
 
@@ -48,6 +50,7 @@ static bool keep_spare(struct cw_tls_stream *stream)
         !cw_tls_session_reset(&stream->session)) {
         return false;
     }
+    cw_dtls_close(stream);
     session = stream->session;
     memset(stream, 0, sizeof *stream);
     stream->session = session;
@@ -84,19 +87,28 @@ static struct cw_tls_stream *make(struct cw_tls *tls)
     return stream;
 }
 
-struct cw_stream *cw_tls_stream_new(struct cw_tls *tls, struct cw_loop *loop)
+struct cw_tls_stream *cw_tls_stream_make(struct cw_tls *tls, struct cw_loop *loop)
 {
     struct cw_tls_stream *stream = open_loop(loop) ? take_spare(loop->tls, tls) : NULL;
 
     if (!stream) {
         stream = loop->tls ? make(tls) : NULL;
     }
+    if (stream) {
+        stream->loop = loop;
+        atomic_init(&stream->given_up, false);
+    }
+    return stream;
+}
+
+struct cw_stream *cw_tls_stream_new(struct cw_tls *tls, struct cw_loop *loop)
+{
+    struct cw_tls_stream *stream = cw_tls_stream_make(tls, loop);
+
     if (!stream) {
         return NULL;
     }
     stream->stream.ops = &cw_tls_ops;
-    stream->loop = loop;
-    atomic_init(&stream->given_up, false);
     mbedtls_ssl_set_bio(&stream->session.ssl, stream, cw_tls_bio_send, cw_tls_bio_recv, NULL);
     return &stream->stream;
 }
@@ -119,6 +131,7 @@ void cw_tls_stream_free(struct cw_tls_stream *stream)
         return;
     }
     stream->loop->put_off -= stream->put_off ? 1 : 0;
+    cw_dtls_end_count(stream);
     cw_tls_bytes_release(&stream->in);
     cw_tls_bytes_release(&stream->out);
     if (!keep_spare(stream)) {
@@ -165,9 +178,22 @@ static int step(struct cw_tls_stream *stream)
     return error;
 }
 
+static bool has_input(const struct cw_tls_stream *stream)
+{
+    return stream->datagrams ? cw_dtls_has_input(stream) : stream->feed_len > 0;
+}
+
 static bool wants_input(int error)
 {
     return error == MBEDTLS_ERR_SSL_WANT_READ || error == MBEDTLS_ERR_SSL_WANT_WRITE;
+}
+
+/* Whether there is a next step. A datagram is not read in the step that sends something once more. */
+static bool goes_on(const struct cw_tls_stream *stream, int error)
+{
+    bool has_datagram = stream->datagrams && has_input(stream);
+
+    return !is_over(stream) && (error == 0 || (wants_input(error) && has_datagram));
 }
 
 /* That says more than an error of the socket, which has an alert about it to take. */
@@ -183,10 +209,10 @@ static bool is_costly(const struct cw_tls_stream *stream)
     int state = state_of(stream);
 
     if (stream->conn->origin->role == CW_CLIENT) {
-        return state >= MBEDTLS_SSL_SERVER_HELLO && stream->feed_len > 0;
+        return state >= MBEDTLS_SSL_SERVER_HELLO && has_input(stream);
     }
     if (stream->urgent) {
-        return stream->feed_len > 0;
+        return has_input(stream);
     }
     return state == MBEDTLS_SSL_SERVER_CERTIFICATE ||
            (state == MBEDTLS_SSL_SERVER_HELLO && is_tls_1_3(stream));
@@ -218,7 +244,7 @@ static void help(void *arg)
     }
     do {
         stream->result = step(stream);
-    } while (stream->result == 0 && !is_over(stream));
+    } while (goes_on(stream, stream->result));
 }
 
 static void on_helped(struct cw_loop *loop, int code, void *arg)
@@ -335,14 +361,14 @@ static int judge_first(struct cw_conn *conn)
     }
 }
 
-/* n > 0: bytes have come; 0: the peer's end; CW_STREAM_AGAIN; or an enum cw_error. */
+/* n > 0: bytes have come; 0: the peer's end; CW_STREAM_AGAIN; or an enum cw_error. Datagrams come by themselves. */
 static ptrdiff_t receive(struct cw_conn *conn)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
     struct cw_loop *loop = conn->loop;
     ssize_t n;
 
-    if (stream->in.len >= IN_MAX) {
+    if (stream->in.len >= IN_MAX || stream->datagrams) {
         return CW_STREAM_AGAIN;
     }
     n = recv(cw_conn_fd_of(conn), loop->tls->in, IN_MAX / 4, 0);
@@ -374,6 +400,10 @@ void cw_tls_note_sent(struct cw_tls_stream *stream, const uint8_t *data, size_t 
 /* Gives the library the whole records that are there, and no others: a helper is not called for half of one. */
 static size_t lay_out(struct cw_tls_stream *stream)
 {
+    if (stream->datagrams) {
+        cw_dtls_lay_out(stream);
+        return 0;
+    }
     const uint8_t *data = stream->in.data ? stream->in.data + stream->in.start : NULL;
     size_t len = stream->in.len > 0 ? cw_tls_whole_records(cw_span_of(data, stream->in.len)) : 0;
 
@@ -403,7 +433,7 @@ static int take_steps(struct cw_tls_stream *stream, bool *costly)
     int error = 0;
 
     *costly = false;
-    while (error == 0 && !is_over(stream)) {
+    while (goes_on(stream, error)) {
         if (helpers && is_costly(stream)) {
             *costly = true;
             return 0;
@@ -455,7 +485,7 @@ static int take_costly_steps(struct cw_tls_stream *stream)
 
     stream->loop->handshake_done = true;
     stream->urgent = true;
-    while (error == 0 && !is_over(stream)) {
+    while (goes_on(stream, error)) {
         error = step(stream);
     }
     return error;
@@ -518,6 +548,9 @@ static int collect(struct cw_conn *conn)
 
     stream->helped = false;
     take_in(stream);
+    if (stream->datagrams) {
+        cw_dtls_collect(stream);
+    }
     stream->stream.owes = stream->out.len > 0;
     flushed = stream->stream.owes ? cw_tls_flush(conn) : 0;
     if (stream->result == MBEDTLS_ERR_SSL_TIMEOUT) {
@@ -542,6 +575,10 @@ static int establish(struct cw_conn *conn)
     cw_count(stream->session.resumed ? &counters->handshakes_resumed : &counters->handshakes_full,
              1);
     stream->stream.more = stream->in.len > 0;
+    if (stream->datagrams) {
+        cw_dtls_end_count(stream);
+        stream->datagrams->has_kept = true;
+    }
     return 0;
 }
 
@@ -582,7 +619,7 @@ static bool may_begin(struct cw_tls_stream *stream)
         return true;
     }
     if (loop->handshakes_begun >= loop->handshakes_per_turn) {
-        if (stream->in.len > 0 || stream->put_off) {
+        if (stream->in.len > 0 || stream->put_off || stream->datagrams) {
             cw_conn_at_turn_end(stream->conn, CW_TURN_READY); /* the socket will not tell of these */
         }
         return false;

@@ -13,6 +13,7 @@
 #include <mbedtls/ssl.h>
 #include <mbedtls/ssl_cache.h>
 #include <mbedtls/ssl_ciphersuites.h>
+#include <mbedtls/ssl_cookie.h>
 #include <mbedtls/ssl_ticket.h>
 #include <mbedtls/version.h>
 #include <mbedtls/x509.h>
@@ -27,6 +28,19 @@
 /* Helper threads and loops share one configuration; its session cache and ticket keys need their locks. */
 #if !defined(MBEDTLS_THREADING_C) || !defined(MBEDTLS_THREADING_PTHREAD)
 #error "mbedTLS has to be built with MBEDTLS_THREADING_C and MBEDTLS_THREADING_PTHREAD"
+#endif
+
+#if !defined(MBEDTLS_SSL_PROTO_DTLS) || !defined(MBEDTLS_SSL_DTLS_HELLO_VERIFY) ||                 \
+    !defined(MBEDTLS_SSL_DTLS_ANTI_REPLAY)
+#error "mbedTLS has to be built with DTLS, its cookies and its protection against replays"
+#endif
+
+/* RFC 9146; what 2.28 can be built with is a draft of it that nobody else speaks. */
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000 && defined(MBEDTLS_SSL_DTLS_CONNECTION_ID) &&             \
+    MBEDTLS_SSL_DTLS_CONNECTION_ID_COMPAT == 0
+#define CW_TLS_HAS_CONNECTION_IDS 1
+#else
+#define CW_TLS_HAS_CONNECTION_IDS 0
 #endif
 
 /* Otherwise a session has a digest of the peer's certificate alone, and nobody could be told whose it is. */
@@ -280,6 +294,32 @@ static inline int cw_tls_sent_alert(const mbedtls_ssl_context *ssl)
                    ssl->CW_TLS_PRIVATE(out_msglen) == 2
                ? message[1]
                : -1;
+}
+
+/* Which records of the peer have come: those in a window below the newest. Both change with every new one that was its own. */
+struct cw_tls_window {
+    uint64_t newest;
+    uint64_t seen;
+};
+
+static inline struct cw_tls_window cw_tls_window_of(const mbedtls_ssl_context *ssl)
+{
+    struct cw_tls_window window = {ssl->CW_TLS_PRIVATE(in_window_top),
+                                   ssl->CW_TLS_PRIVATE(in_window)};
+
+    return window;
+}
+
+/* Whether the record that was read last carries the application's data. */
+static inline bool cw_tls_last_is_data(const mbedtls_ssl_context *ssl)
+{
+    return ssl->CW_TLS_PRIVATE(in_msgtype) == MBEDTLS_SSL_MSG_APPLICATION_DATA;
+}
+
+/* The library takes the fourth empty record in a row for an attack, which costs it time; here each is a message. */
+static inline void cw_tls_allow_empty(mbedtls_ssl_context *ssl)
+{
+    ssl->CW_TLS_PRIVATE(nb_zero) = 0;
 }
 
 /* RFC 8446 §7.3: behind its Finished a server writes with the application's keys. The library changes to them only behind

@@ -349,7 +349,7 @@ static ptrdiff_t tls_read(struct cw_conn *conn, const struct iovec *iov, int cou
     return n <= 0 ? n : CW_STREAM_AGAIN;
 }
 
-static bool tls_end_is_proven(const struct cw_conn *conn)
+bool cw_tls_end_is_proven(const struct cw_conn *conn)
 {
     return cw_tls_stream_of(conn)->peer_notified;
 }
@@ -428,8 +428,7 @@ static ptrdiff_t tls_write(struct cw_conn *conn, const struct iovec *iov, int co
     return total;
 }
 
-/* close_notify, behind everything else. */
-static void tls_goodbye(struct cw_conn *conn)
+void cw_tls_goodbye(struct cw_conn *conn)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
 
@@ -461,9 +460,9 @@ const struct cw_stream_ops cw_tls_ops = {
     .write = tls_write,
     .flush = cw_tls_flush,
     .handshake = cw_tls_handshake,
-    .goodbye = tls_goodbye,
+    .goodbye = cw_tls_goodbye,
     .end = tls_end,
-    .end_is_proven = tls_end_is_proven,
+    .end_is_proven = cw_tls_end_is_proven,
     .close = tls_close,
     .short_read_is_empty = true,
 };
@@ -473,8 +472,9 @@ const struct cw_stream_ops cw_tls_ops = {
 static const struct cw_tls_session *session_of(const struct cw_conn *conn)
 {
     const struct cw_tls_stream *stream = cw_tls_stream_of(conn);
+    bool is_ours = conn->stream->ops == &cw_tls_ops || conn->stream->ops == &cw_dtls_ops;
 
-    return conn->stream->ops == &cw_tls_ops && stream->established ? &stream->session : NULL;
+    return is_ours && stream->established ? &stream->session : NULL;
 }
 
 int cw_conn_tls(const struct cw_conn *conn, struct cw_tls_info *info)

@@ -16,9 +16,12 @@ enum {
         256 << 10, /* of what nobody asked for: answers to a peer that does not read them */
 };
 
+struct cw_dtls;
+
 struct cw_tls_loop {
     struct cw_tls_stream *spares[CW_TLS_SPARES_MAX]; /* of connections that have ended */
     size_t spare_count;
+    size_t dtls_handshakes; /* of peers whose cookies were good, under way */
     uint8_t in[CW_TLS_IN_BYTES];
     uint8_t out[CW_TLS_OUT_BYTES];
 };
@@ -36,6 +39,7 @@ struct cw_tls_stream {
     struct cw_tls_session session;
     struct cw_loop *loop;
     struct cw_conn *conn; /* NULL: closed while a helper was at work */
+    struct cw_dtls *datagrams; /* NULL: over a stream of bytes. Of what follows, it has no bytes that wait and no sink */
 
     struct cw_tls_bytes in;  /* received, and the library has not taken it */
     struct cw_tls_bytes out; /* made by the library, and the socket has not taken it */
@@ -71,6 +75,7 @@ static inline struct cw_tls_stream *cw_tls_stream_of(const struct cw_conn *conn)
 }
 
 extern const struct cw_stream_ops cw_tls_ops;
+extern const struct cw_stream_ops cw_dtls_ops;
 
 bool cw_tls_bytes_add(struct cw_tls_bytes *bytes, const uint8_t *data, size_t len);
 void cw_tls_bytes_use(struct cw_tls_bytes *bytes, size_t len);
@@ -93,12 +98,20 @@ int cw_tls_flush(struct cw_conn *conn);
 /* Words a failure for the connection's report, sends the alert that is due. Returns its code. */
 int cw_tls_fail(struct cw_conn *conn, int library_error);
 
+/* close_notify, behind everything else, once. */
+void cw_tls_goodbye(struct cw_conn *conn);
+
+bool cw_tls_end_is_proven(const struct cw_conn *conn);
+
 /* ---- tls_handshake.c ---- */
 
 int cw_tls_handshake(struct cw_conn *conn);
 
 /* Looks at what the library writes during the handshake. */
 void cw_tls_note_sent(struct cw_tls_stream *stream, const uint8_t *data, size_t len);
+
+/* One for bytes or for datagrams, without its ops and the library's ways in and out. NULL: no memory. */
+struct cw_tls_stream *cw_tls_stream_make(struct cw_tls *tls, struct cw_loop *loop);
 
 /* Frees it now, or when the helper that has it is done. */
 void cw_tls_stream_free(struct cw_tls_stream *stream);

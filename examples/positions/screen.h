@@ -1,0 +1,27 @@
+/* What a player sees. */
+#ifndef EXAMPLES_POSITIONS_SCREEN_H
+#define EXAMPLES_POSITIONS_SCREEN_H
+
+#include "wire.h"
+
+#include <stdio.h>
+
+struct screen {
+    const struct wire_player *players;
+    size_t count;
+    int number;             /* who is looking; -1: not in the room yet */
+    const char *address;    /* of the server */
+    uint64_t taken;         /* snapshots */
+    uint64_t lost;          /* that never came, or too late to count */
+    uint64_t late;          /* … of these */
+    uint64_t round_trip_ms; /* until an update of one's own was seen in a snapshot */
+    uint64_t silent_ms;     /* since the last one */
+};
+
+/* Draws a picture over the last one. */
+void screen_draw(const struct screen *screen, FILE *out);
+
+/* Writes the same as a line of numbers. */
+void screen_print(const struct screen *screen, FILE *out);
+
+#endif
