@@ -1,6 +1,8 @@
 /* What a handshake over datagrams needs beside tls_handshake.c: datagrams that wait, and the timer of the library. */
 #include "dtls_impl.h"
 
+#include <causeway/log.h>
+
 struct cw_dtls_piece {
     struct cw_dtls_piece *next;
     size_t len;
