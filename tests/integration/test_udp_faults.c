@@ -94,6 +94,11 @@ static void fail_sends(int error, int times)
     atomic_store(&kernel.send_errors, times);
 }
 
+static void fail_no_sends(void)
+{
+    atomic_store(&kernel.send_errors, 0);
+}
+
 /* ---- what is sent ---- */
 
 static struct rig_scene scene;
@@ -120,7 +125,7 @@ static void begin(const struct cw_datagram_options *datagram)
 
 static void end(void)
 {
-    fail_sends(0, 0);
+    fail_no_sends();
     rig_udp_expect_echo(&peer, "still well");
     rig_udp_expect_nothing(&peer);
     rig_udp_close(&peer);
@@ -185,7 +190,7 @@ Test(udp_faults, what_a_full_kernel_does_not_take_waits_in_its_order)
         cr_expect_eq(send_numbers(i * 40, 40, i % 2).refused, 0);
     }
     rig_udp_expect_nothing(&peer);
-    fail_sends(0, 0);
+    fail_no_sends();
     for (int i = 0; i < 5; i++) {
         expect_numbers(i * 40, 40, i % 2);
     }
@@ -230,7 +235,7 @@ Test(udp_faults, the_queue_has_a_bound_and_what_is_above_it_is_dropped_and_count
     cr_expect_eq(burst.answer, CW_EFULL);
     rig_udp_await(&scene, dropped_full, (uint64_t)burst.refused);
     cr_expect_eq(atomic_load(&scene.story.drained), 0);
-    fail_sends(0, 0);
+    fail_no_sends();
     expect_numbers(0, 201 - burst.refused, false);
     rig_await(atomic_load(&scene.story.drained) == 1);
     cr_expect_eq(atomic_load(&scene.story.closed), 0);
@@ -244,7 +249,7 @@ Test(udp_faults, who_leaves_while_his_datagrams_wait_is_no_trouble)
     send_numbers(0, 100, false);
     rig_host_run(scene.host, id, rig_close, NULL);
     rig_scene_await_closed(&scene, CW_BY_APP);
-    fail_sends(0, 0);
+    fail_no_sends();
     expect_numbers(0, 100, false); /* what was accepted is sent */
     end();
 }
@@ -413,7 +418,7 @@ static void expect_room(enum cw_slow_policy slow)
     cr_expect_lt(stats.dropped_full, MESSAGES);
     cr_expect_gt(rig_party_stats(&party, "r").dropped_slow, 0);
     cr_expect_eq(rig_party_stats(&party, "r").closed_slow, 0, "whatever the policy");
-    fail_sends(0, 0);
+    fail_no_sends();
     for (got = 0; got < MESSAGES - stats.dropped_full; got++) {
         rig_udp_expect(&guest, text);
     }

@@ -27,6 +27,21 @@ static void say(uint64_t id, const char *text)
 
 /* ---- nobody listens there any more ---- */
 
+/* The kernel sends no more than so many ICMP messages in a second, whoever else wants some. */
+static void say_until_told(uint64_t id)
+{
+    uint64_t deadline = rig_now_ms() + RIG_DEADLINE_MS;
+
+    while (atomic_load(&scene.story.errors) == 0) {
+        uint64_t pause = rig_now_ms() + 30;
+
+        say(id, "anybody there?");
+        while (atomic_load(&scene.story.errors) == 0 && rig_rest(pause)) {}
+        rig_check(rig_now_ms() < deadline);
+    }
+    rig_udp_await(&scene, errors_refused, atomic_load(&scene.story.errors));
+}
+
 static void expect_refused(const char *host, const char *own)
 {
     struct rig_udp gone;
@@ -43,13 +58,11 @@ static void expect_refused(const char *host, const char *own)
     rig_udp_meet(&scene, &other);
     address = rig_udp_address(&gone);
     rig_udp_close(&gone);
-    say(id, "anybody there?");
-    rig_await(atomic_load(&scene.story.errors) == 1);
+    say_until_told(id);
     cr_expect_eq(scene.story.report.code, CW_EREFUSED);
     cr_expect_eq(scene.story.report.conn_id, id);
     cr_expect_eq(scene.story.report_address.port, address.port);
     cr_expect(cw_address_same_host(&scene.story.report_address, &address));
-    rig_udp_await(&scene, errors_refused, 1);
     for (int i = 0; i < 10; i++) {
         rig_udp_expect_echo(&other, "not my trouble");
     }
@@ -113,10 +126,14 @@ Test(udp_icmp, many_that_are_gone_do_not_keep_others_from_being_served)
         for (unsigned k = 0; k < ROUND; k++) {
             say(ids[k], "anybody there?");
         }
-        rig_udp_expect_echo(&other, "me first");
-        rig_udp_await(&scene, errors_refused, i + ROUND);
+        for (unsigned k = 0; k < ROUND; k++) {
+            rig_udp_expect_echo(&other, "me first");
+        }
     }
-    cr_expect_eq(atomic_load(&scene.story.errors), GONE);
+    rig_udp_await(&scene, sent, 2 * GONE + GONE + 1);
+    rig_host_run(scene.host, 0, rig_pass, NULL);
+    cr_expect_geq(atomic_load(&scene.story.errors), GONE / 20, "as many as the kernel sends");
+    rig_udp_await(&scene, errors_refused, atomic_load(&scene.story.errors));
     cr_expect_eq(atomic_load(&scene.story.closed), 0);
     rig_udp_close(&other);
     rig_scene_end(&scene);

@@ -15,6 +15,7 @@ enum { RUN_MS = 2500, TALKERS = 3, MEDDLERS = 2, IDS = 16, PEERS_EACH = 8 };
 static struct {
     struct rig_host *host;
     struct cw_server *server;
+    uint16_t port;
     atomic_bool over;
     atomic_uint_least64_t ids[IDS];
     atomic_uint opened;
@@ -80,7 +81,7 @@ static void *talk(void *arg)
 
     memset(body, 'x', sizeof body);
     for (int i = 0; i < PEERS_EACH; i++) {
-        peers[i] = rig_udp_to(rig_host_port(all.host, 0));
+        peers[i] = rig_udp_to(all.port);
     }
     while (!atomic_load(&all.over)) {
         struct rig_udp *peer = &peers[next_random(&random) % PEERS_EACH];
@@ -89,7 +90,7 @@ static void *talk(void *arg)
         atomic_fetch_add(&all.answered, (unsigned)rig_udp_forget(peer));
         if (next_random(&random) % 32 == 0) {
             rig_udp_close(peer); /* what is sent to it comes back as an error */
-            *peer = rig_udp_to(rig_host_port(all.host, 0));
+            *peer = rig_udp_to(all.port);
         }
         if (next_random(&random) % 8 == 0) {
             rig_rest(UINT64_MAX);
@@ -200,6 +201,7 @@ int main(void)
     all.host = rig_host_start(server, &hooks, NULL);
     rig_check(!rig_host_has_ended(all.host));
     all.server = server;
+    all.port = rig_host_port(all.host, 0);
     for (uintptr_t i = 0; i < TALKERS; i++) {
         threads[i] = start(talk, i);
     }
