@@ -673,7 +673,7 @@ bool cw_dgram_watch_writable(struct cw_datagram_socket *socket, bool watch)
     return socket->is_full;
 }
 
-/* ---- a client, and peers that are spoken to first ---- */
+/* ---- a client ---- */
 
 struct cw_conn *cw_datagram_client(struct cw_loop *loop, struct cw_origin *origin, int fd,
                                    const struct cw_address *peer)
@@ -709,44 +709,6 @@ struct cw_conn *cw_datagram_client(struct cw_loop *loop, struct cw_origin *origi
     conn->peer_link.rank = CW_RANK_PROVEN;
     socket->client = conn;
     return conn;
-}
-
-static struct cw_datagram_socket *socket_at(const struct cw_loop *loop,
-                                            const struct cw_address *listener)
-{
-    struct cw_datagram_socket *socket = loop->datagrams ? loop->datagrams->sockets : NULL;
-
-    while (socket && (socket->connected ||
-                      (listener && (listener->port != socket->address.port ||
-                                    !cw_address_same_host(listener, &socket->address))))) {
-        socket = socket->next;
-    }
-    return socket;
-}
-
-struct cw_conn *cw_datagram_peer(struct cw_loop *loop, const struct cw_address *listener,
-                                 const struct cw_address *peer)
-{
-    struct cw_datagram_socket *socket = socket_at(loop, listener);
-    struct cw_datagram from = {.peer = *peer};
-    struct cw_peer_key key;
-    struct cw_conn *conn;
-
-    cw_loop_assert_thread(loop);
-    if (!socket || socket->draining || socket->origin->tls || peer->port == 0 ||
-        (peer->family != CW_IPV4 && peer->family != CW_IPV6)) {
-        return NULL;
-    }
-    cw_peer_key_of(&key, &from);
-    conn = cw_peers_find(socket, &key);
-    if (!conn) {
-        conn = cw_peers_welcome(socket, &(struct cw_newcomer){.from = &from, .in_hook = true});
-        if (conn) {
-            cw_conn_set_proven(conn);
-            cw_conn_handshake(conn);
-        }
-    }
-    return conn && !(conn->flags & CW_CLOSING) ? conn : NULL;
 }
 
 /* ---- figures ---- */
