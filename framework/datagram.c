@@ -356,7 +356,9 @@ void cw_dgram_read_local(struct cmsghdr *control, struct cw_datagram *from)
 
         memcpy(&info, CMSG_DATA(control), sizeof info);
         from->local.family = CW_IPV4;
-        memcpy(from->local.ip, &info.ipi_spec_dst, 4);
+        /* With an error of what was sent there is no way back yet, and the other one says where it was sent from. */
+        memcpy(from->local.ip, info.ipi_spec_dst.s_addr != 0 ? &info.ipi_spec_dst : &info.ipi_addr,
+               4);
         from->interface = (uint32_t)info.ipi_ifindex;
     } else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
         struct in6_pktinfo info;
