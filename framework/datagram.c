@@ -476,10 +476,16 @@ static bool is_answered_without_peer(struct cw_datagram_socket *socket, struct a
                                      struct cw_span data)
 {
     const struct cw_service_ref *service = socket->origin->service;
+    struct cw_loop *loop = socket->loop;
 
-    return service->protocol->on_datagram && !socket->gate &&
-           service->protocol->on_datagram(socket->loop, service->options, service->user,
-                                          &arrival->from, data) != 0;
+    if (!service->protocol->on_datagram || socket->gate ||
+        service->protocol->on_datagram(loop, service->options, service->user, &arrival->from,
+                                       data) == 0) {
+        return false;
+    }
+    cw_count(&loop->counters.messages_in, 1);
+    cw_count(&loop->counters.bytes_in, data.len);
+    return true;
 }
 
 static void take_for_peer(struct cw_datagram_socket *socket, struct arrival *arrival, uint8_t *data,
@@ -507,6 +513,11 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
 
     CW_DGRAM_COUNT(loop, received, 1);
     loop->reads++;
+    arrival->from.credit = credit_of(socket, len);
+    if (!socket->client && cw_middleware_datagram(loop->server, loop, &arrival->from, len) < 0) {
+        CW_DGRAM_COUNT(loop, dropped_rule, 1);
+        return;
+    }
     if (arrival->truncated || len > socket->message_max) {
         too_long(socket, arrival, len);
         return;
@@ -514,11 +525,6 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
     if (socket->client) {
         socket->client->last_in = loop->now;
         socket->client->stream->ops->receive(socket->client, data, len);
-        return;
-    }
-    arrival->from.credit = credit_of(socket, len);
-    if (cw_middleware_datagram(loop->server, loop, &arrival->from, len) < 0) {
-        CW_DGRAM_COUNT(loop, dropped_rule, 1);
         return;
     }
     if (!is_answered_without_peer(socket, arrival, cw_span_of(data, len))) {

@@ -549,10 +549,16 @@ int cw_datagram_answer(struct cw_datagram_socket *socket, struct cw_datagram *to
 int cw_datagram_reply(struct cw_loop *loop, struct cw_datagram *to, struct cw_span body)
 {
     struct cw_datagram_socket *socket = loop->datagrams ? loop->datagrams->sockets : NULL;
+    int error;
 
     cw_loop_assert_thread(loop);
     while (socket && socket->number != to->socket) {
         socket = socket->next;
     }
-    return socket ? cw_datagram_answer(socket, to, &body, 1) : CW_ENOTFOUND;
+    error = socket ? cw_datagram_answer(socket, to, &body, 1) : CW_ENOTFOUND;
+    if (error == CW_OK) {
+        cw_count(&loop->counters.messages_out, 1);
+        cw_count(&loop->counters.bytes_out, body.len);
+    }
+    return error;
 }
