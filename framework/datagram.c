@@ -644,6 +644,11 @@ static void on_readable(evutil_socket_t fd, short events, void *arg)
     }
 }
 
+void cw_dgram_look_soon(struct cw_datagram_socket *socket)
+{
+    event_active(socket->readable, EV_READ, 0);
+}
+
 /* ---- writing ---- */
 
 static void on_writable(evutil_socket_t fd, short events, void *arg)
