@@ -160,9 +160,11 @@ struct cw_datagram_socket *cw_datagram_socket_new(const struct cw_datagram_setup
         return NULL;
     }
     fill_in(socket, setup);
-    socket->number = ++shared->last_number;
-    socket->next = shared->sockets;
-    shared->sockets = socket;
+    if (!socket->connected) { /* of clients there may be thousands, and nobody looks for them */
+        socket->number = ++shared->last_number;
+        socket->next = shared->sockets;
+        shared->sockets = socket;
+    }
     cw_count(&setup->loop->datagram_counters.sockets, 1);
     return socket;
 }
@@ -171,10 +173,12 @@ static void take_out(struct cw_datagram_socket *socket)
 {
     struct cw_datagram_socket **link = &socket->loop->datagrams->sockets;
 
-    while (*link != socket) {
+    while (*link && *link != socket) {
         link = &(*link)->next;
     }
-    *link = socket->next;
+    if (*link) {
+        *link = socket->next;
+    }
 }
 
 void cw_datagram_socket_free(struct cw_datagram_socket *socket)
@@ -721,9 +725,9 @@ static struct cw_datagram_socket *socket_at(const struct cw_loop *loop,
 {
     struct cw_datagram_socket *socket = loop->datagrams ? loop->datagrams->sockets : NULL;
 
-    while (socket && (socket->connected ||
-                      (listener && (listener->port != socket->address.port ||
-                                    !cw_address_same_host(listener, &socket->address))))) {
+    while (socket && listener &&
+           (listener->port != socket->address.port ||
+            !cw_address_same_host(listener, &socket->address))) {
         socket = socket->next;
     }
     return socket;

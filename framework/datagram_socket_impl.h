@@ -51,7 +51,7 @@ struct cw_dgram_waiting {
 
 /* One loop's, shared by its sockets. */
 struct cw_datagram_loop {
-    struct cw_datagram_socket *sockets;
+    struct cw_datagram_socket *sockets; /* of listeners */
     uint32_t last_number;
     struct cw_hash_seed seed;
 
