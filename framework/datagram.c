@@ -160,9 +160,11 @@ struct cw_datagram_socket *cw_datagram_socket_new(const struct cw_datagram_setup
         return NULL;
     }
     fill_in(socket, setup);
-    socket->number = ++shared->last_number;
-    socket->next = shared->sockets;
-    shared->sockets = socket;
+    if (!socket->connected) { /* of clients there may be thousands, and nobody looks for them */
+        socket->number = ++shared->last_number;
+        socket->next = shared->sockets;
+        shared->sockets = socket;
+    }
     cw_count(&setup->loop->datagram_counters.sockets, 1);
     return socket;
 }
@@ -171,10 +173,12 @@ static void take_out(struct cw_datagram_socket *socket)
 {
     struct cw_datagram_socket **link = &socket->loop->datagrams->sockets;
 
-    while (*link != socket) {
+    while (*link && *link != socket) {
         link = &(*link)->next;
     }
-    *link = socket->next;
+    if (*link) {
+        *link = socket->next;
+    }
 }
 
 void cw_datagram_socket_free(struct cw_datagram_socket *socket)
@@ -650,6 +654,11 @@ static void on_readable(evutil_socket_t fd, short events, void *arg)
             return;
         }
     }
+}
+
+void cw_dgram_look_soon(struct cw_datagram_socket *socket)
+{
+    event_active(socket->readable, EV_READ, 0);
 }
 
 /* ---- writing ---- */

@@ -6,7 +6,6 @@
 #include <causeway/log.h>
 
 #include <errno.h>
-#include <event2/event.h>
 #include <netinet/udp.h>
 
 enum { TRIES = 4 };
@@ -128,7 +127,7 @@ static void count_lost(struct cw_datagram_socket *socket, const struct cw_dgram_
         socket->lost_errno = error;
         socket->lost_name = run->name;
         socket->lost_name_len = run->name_len;
-        event_active(socket->readable, EV_READ, 0); /* hooks are not called from here */
+        cw_dgram_look_soon(socket); /* hooks are not called from here */
     }
 }
 
