@@ -817,7 +817,7 @@ static void free_listener(struct cw_listener *listener)
     cw_release(listener);
 }
 
-void cw_listeners_close(struct cw_loop *loop)
+static void close_streams(struct cw_loop *loop)
 {
     struct cw_listener **link = &loop->listeners;
 
@@ -834,9 +834,19 @@ void cw_listeners_close(struct cw_loop *loop)
     }
 }
 
+/* Under the lock, as other threads look for the sockets of datagrams among them. */
+void cw_listeners_close(struct cw_loop *loop)
+{
+    if (loop->server) {
+        pthread_mutex_lock(&loop->server->update_lock);
+        close_streams(loop);
+        pthread_mutex_unlock(&loop->server->update_lock);
+    }
+}
+
 void cw_listeners_free(struct cw_loop *loop)
 {
-    cw_listeners_close(loop);
+    close_streams(loop);
     while (loop->listeners) {
         struct cw_listener *listener = loop->listeners;
 

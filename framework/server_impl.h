@@ -48,7 +48,8 @@ struct cw_server {
     struct cw_server_options given; /* as the last cw_server_configure said; its texts are copies */
     struct cw_server_options options; /* the defaults filled in. While it runs: those of the start */
     struct cw_live_options live;
-    pthread_mutex_t update_lock; /* of the next, and while it runs of the entries and their origins */
+    pthread_mutex_t
+        update_lock; /* of the next, and while it runs of the entries, their origins and lists of listeners */
     struct cw_server_options current; /* filled in */
     atomic_uint updates; /* so many; a listener that has seen fewer takes what is new */
     struct cw_listen_entry *listens;
@@ -167,7 +168,7 @@ int cw_listeners_start(struct cw_loop *loop);
  * others. */
 void cw_listeners_close(struct cw_loop *loop);
 
-/* All loops have ended: the rest. */
+/* All loops have ended: the rest; under the update lock. */
 void cw_listeners_free(struct cw_loop *loop);
 
 /* Counts one more connection: 0, or why it may not be. Undone by cw_dismiss. */
