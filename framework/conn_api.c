@@ -116,7 +116,7 @@ static void spend_turn(struct cw_conn *conn, size_t len)
     size_t spent = conn->turn_messages + 1 + len / TURN_BYTES;
 
     conn->turn_messages = (uint16_t)(spent < UINT16_MAX ? spent : UINT16_MAX);
-    if (spent >= conn->origin->limits.messages_per_turn) {
+    if (spent >= conn->origin->limits.messages_per_turn && !conn->datagram) {
         yield(conn);
     }
 }

@@ -308,17 +308,21 @@ struct cw_stream cw_stream_datagram = {.ops = &datagram_ops};
 
 /* ---- one datagram for one peer ---- */
 
-static bool is_stopped(struct cw_conn *conn)
+/* Nothing holds it, or the protocol waits for the peer's goodbye. */
+static bool may_feed(const struct cw_conn *conn)
 {
-    conn->flags &= ~(uint32_t)CW_HELD_TURN; /* what comes now cannot wait for another turn */
-    if (!(conn->flags & CW_STOP_MASK)) {
-        return false;
+    if (conn->phase == CW_PHASE_DRAINING) {
+        return (conn->flags & (CW_AWAIT_FINISH | CW_DISCARD)) == CW_AWAIT_FINISH;
     }
-    if (!(conn->flags & CW_CLOSING)) {
+    return conn->phase == CW_PHASE_OPEN && !(conn->flags & CW_STOP_MASK);
+}
+
+static void count_unfed(struct cw_conn *conn)
+{
+    if ((conn->flags & CW_STOP_MASK) && !(conn->flags & CW_CLOSING)) {
         CW_DGRAM_COUNT(conn->loop, dropped_paused, 1);
         cw_conn_count_dropped(conn);
     }
-    return true;
 }
 
 void cw_conn_feed_datagram(struct cw_conn *conn, uint8_t *data, size_t len)
@@ -329,14 +333,17 @@ void cw_conn_feed_datagram(struct cw_conn *conn, uint8_t *data, size_t len)
     conn->last_in = conn->loop->now;
     conn->bytes_in += len;
     cw_count(&conn->loop->counters.bytes_in, len);
-    if (is_stopped(conn) || conn->phase != CW_PHASE_OPEN) {
+    if (!may_feed(conn)) {
+        count_unfed(conn);
         return;
     }
-    conn->turn_messages = 0;
     n = protocol->on_bytes(conn, cw_conn_state_of(conn), data, len);
     if (n < 0) {
         cw_conn_break(conn, n < INT16_MIN ? CW_EPROTO : (int)n);
     }
+#ifdef CW_CHECKED
+    memset(data, 0xdb, len); /* a span kept beyond its callback fails the same day */
+#endif
     if (conn->flags & CW_SWITCHING) {
         cw_conn_do_switch(conn);
     }
