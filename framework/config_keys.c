@@ -105,8 +105,8 @@
         TLS_NUMBER("record_grow", at, record_grow_bytes, CW_SETTING_BYTES, 1, TERABYTE),           \
         TLS_NUMBER("record_rest", at, record_rest_ms, CW_SETTING_DURATION, 1, YEAR_MS),            \
         TLS_NUMBER("mtu", at, mtu_bytes, CW_SETTING_BYTES, 256, 65507),                            \
-        TLS_NUMBER("retransmit_min", at, retransmit_min_ms, CW_SETTING_DURATION, 1, YEAR_MS),      \
-        TLS_NUMBER("retransmit_max", at, retransmit_max_ms, CW_SETTING_DURATION, 1, YEAR_MS),      \
+        TLS_NUMBER("retransmit_min", at, retransmit_min_ms, CW_SETTING_DURATION, 1, 3600000),      \
+        TLS_NUMBER("retransmit_max", at, retransmit_max_ms, CW_SETTING_DURATION, 1, 3600000),      \
         TLS_KEY("connection_id", at, connection_id, CW_SETTING_SWITCH),                            \
     {                                                                                              \
         .name = "certificates", .member = "tls.certificates", .kind = CW_KEY_CERTIFICATES,         \

@@ -108,6 +108,9 @@ struct cw_datagram_socket {
     uint64_t message_max;
     uint32_t idle; /* ticks */
     uint32_t kernel_drops;
+    int lost_errno; /* why the last one was lost that could not be sent; 0: it has been told */
+    union cw_dgram_name lost_name;
+    socklen_t lost_name_len;
     uint16_t segment_max;
     struct cw_conn *recent; /* found last; NULL: nobody, or gone */
     struct cw_peer_table table;
@@ -173,7 +176,8 @@ void cw_dgram_drop_waiting(struct cw_datagram_socket *socket);
 
 /* ---- datagram_errors.c ---- */
 
-/* Reads the socket's queue of errors, and tells. Returns whether there was one. */
+/* Reads the socket's queue of errors, and tells; also of what could not be sent since the last time. Returns whether the queue
+ * had one. */
 bool cw_dgram_read_errors(struct cw_datagram_socket *socket);
 
 /* A call of the kernel's failed, and the queue does not tell why. */

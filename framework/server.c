@@ -3,6 +3,7 @@
 
 #include "config_impl.h"
 #include "conn_impl.h"
+#include "datagram_impl.h"
 #include "ip_table.h"
 #include "options.h"
 #include "parts.h"
@@ -377,6 +378,7 @@ static void run_worker(struct cw_loop *loop)
     loop->thread = pthread_self();
     if (server->hooks.on_worker_start) {
         server->hooks.on_worker_start(server, loop, server->user);
+        cw_datagrams_flush(loop); /* what it has sent does not wait for the first event */
     }
     if (cw_listeners_start(loop) < 0) {
         cw_report(loop, server->service, &report);

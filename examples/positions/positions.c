@@ -96,15 +96,16 @@ static enum command_line_outcome read_play_options(struct positions_play_options
          .kind = OPTION_SWITCH,
          .into = &options->numbers,
          .about =
-             "a line a second in place of the picture; so it is where the output is no terminal"},
+             "a line a second in place of the picture and the keys; so it is without a terminal"},
     };
-    const struct program program = {.name = "positions play",
-                                    .arguments = "HOST:PORT",
-                                    .about = "Walks about, and shows where everybody is.",
-                                    .own = own,
-                                    .own_count = sizeof own / sizeof own[0],
-                                    .own_only = true,
-                                    .connect = &options->address};
+    const struct program program = {
+        .name = "positions play",
+        .arguments = "HOST:PORT",
+        .about = "Walks about, by itself or by arrow keys, and shows where everybody is; q ends it.",
+        .own = own,
+        .own_count = sizeof own / sizeof own[0],
+        .own_only = true,
+        .connect = &options->address};
 
     return command_line_read(line, &program, argv, stdout, stderr);
 }
@@ -130,7 +131,6 @@ static int play(char **argv)
         return 1;
     }
     options.tls = line.connect_tls;
-    options.numbers = options.numbers || !isatty(STDOUT_FILENO);
     srandom((unsigned)time(NULL) ^ (unsigned)getpid());
     return positions_play(&options);
 }

@@ -1,4 +1,4 @@
-/* Walks about, says where it is, and shows where everybody is. Nothing is sent again but the words at the door: the next
+/* Walks about, as it likes or as the arrow keys say, says where it is, and shows where everybody is. Nothing is sent again but the words at the door: the next
  * update and the next snapshot are better than the last ones. */
 #include "positions.h"
 #include "screen.h"
@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <causeway/causeway.h>
 
@@ -213,6 +214,35 @@ static void on_end(struct cw_loop *loop, void *user)
     cw_loop_stop(loop);
 }
 
+static void turn(struct game *game, int step_x, int step_y)
+{
+    game->step_x = step_x;
+    game->step_y = step_y;
+}
+
+static void on_key(struct cw_loop *loop, int fd, unsigned events, void *user)
+{
+    struct game *game = user;
+
+    switch (screen_key()) {
+    case 'u':
+        turn(game, 0, -1);
+        break;
+    case 'd':
+        turn(game, 0, 1);
+        break;
+    case 'l':
+        turn(game, -3, 0);
+        break;
+    case 'r':
+        turn(game, 3, 0);
+        break;
+    case 'q':
+        cw_loop_stop(loop);
+        break;
+    }
+}
+
 static bool start(struct game *game)
 {
     const struct cw_connect_options connect = {
@@ -221,6 +251,8 @@ static bool start(struct game *game)
 
     if (game->loop == NULL || !beat_start(&game->beat, game->loop) ||
         !beat_start(&game->picture, game->loop) ||
+        (!game->options.numbers &&
+         cw_loop_watch(game->loop, STDIN_FILENO, CW_READABLE, on_key, game) == NULL) ||
         (!endless && cw_timer_start(game->loop, game->options.play_ms, 0, on_end, NULL) == NULL)) {
         fprintf(stderr, "positions: %s\n", cw_strerror(CW_ENOMEM));
         return false;
@@ -238,17 +270,21 @@ int positions_play(const struct positions_play_options *options)
                         .step_y = 1,
                         .screen = {.number = -1, .address = options->address}};
 
+    game.options.numbers = options->numbers || !screen_open();
     game.beat = (struct beat){.rate = options->rate, .fn = on_beat, .user = &game};
     game.picture = (struct beat){
-        .rate = options->numbers ? 1 : PICTURES_PER_SECOND, .fn = on_picture, .user = &game};
+        .rate = game.options.numbers ? 1 : PICTURES_PER_SECOND, .fn = on_picture, .user = &game};
     game.screen.players = game.players;
     game.me.x = (uint16_t)(random() % WORLD_WIDTH);
     game.me.y = (uint16_t)(random() % WORLD_HEIGHT);
     strncpy(game.me.name, options->name, WIRE_NAME_BYTES);
     if (start(&game)) {
         cw_loop_main(game.loop);
-        screen_print(&game.screen, stdout);
     }
+    if (!game.options.numbers) {
+        screen_close();
+    }
+    screen_print(&game.screen, stdout);
     cw_loop_free(game.loop);
     return game.has_played ? 0 : 1;
 }

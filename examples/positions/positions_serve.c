@@ -164,6 +164,15 @@ static void on_close(struct cw_conn *conn, const struct cw_close_reason *reason,
     }
 }
 
+/* Its program has ended, says its machine: it need not be waited for. All else is what peers do, and every one can. */
+static void on_error(struct cw_server *server, const struct cw_error_report *report, void *user)
+{
+    if (report->code == CW_EREFUSED && report->conn != NULL) {
+        cw_conn_close_with(report->conn, 0, "its program has ended");
+    }
+    cw_log(CW_LOG_DEBUG, report->conn_id, "%s", report->text);
+}
+
 /* ---- the beat ---- */
 
 static size_t write_snapshot(struct arena *arena, uint8_t *bytes, uint64_t now_ms)
@@ -218,6 +227,7 @@ static void on_listening(struct cw_server *server, const struct cw_address *addr
 static const struct cw_hooks hooks = {.on_connection = on_connection,
                                       .on_data = on_data,
                                       .on_close = on_close,
+                                      .on_error = on_error,
                                       .on_worker_start = on_worker_start,
                                       .on_listening = on_listening};
 

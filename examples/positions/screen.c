@@ -1,8 +1,45 @@
 #include "screen.h"
 
 #include <inttypes.h>
+#include <termios.h>
+#include <unistd.h>
 
 enum { COLUMNS = 64, ROWS = 20 };
+
+static struct termios before; /* as the terminal was */
+
+bool screen_open(void)
+{
+    struct termios quiet;
+
+    if (!isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &before) < 0) {
+        return false;
+    }
+    quiet = before;
+    quiet.c_lflag &= ~(tcflag_t)(ICANON | ECHO); /* Ctrl-C is still a signal */
+    quiet.c_cc[VMIN] = 0;
+    tcsetattr(STDIN_FILENO, TCSANOW, &quiet);
+    fputs("\033[2J\033[?25l", stdout);
+    return true;
+}
+
+void screen_close(void)
+{
+    fputs("\033[?25h", stdout);
+    tcsetattr(STDIN_FILENO, TCSANOW, &before);
+}
+
+char screen_key(void)
+{
+    static const char arrows[] = "udrl"; /* ESC [ A to D */
+    char typed[16];
+    ssize_t len = read(STDIN_FILENO, typed, sizeof typed);
+
+    if (len >= 3 && typed[0] == '\033' && typed[2] >= 'A' && typed[2] <= 'D') {
+        return arrows[typed[2] - 'A'];
+    }
+    return len < 0 || (len >= 1 && typed[0] == 'q') ? 'q' : '\0'; /* or the terminal is gone */
+}
 
 /* The name as a terminal may have it. */
 static const char *print_name(const struct wire_player *player, char text[WIRE_NAME_BYTES + 1])

@@ -18,6 +18,13 @@ struct screen {
     uint64_t silent_ms;     /* since the last one */
 };
 
+/* The terminal is for pictures and keys until screen_close: nothing typed is shown, no cursor. False: there is no terminal. */
+bool screen_open(void);
+void screen_close(void);
+
+/* Reads what was typed. Returns 'u', 'd', 'l' or 'r' for an arrow, 'q' to end, 0: nothing of these. */
+char screen_key(void);
+
 /* Draws a picture over the last one. */
 void screen_draw(const struct screen *screen, FILE *out);
 

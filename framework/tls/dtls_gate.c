@@ -5,6 +5,8 @@
 
 #include "../work.h"
 
+#include <causeway/log.h>
+
 struct cw_dtls_gate {
     struct cw_datagram_socket *socket;
     struct cw_loop *loop;

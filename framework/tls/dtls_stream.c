@@ -4,6 +4,8 @@
 #include "tls_library.h"
 #include <causeway/log.h>
 
+#include <causeway/log.h>
+
 /* ---- made ---- */
 
 static struct cw_tls_stream *make(struct cw_tls *tls, struct cw_loop *loop)

@@ -9,8 +9,10 @@
 
 /* RFC 8446 §4.6.1: a ticket lives at most seven days. */
 static const uint64_t week_ms = 7ull * 24 * 3600 * 1000;
+static const uint64_t hour_ms = 3600 * 1000;
 
 enum { RECORD_MAX = 16384, SESSIONS_MOST = 65536, ALPN_NAME_MAX = 255 };
+enum { MTU_LEAST = 256, MTU_MOST = 65507 };
 
 int cw_tls_complain(struct cw_complaint *complaint, int code, const char *format, ...)
 {
@@ -83,6 +85,9 @@ static int apply_numbers(struct cw_tls_options *options, struct cw_complaint *co
         RULE(ticket_key_ms, 3600000, week_ms, 0),
         RULE(session_ms, 0, week_ms, 0),
         RULE(sessions_max, 1024, SESSIONS_MOST, 0),
+        RULE(mtu_bytes, 1400, MTU_MOST, 0),
+        RULE(retransmit_min_ms, 1000, hour_ms, 0),
+        RULE(retransmit_max_ms, 60000, hour_ms, 0),
     };
 
     return cw_options_apply(options, rules, sizeof rules / sizeof rules[0], complaint);
@@ -116,6 +121,26 @@ static int check_times(const struct cw_tls_options *options, struct cw_complaint
         return cw_tls_complain(complaint, CW_EINVAL,
                                "tls.session_ms is above tls.ticket_key_ms: a ticket lives no longer "
                                "than its key is good for");
+    }
+    return CW_OK;
+}
+
+static int check_datagrams(const struct cw_tls_options *options, struct cw_complaint *complaint)
+{
+    struct cw_tls_options filled = *options;
+
+    cw_tls_options_fill(&filled);
+    if (filled.mtu_bytes < MTU_LEAST) {
+        return cw_tls_complain(complaint, CW_EINVAL, "tls.mtu_bytes: at least %d", MTU_LEAST);
+    }
+    if (filled.retransmit_min_ms > filled.retransmit_max_ms) {
+        return cw_tls_complain(complaint, CW_EINVAL,
+                               "tls.retransmit_min_ms is above tls.retransmit_max_ms");
+    }
+    if (options->connection_id && !CW_TLS_HAS_CONNECTION_IDS) {
+        return cw_tls_complain(complaint, CW_EINVAL,
+                               "tls.connection_id: needs mbedTLS 3.6, this is %s",
+                               MBEDTLS_VERSION_STRING);
     }
     return CW_OK;
 }
@@ -242,6 +267,7 @@ int cw_tls_options_check(const struct cw_tls_options *options, enum cw_role role
     int error = check_enums(options, complaint);
 
     error = error < 0 ? error : check_times(options, complaint);
+    error = error < 0 ? error : check_datagrams(options, complaint);
     error = error < 0 ? error : check_alpn(options->alpn, complaint);
     error = error < 0 ? error : cw_tls_policy_ciphers(options->ciphers, &lists, complaint);
     error = error < 0 ? error : cw_tls_policy_groups(options->groups, &lists, complaint);

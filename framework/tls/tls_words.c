@@ -71,6 +71,8 @@ static const struct row rows[] = {
      "the peer ended the connection in the middle of the handshake"},
     {MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY, CW_ETRUNCATED, CW_NO_ALERT,
      "the peer ended the connection in the middle of the handshake"},
+    {MBEDTLS_ERR_SSL_HELLO_VERIFY_REQUIRED, CW_ETLS, CW_NO_ALERT,
+     "the peer's cookie is too old by now"},
     {MBEDTLS_ERR_SSL_ALLOC_FAILED, CW_ENOMEM, 80, "out of memory"},
     {MBEDTLS_ERR_X509_ALLOC_FAILED, CW_ENOMEM, 80, "out of memory"},
     {MBEDTLS_ERR_SSL_INVALID_MAC, CW_ETLS, 20, "a record of the peer was altered on its way"},
@@ -137,10 +139,16 @@ static void explain_alert(int alert, struct cw_tls_failure *failure)
              cw_tls_alert_name(alert), alert);
 }
 
+/* NULL of DTLS, too, whose records have another head; what is bad of them is passed over. */
+static const unsigned char *last_record(const struct cw_tls_session *session)
+{
+    return session->generation->datagram ? NULL : cw_tls_last_record(&session->ssl);
+}
+
 /* RFC 8446 §6: a client that refuses before it has keys says so in the clear, where the server awaits encryption. */
 static int alert_in_the_clear(const struct cw_tls_session *session)
 {
-    const unsigned char *record = cw_tls_last_record(&session->ssl);
+    const unsigned char *record = last_record(session);
     bool is_alert =
         record && record[0] == MBEDTLS_SSL_MSG_ALERT && record[3] == 0 && record[4] == 2;
 
@@ -184,6 +192,13 @@ static void explain_certificate(const struct cw_tls_session *session, int librar
 }
 
 /* ---- what takes a look at the bytes ---- */
+
+static void explain_datagram_version(struct cw_tls_failure *failure)
+{
+    failure->alert = MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION;
+    snprintf(failure->text, sizeof failure->text,
+             "the peer offers no version of DTLS that is spoken here (1.2)");
+}
 
 static void explain_version(const struct cw_tls_session *session, struct cw_tls_failure *failure)
 {
@@ -230,7 +245,7 @@ static void explain_record(const struct cw_tls_session *session, struct cw_tls_f
     const char *what;
 
     failure->alert = MBEDTLS_SSL_ALERT_MSG_DECODE_ERROR;
-    what = judge_record(cw_tls_last_record(&session->ssl), &failure->alert);
+    what = judge_record(last_record(session), &failure->alert);
     snprintf(failure->text, sizeof failure->text, "%s",
              what ? what : "the peer sent a record that is malformed");
 }
@@ -244,7 +259,7 @@ static bool is_about_record(const struct cw_tls_session *session, int library_er
         return true;
     }
     return (library_error == CW_TLS_ERR_HELLO || library_error == MBEDTLS_ERR_SSL_BAD_INPUT_DATA) &&
-           judge_record(cw_tls_last_record(&session->ssl), &unused) != NULL;
+           judge_record(last_record(session), &unused) != NULL;
 }
 
 /* Codes of the library's parts, by the range of their high-level half. */
@@ -280,7 +295,9 @@ static void explain_own(const struct cw_tls_session *session, int library_error,
 {
     const struct row *row = find_row(library_error);
 
-    if (library_error == CW_TLS_ERR_VERSION) {
+    if (library_error == CW_TLS_ERR_VERSION && session->generation->datagram) {
+        explain_datagram_version(failure);
+    } else if (library_error == CW_TLS_ERR_VERSION) {
         explain_version(session, failure);
     } else if (is_about_record(session, library_error)) {
         explain_record(session, failure);

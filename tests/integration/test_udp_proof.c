@@ -180,7 +180,7 @@ Test(udp_proof, credit_does_not_overflow)
 {
     static const uint8_t zeros[65000];
     struct rig_udp peer;
-    uint64_t id = begin_quiet(&peer, 1 << 30, 4096);
+    uint64_t id = begin_quiet(&peer, 1000000, 4000);
     uint64_t before = credit_of(id);
 
     for (unsigned i = 2; i < 20; i++) {

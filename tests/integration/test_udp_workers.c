@@ -129,7 +129,9 @@ Test(udp_workers, peers_reach_each_other_by_id_on_any_worker)
     struct rig_udp peers[PEERS];
     uint64_t ids[PEERS];
 
-    rig_udp_begin(&scene, &(struct rig_udp_setup){.server = {.workers = WORKERS}, .hooks = &hooks});
+    rig_udp_begin(&scene, &(struct rig_udp_setup){.server = {.workers = WORKERS},
+                                                  .datagram = {.amplification = CW_NO_LIMIT},
+                                                  .hooks = &hooks});
     for (int i = 0; i < PEERS; i++) {
         peers[i] = rig_udp_peer(&scene);
         ids[i] = rig_udp_ask_id(&peers[i]);
