@@ -25,6 +25,9 @@ class Case:
     path: str = ""  # of a WebSocket; others have none
     deflate: bool = False
     wide: bool = False  # text of several scripts
+    sockets: int = 0  # udp_idle: ports that the peers share, so many peers have one address
+    offload: str = ""  # of datagrams: what the load leaves to the kernel
+    also: tuple = ()  # servers of datagrams beside ours and its floor
 
     @property
     def protocol(self):
@@ -114,6 +117,40 @@ def idle_websockets():
             for count in (5000, most)]
 
 
+def over_udp():
+    """Datagrams. A run to one peer may leave as one packet, which the floor does not do; a load that takes it whole is like a
+    network card that cuts it."""
+    def case(label, sockets, depth, size, target="", **more):
+        return Case("udp", label, "udp", sockets, depth, size, target, **more)
+
+    floors = ("floor gso", "floor single")
+    return [
+        case("64 B, depth 1, 16 sockets", 16, 1, 64),
+        case("64 B, depth 16, 16 sockets", 16, 16, 64, "≤1.10", also=(*floors, "no offload", "stateless")),
+        case("64 B, depth 64, 16 sockets", 16, 64, 64),
+        case("1200 B, depth 16, 16 sockets", 16, 16, 1200),
+        case("64 B, depth 64, 1 socket", 1, 64, 64, "≤1.00", also=floors),
+        case("1200 B, depth 64, 1 socket", 1, 64, 1200, "≤1.00", also=floors),
+        case("64 B, depth 64, 1 socket that takes runs", 1, 64, 64, "≤1.00", also=floors, peers=False,
+             offload="--gro"),
+        case("64 B, depth 64, 1 socket, runs both ways", 1, 64, 64, "", also=floors, peers=False,
+             offload="--gso --gro"),
+        Case("udp", "64 B to 100 members, 8 in flight", "udp_room", 100, 8, 64, peers=False),
+    ]
+
+
+def idle_udp():
+    """Peers of as many addresses, and sixteen to an address."""
+    return [Case("udp_idle", f"100000 peers, {shared} to an address", "udp_idle", 100000, sockets=shared,
+                 target="≤300 B", peers=False) for shared in (1, 16)]
+
+
+def over_dtls():
+    """Beside the same server without DTLS, whose load is plain."""
+    return [Case("dtls", f"DTLS 1.2, 64 B, depth {depth}, 16 sockets", "udp", 16, depth, 64, tls="1.2", peers=False)
+            for depth in (1, 16)]
+
+
 SCENARIOS = {
     "framed": sized("framed", "framed", ("≤1.08", "≤1.20", "≤1.15")),
     "raw": sized("raw", "raw", ("", "", "")),
@@ -133,6 +170,9 @@ SCENARIOS = {
     "ws": over_websocket(),
     "ws_deflate": over_deflate(),
     "ws_idle": idle_websockets(),
+    "udp": over_udp(),
+    "udp_idle": idle_udp(),
+    "dtls": over_dtls(),
     "tls": over_tls("tls", "1.2"),
     "tls13": over_tls("tls13", "1.3"),
     "tls_idle": idle_over_tls("1.2", "≤20 KB") + idle_over_tls("1.3", ""),

@@ -36,11 +36,19 @@ static void raise_descriptors(void)
     }
 }
 
+static void announce(const struct sockaddr_in *address, const char *scheme)
+{
+    char host[INET_ADDRSTRLEN];
+
+    inet_ntop(AF_INET, &address->sin_addr, host, sizeof host);
+    printf("listening on %s://%s:%u\n", scheme, host, (unsigned)ntohs(address->sin_port));
+    fflush(stdout);
+}
+
 int listen_at(const struct sockaddr_in *wanted, const char *scheme)
 {
     struct sockaddr_in address = *wanted;
     socklen_t address_len = sizeof address;
-    char host[INET_ADDRSTRLEN];
     int on = 1;
 
     signal(SIGPIPE, SIG_IGN);
@@ -54,9 +62,26 @@ int listen_at(const struct sockaddr_in *wanted, const char *scheme)
             close(fd);
         return -1;
     }
-    inet_ntop(AF_INET, &address.sin_addr, host, sizeof host);
-    printf("listening on %s://%s:%u\n", scheme, host, (unsigned)ntohs(address.sin_port));
-    fflush(stdout);
+    announce(&address, scheme);
+    return fd;
+}
+
+int listen_datagrams_at(const struct sockaddr_in *wanted)
+{
+    struct sockaddr_in address = *wanted;
+    socklen_t address_len = sizeof address;
+    int buffer = DATAGRAM_BUFFER_BYTES;
+
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer) != 0 ||
+        bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &address_len) != 0) {
+        perror("listen");
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    announce(&address, "udp");
     return fd;
 }
 

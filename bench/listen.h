@@ -17,6 +17,11 @@ struct sockaddr_in listen_default(void);
 bool listen_parse(struct sockaddr_in *address, int letter, const char *text);
 int listen_at(const struct sockaddr_in *address, const char *scheme);
 
+/* A socket for datagrams that blocks, with room for DATAGRAM_BUFFER_BYTES, which every server of a measurement has: what
+ * is in flight fits. */
+enum { DATAGRAM_BUFFER_BYTES = 4 << 20 };
+int listen_datagrams_at(const struct sockaddr_in *address);
+
 /* Accepts one connection, non-blocking and without Nagle's delay.
  *
  * returns  the descriptor; -1: none now */

@@ -14,16 +14,19 @@ SCALE_TARGET = "≤1.15"
 COLOURS = {"causeway": "#2f6fd0", "libuv": "#2a9d8f", "bufferevent": "#d98a1f", "node": "#9b6bc3",
            "floor again": "#8a8f98", "openssl": "#b5533c", "log + metrics": "#7ba7e6",
            "nginx": "#2a9d8f", "h2o": "#d98a1f", "evhttp": "#c9a227", "microhttpd": "#6b8e4e",
+           "floor gso": "#6f7b8a", "floor single": "#b3b8c0", "no offload": "#7ba7e6", "stateless": "#2f9bd0",
            "bun": "#d0679d", "libwebsockets": "#d98a1f", "ws": "#9b6bc3"}
 
+IDLE = ("idle", "udp_idle")  # modes that are about memory
+UDP = ("udp", "udp_room")
 SHARES = ("http", "ws", "broadcast")  # modes whose figures are shares of the floor
 
 
 def value_of(case, result):
     """The figure that a case is about."""
-    if case.mode == "idle":
+    if case.mode in IDLE:
         return result["bytes_opened"]
-    if case.mode in ("rooms", "broadcast"):
+    if case.mode in ("rooms", "broadcast", "udp_room"):
         return result["server_cpu_ns_per_delivery"]
     if case.mode == "busy":
         return result["messages_per_second"] / result["alone_per_second"]
@@ -31,7 +34,7 @@ def value_of(case, result):
 
 
 def unit_of(case):
-    units = {"http": "ns/request", "idle": "B/conn", "rooms": "ns/delivery", "broadcast": "ns/delivery", "accepts": "ns/conn",
+    units = {"http": "ns/request", "idle": "B/conn", "udp_idle": "B/peer", "rooms": "ns/delivery", "broadcast": "ns/delivery", "udp_room": "ns/delivery", "accepts": "ns/conn",
              "handshakes": "ns/handshake", "busy": "of its rate"}
     return units.get(case.mode, "ns/msg")
 
@@ -73,14 +76,18 @@ def summarise(case, name, results, floor):
         if key in good[0]:
             row[key] = statistics.median(result[key] for result in good)
     row["errors"] = sum(result["errors"] for result in good)
-    if case.mode not in ("idle", "busy"):
+    if case.mode not in (*IDLE, "busy"):
         row["ratio"] = paired_ratio(results, floor)
         row["ratio_min"] = ratio_of_minima(values, floor)
     if case.mode in SHARES:
         row["kept"] = inverse(row["ratio"])
         row["kept_min"] = inverse(row["ratio_min"])
         row["server_share"] = server_share(good)
-    if case.tls:
+    if case.mode in UDP:
+        row["lost"] = sum(result["lost"] for result in good)
+        row["late"] = sum(result["late"] for result in good)
+        row["server_share"] = server_share(good)
+    elif case.tls:
         row["tls"] = good[0]["tls"]
         row["rate_ratio"] = paired_ratio(results, floor, "messages_per_second")
         row["server_share"] = server_share(good)
@@ -130,7 +137,7 @@ def add_steps(rows):
 
 
 def add_rows(rows, case, rounds):
-    floor = rounds.get("floor", [])
+    floor = rounds.get("floor", rounds.get("plain", []))
     added = [summarise(case, name, results, floor) for name, results in rounds.items() if results]
     if case.mode in SHARES:
         for row in added:
@@ -271,6 +278,24 @@ def shares_table(rows):
     return aligned(head, body)
 
 
+def udp_table(rows):
+    """`lost`: datagrams that were not answered in half a second, `late`: answers after that, or more than one; all rounds
+    together. Of DTLS `ratio` is to the same server without."""
+    head = ["scenario", "case", "server", "CPU", "unit", "min", "spread", "ratio", "of minima",
+            "target", "per s", "busy", "p50 µs", "p99 µs", "lost", "late", "errors"]
+    body = []
+    for row in rows:
+        if "value" not in row:
+            body.append([row["scenario"], row["case"], row["server"], "failed"] + [""] * 13)
+            continue
+        body.append([row["scenario"], row["case"], row["server"], number(row, "value"), row["unit"],
+                     number(row, "min"), share(row, "spread"), ratio_text(row),
+                     number(row, "ratio_min", 2), row["target"], per_second(row),
+                     share(row, "server_share"), number(row, "p50_us"), number(row, "p99_us"),
+                     number(row, "lost"), number(row, "late"), number(row, "errors")])
+    return aligned(head, body)
+
+
 def busy_table(rows):
     head = ["scenario", "case", "server", "kept", "spread", "target", "alone per s", "beside per s",
             "handshakes per s", "p50 µs", "p99 µs", "errors"]
@@ -394,13 +419,14 @@ def write(rows, found, notes, options):
 
 
 def table_of(row):
-    by_mode = {**dict.fromkeys(SHARES, shares_table), "idle": idle_table, "busy": busy_table}
+    by_mode = {**dict.fromkeys(SHARES, shares_table), **dict.fromkeys(IDLE, idle_table),
+               **dict.fromkeys(UDP, udp_table), "busy": busy_table}
     return by_mode.get(row["mode"], tls_table if row["tls_max"] else load_table)
 
 
 def finish(rows, found, notes, options):
     """Prints the tables and what the figures depend on; writes the files."""
-    tables = {table: [] for table in (load_table, tls_table, shares_table, busy_table, idle_table)}
+    tables = {table: [] for table in (load_table, tls_table, shares_table, udp_table, busy_table, idle_table)}
     for row in rows:
         tables[table_of(row)].append(row)
     print()

@@ -32,6 +32,7 @@ SERVER_STOP_SECONDS = 10
 LOAD_SPARE_SECONDS = 90
 FAILURES_MAX = 2
 PR_SET_PDEATHSIG = 1
+UDP_MODES = {"udp": "echo", "udp_room": "room", "udp_idle": "idle"}
 TLS_VERSIONS = {"mbedTLS 2": "1.2", "mbedTLS 3": "1.3"}
 
 
@@ -105,8 +106,8 @@ class Server:
         self.port = None
         if isinstance(argv, Configured):
             argv, self.port = argv.prepare(self.folder.name)
-        argv = [str(word).replace("@folder@", self.folder.name) for word in argv]
-        self.child = bench.children.start(argv, bench.server_cpu, stdin=subprocess.DEVNULL,
+        self.argv = [str(word).replace("@folder@", self.folder.name) for word in argv]
+        self.child = bench.children.start(self.argv, bench.server_cpu, stdin=subprocess.DEVNULL,
                                           stdout=self.out, stderr=self.err)
 
     def __enter__(self):
@@ -204,6 +205,8 @@ class Bench:
 
     def servers(self, case):
         """Name → command, for the servers that are there and take part in this case."""
+        if case.mode in UDP_MODES:
+            return self.udp_servers(case)
         if case.tls:
             return self.tls_servers(case)
         if case.request:
@@ -275,6 +278,28 @@ class Bench:
         for peer in self.options.peer:
             name, command = peer.split("=", 1)
             found[name] = shlex.split(command)
+        return self.those_there(found)
+
+    def udp_servers(self, case):
+        """Servers that echo datagrams; of DTLS there is ours alone, with and without."""
+        own = [self.program("udp_server")]
+        floor = [self.program("floor_udp"), "--port", 0]
+        if case.tls:
+            cert, key = self.certificate()
+            return self.those_there({"causeway": own + ["--tls", cert, key], "plain": own})
+        if case.mode == "udp_room":
+            own, floor = own + ["--room"], floor + ["--room"]
+        found = {"causeway": own}
+        if case.mode != "udp_idle":
+            found["floor"] = floor
+            if self.options.control:
+                found["floor again"] = floor
+        beside = {"floor gso": floor + ["--gso"], "floor single": floor + ["--single"],
+                  "no offload": own + ["--no-offload"], "stateless": own + ["--stateless"]}
+        found.update((name, beside[name]) for name in case.also)
+        if self.options.peers and case.peers:
+            found["libuv"] = [self.program("libuv_udp_echo"), "--port", 0]
+            found["node"] = [self.tool("node"), HERE / "peers/node_udp_echo.js", "--port", 0]
         return self.those_there(found)
 
     def packages(self):
@@ -350,7 +375,17 @@ class Bench:
             self.notes.append(text)
             print(text, file=sys.stderr, flush=True)
 
+    def udp_load_argv(self, case, server):
+        argv = [self.program("load_udp"), "--mode", UDP_MODES[case.mode], "--port", server.port]
+        argv += ["--sockets", case.sockets or case.connections, "--depth", case.depth, "--size", case.size]
+        argv += ["--peers", case.connections] if case.mode == "udp_idle" else []
+        argv += ["--seconds", self.options.seconds, "--warmup", self.options.warmup]
+        argv += ["--dtls"] if "--tls" in server.argv else []
+        return argv + case.offload.split() + ["--server-pid", server.child.pid]
+
     def load_argv(self, case, server):
+        if case.mode in UDP_MODES:
+            return self.udp_load_argv(case, server)
         argv = [self.program("load"), "--mode", case.mode, "--port", server.port]
         argv += ["--connections", case.connections, "--depth", case.depth]
         argv += ["--request", case.request] if case.request else ["--size", case.size]
@@ -404,6 +439,29 @@ class Bench:
             result[f"bytes_{step}"] = (pss[step] - pss["start"]) / case.connections
         return result
 
+    def run_udp_idle(self, case, server):
+        """Peers do not close: they speak, and then speak again."""
+        child = self.children.start(self.load_argv(case, server), self.load_cpu,
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                    stderr=subprocess.DEVNULL)
+        lines = Lines(child.stdout)
+        pss = {"start": server.pss_bytes()}
+        try:
+            for step in ("opened", "reopened"):
+                lines.next(LOAD_SPARE_SECONDS)
+                self.settle(server, None)
+                pss[step] = server.pss_bytes()
+                if step == "opened":
+                    child.stdin.write(b"\n")
+                    child.stdin.flush()
+            child.stdin.close()
+            result = json.loads(lines.next(LOAD_SPARE_SECONDS))
+        finally:
+            self.children.stop(child)
+        for step in ("opened", "reopened"):
+            result[f"bytes_{step}"] = (pss[step] - pss["start"]) / case.connections
+        return result
+
     @staticmethod
     def settle(server, descriptors):
         """Lets the server finish what the load has done; after closing, until it has closed too."""
@@ -419,11 +477,11 @@ class Bench:
         head = f"[{self.done}/{self.total}] {case.scenario}: {case.label}: {name}"
         try:
             with Server(self, argv) as server:
-                run = self.run_idle if case.mode == "idle" else self.run_load
+                run = {"idle": self.run_idle, "udp_idle": self.run_udp_idle}.get(case.mode, self.run_load)
                 result = run(case, server)
             if not result["messages"]:
                 raise Failure("not one message in the measured time")
-            if case.tls and not result["tls"].startswith(f"TLSv{case.tls}"):
+            if case.tls and "tls" in result and not result["tls"].startswith(f"TLSv{case.tls}"):
                 raise Failure(f"spoke {result['tls']}")
         except (Failure, OSError, ValueError) as error:
             print(f"{head}: failed: {error}", file=sys.stderr, flush=True)
@@ -456,7 +514,8 @@ class Bench:
 
     def rounds(self, case):
         """Memory hardly varies: two rounds show it."""
-        return min(2, self.options.rounds) if case.mode == "idle" else self.options.rounds
+        few = case.mode in ("idle", "udp_idle")
+        return min(2, self.options.rounds) if few else self.options.rounds
 
     def run(self, scenarios, rows):
         self.total = sum(len(self.servers(case)) * self.rounds(case)
@@ -509,7 +568,7 @@ def main():
     options = parse()
     signal.signal(signal.SIGTERM, interrupt)
     bench = Bench(options)
-    for name in ("load", "floor", "floor_room", "floor_tls", "floor_http", "floor_ws"):
+    for name in ("load", "floor", "floor_room", "floor_tls", "floor_http", "floor_ws", "floor_udp", "load_udp"):
         if not bench.program(name).exists():
             sys.exit(f"run.py: {bench.program(name)} is not there; build the target `bench`")
     if bench.server_cpu is None:

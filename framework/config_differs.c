@@ -79,6 +79,32 @@ static bool same_tcp(const struct cw_tcp_options *a, const struct cw_tcp_options
            a->receive_buffer_bytes == b->receive_buffer_bytes;
 }
 
+static bool same_groups(const struct cw_datagram_options *a, const struct cw_datagram_options *b)
+{
+    bool same = a->group_count == b->group_count;
+
+    for (size_t i = 0; same && i < a->group_count; i++) {
+        same = same_text(a->groups[i].group, b->groups[i].group) &&
+               same_text(a->groups[i].interface, b->groups[i].interface) &&
+               same_text(a->groups[i].source, b->groups[i].source);
+    }
+    return same;
+}
+
+static bool same_datagram(const struct cw_datagram_options *a, const struct cw_datagram_options *b)
+{
+    return a->peers_max == b->peers_max && a->peer_idle_ms == b->peer_idle_ms &&
+           a->amplification == b->amplification && a->queue_max_bytes == b->queue_max_bytes &&
+           a->receive_buffer_bytes == b->receive_buffer_bytes &&
+           a->send_buffer_bytes == b->send_buffer_bytes &&
+           a->datagrams_per_turn == b->datagrams_per_turn && a->ttl == b->ttl &&
+           a->dont_fragment == b->dont_fragment && a->no_offload == b->no_offload &&
+           a->one_worker == b->one_worker && same_groups(a, b) &&
+           same_text(a->multicast_interface, b->multicast_interface) &&
+           a->multicast_ttl == b->multicast_ttl && a->multicast_no_loop == b->multicast_no_loop &&
+           a->broadcast == b->broadcast;
+}
+
 static void compare_listener(struct list *list, size_t index)
 {
     const struct cw_config *running = &list->running->config;
@@ -97,6 +123,7 @@ static void compare_listener(struct list *list, size_t index)
         {a->service.protocol == b->service.protocol, "protocol"},
         {same_tcp(&a->tcp, &b->tcp), "tcp"},
         {a->backlog == b->backlog, "tcp.backlog"},
+        {same_datagram(&a->datagram, &b->datagram), "datagram"},
         {!cw_config_listener_tls(running, index) == !cw_config_listener_tls(read, index),
          list->read->said_listeners ? "tls" : "tls.enabled"},
     };

@@ -1,5 +1,6 @@
 /* What was read, put together and checked as a whole. */
 #include "config_impl.h"
+#include "datagram_impl.h"
 #include "options.h"
 #include "server_impl.h"
 #include "tls/tls.h"
@@ -56,6 +57,78 @@ static void settle_tcp(const struct cw_config_file *file, struct cw_config_tcp *
     inherit(&own->backlog, from->backlog);
 }
 
+/* The same of `datagram`. */
+static void settle_datagram(const struct cw_config_file *file, struct cw_datagram_options *own)
+{
+    const struct cw_datagram_options *from = &file->config.datagram;
+    const struct {
+        bool *own;
+        bool from;
+    } switches[] = {
+        {&own->dont_fragment, from->dont_fragment},
+        {&own->no_offload, from->no_offload},
+        {&own->one_worker, from->one_worker},
+        {&own->multicast_no_loop, from->multicast_no_loop},
+        {&own->broadcast, from->broadcast},
+    };
+
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
+        if (cw_config_line(file, switches[i].own) == 0) {
+            *switches[i].own = switches[i].from;
+        }
+    }
+    inherit(&own->peers_max, from->peers_max);
+    inherit(&own->peer_idle_ms, from->peer_idle_ms);
+    inherit(&own->amplification, from->amplification);
+    inherit(&own->queue_max_bytes, from->queue_max_bytes);
+    inherit(&own->receive_buffer_bytes, from->receive_buffer_bytes);
+    inherit(&own->send_buffer_bytes, from->send_buffer_bytes);
+    inherit(&own->datagrams_per_turn, from->datagrams_per_turn);
+    inherit(&own->ttl, from->ttl);
+    inherit(&own->multicast_ttl, from->multicast_ttl);
+    if (!own->groups) {
+        own->groups = from->groups;
+        own->group_count = from->group_count;
+    }
+    if (!own->multicast_interface) {
+        own->multicast_interface = from->multicast_interface;
+    }
+}
+
+static const struct cw_protocol *protocol_of(const struct cw_config_file *file,
+                                             const struct cw_listen_options *options)
+{
+    return options->service.protocol ? options->service.protocol : file->source->own.protocol;
+}
+
+/* A listener that has `tcp` of its own and speaks datagrams, or the other way round. */
+static int check_transport(struct cw_config_reader *reader, const struct cw_config_draft *draft)
+{
+    const struct cw_listen_options *options = &draft->listener.options;
+    const struct cw_protocol *protocol = protocol_of(reader->file, options);
+    bool datagrams = protocol->transport == CW_DATAGRAM;
+    unsigned line = datagrams ? cw_config_line_within(reader->file, &draft->tcp, sizeof draft->tcp)
+                              : cw_config_line_within(reader->file, &options->datagram,
+                                                      sizeof options->datagram);
+    unsigned path = cw_config_line(reader->file, &options->unix_path);
+
+    if (datagrams && path > 0) {
+        return cw_config_fail(reader, CW_ECONFIG, path,
+                              "unix is not allowed in a listener of %s, a protocol of datagrams; "
+                              "bind and port are",
+                              protocol->name);
+    }
+    if (line > 0) {
+        return cw_config_fail(reader, CW_ECONFIG, line,
+                              datagrams ? "tcp is not allowed in a listener of %s, a protocol of "
+                                          "datagrams; datagram is"
+                                        : "datagram is not allowed in a listener of %s, a protocol "
+                                          "of streams; tcp is",
+                              protocol->name);
+    }
+    return CW_OK;
+}
+
 static int check_place(struct cw_config_reader *reader, const struct cw_config_draft *draft)
 {
     const struct cw_listen_options *options = &draft->listener.options;
@@ -71,7 +144,7 @@ static int check_place(struct cw_config_reader *reader, const struct cw_config_d
                               "port is missing; a port (0: any free one), or the path of a unix "
                               "socket as unix");
     }
-    return CW_OK;
+    return check_transport(reader, draft);
 }
 
 static void settle_listener(struct cw_config_file *file, struct cw_config_draft *draft)
@@ -84,6 +157,7 @@ static void settle_listener(struct cw_config_file *file, struct cw_config_draft 
     settle_tcp(file, &draft->tcp);
     options->tcp = draft->tcp.options;
     options->backlog = draft->tcp.backlog;
+    settle_datagram(file, &options->datagram);
     settle_tls(&draft->tls);
     if (draft->own_tls && draft->tls.enabled) {
         options->tls = &draft->tls.options;
@@ -133,6 +207,10 @@ static int set_frame_size(struct cw_config_reader *reader, const struct cw_servi
         if (strcmp(setting->key, "max_frame_size") != 0 ||
             (!over_all && cw_config_line(reader->file, into) > 0)) {
             continue;
+        }
+        if (setting->most != 0 && bytes > setting->most &&
+            service->protocol->transport == CW_DATAGRAM) {
+            bytes = setting->most; /* no datagram is longer: the limit holds */
         }
         if (setting->most != 0 && bytes > setting->most) {
             return cw_config_fail(reader, CW_ECONFIG,
@@ -340,6 +418,36 @@ static int check_listeners(struct cw_config_reader *reader)
     return CW_OK;
 }
 
+/* Both stand in every listener until it is known what it speaks: `override` may change that. */
+static void choose_transport(const struct cw_config_file *file, struct cw_listen_options *options)
+{
+    if (protocol_of(file, options)->transport == CW_DATAGRAM) {
+        options->tcp = (struct cw_tcp_options){0};
+        options->backlog = 0;
+    } else {
+        options->datagram = (struct cw_datagram_options){0};
+    }
+}
+
+static int check_datagrams(struct cw_config_reader *reader)
+{
+    struct cw_config_file *file = reader->file;
+    struct cw_complaint complaint;
+
+    if (cw_datagram_options_check(&file->config.datagram, CW_SERVER, &complaint) < 0) {
+        return complain(reader, complaint.text, NULL);
+    }
+    for (size_t i = 0; i < file->config.listener_count; i++) {
+        struct cw_listen_options *options = &file->config.listeners[i].options;
+
+        choose_transport(file, options);
+        if (cw_datagram_options_check(&options->datagram, CW_SERVER, &complaint) < 0) {
+            return complain(reader, complaint.text, i < file->draft_count ? &file->drafts[i] : NULL);
+        }
+    }
+    return CW_OK;
+}
+
 static int check_protocols(struct cw_config_reader *reader)
 {
     const struct cw_config_file *file = reader->file;
@@ -377,6 +485,24 @@ static void drop_unasked(struct cw_config_reader *reader, struct cw_tls_options 
     tls->accept_unauthorized = false;
 }
 
+/* Who writes `datagram` may believe that its listener speaks datagrams. */
+static void warn_of_streams(const struct cw_config_reader *reader)
+{
+    const struct cw_config_file *file = reader->file;
+    const struct cw_config *config = &file->config;
+    bool used = config->listener_count == 0 || !cw_datagram_options_are_given(&config->datagram);
+
+    for (size_t i = 0; i < config->listener_count; i++) {
+        used = used || protocol_of(file, &config->listeners[i].options)->transport == CW_DATAGRAM;
+    }
+    if (!used && !file->again) {
+        cw_log(CW_LOG_WARNING, 0,
+               "%s:%u: server.datagram is not used: no listener speaks a protocol of datagrams",
+               reader->name,
+               cw_config_line_within(file, &config->datagram, sizeof config->datagram));
+    }
+}
+
 /* A certificate alone switches nothing on, and who wrote it may believe that it does. */
 static void warn_of_clear(const struct cw_config_reader *reader)
 {
@@ -401,11 +527,13 @@ int cw_config_check(struct cw_config_reader *reader)
     int error = set_frame_sizes(reader, file->config.max_frame_size, true);
 
     warn_of_clear(reader);
+    warn_of_streams(reader);
     drop_unasked(reader, &file->config.tls);
     for (size_t i = 0; i < file->draft_count; i++) {
         drop_unasked(reader, &file->drafts[i].tls.options);
     }
     error = error < 0 ? error : check_server(reader);
+    error = error < 0 ? error : check_datagrams(reader);
     error = error < 0 ? error : check_listeners(reader);
     return error < 0 ? error : check_protocols(reader);
 }

@@ -126,6 +126,9 @@ struct cw_config_reader {
 /* The line of a key, by where its value goes. 0: it is not in the file. */
 unsigned cw_config_line(const struct cw_config_file *file, const void *into);
 
+/* The line of the first key whose value went into these bytes. 0: there is none. */
+unsigned cw_config_line_within(const struct cw_config_file *file, const void *begin, size_t size);
+
 /* ---- config_read.c ---- */
 
 /* Words what is wrong at a line and the reader's path; returns code. */

@@ -18,6 +18,7 @@ enum {
     CW_KEY_OWN_TLS,   /* true, false, or keys of `section` */
     CW_KEY_LISTENERS, /* a list of `section` */
     CW_KEY_CERTIFICATES,
+    CW_KEY_GROUPS,
 };
 
 /* flags, beside those of options.h */

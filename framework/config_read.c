@@ -96,6 +96,18 @@ unsigned cw_config_line(const struct cw_config_file *file, const void *into)
     return 0;
 }
 
+unsigned cw_config_line_within(const struct cw_config_file *file, const void *begin, size_t size)
+{
+    unsigned line = 0;
+
+    for (const struct cw_config_said *said = file->said; said; said = said->next) {
+        size_t at = (size_t)((uintptr_t)said->into - (uintptr_t)begin);
+
+        line = at < size ? said->line : line;
+    }
+    return line;
+}
+
 /* ---- keys that nobody knows ---- */
 
 struct elsewhere {
@@ -269,7 +281,7 @@ static int take_listeners(struct cw_config_reader *reader, const struct cw_confi
     return CW_OK;
 }
 
-enum { CERTIFICATES_MAX = 1024 };
+enum { CERTIFICATES_MAX = 1024, GROUPS_MAX = 64 };
 
 static int take_certificate(struct cw_config_reader *reader, const struct cw_config_key *key,
                             const struct cw_yaml_node *node, struct cw_tls_certificate *into)
@@ -313,6 +325,45 @@ static int take_certificates(struct cw_config_reader *reader, const struct cw_co
     return CW_OK;
 }
 
+/* into: `groups` of struct cw_datagram_options. */
+static int take_groups(struct cw_config_reader *reader, const struct cw_config_key *key,
+                       const struct cw_yaml_node *node, void *into)
+{
+    struct cw_datagram_options *options =
+        (void *)((char *)into - offsetof(struct cw_datagram_options, groups));
+    struct cw_multicast_group *list;
+    size_t count = 0;
+
+    for (const struct cw_yaml_node *each = node->first; each; each = each->next) {
+        count++;
+    }
+    if (node->kind != CW_YAML_LIST || count == 0 || count > GROUPS_MAX) {
+        return cw_config_not_allowed(reader, key, node);
+    }
+    list = cw_arena_alloc(&reader->file->arena, count * sizeof *list);
+    if (!list) {
+        return out_of_memory(reader);
+    }
+    options->groups = list;
+    for (const struct cw_yaml_node *each = node->first; each; each = each->next) {
+        size_t before = add_index(reader, options->group_count);
+        struct cw_multicast_group *group = &list[options->group_count++];
+
+        if (each->kind != CW_YAML_MAPPING) {
+            return cw_config_not_allowed(reader, key, each);
+        }
+        if (take_section(reader, key->section, each, group) < 0) {
+            return reader->code;
+        }
+        if (!group->group) {
+            return cw_config_fail(reader, CW_ECONFIG, each->line,
+                                  "group is missing; a multicast address");
+        }
+        cut_path(reader, before);
+    }
+    return CW_OK;
+}
+
 /* ---- sections ---- */
 
 static int take_key(struct cw_config_reader *reader, const struct cw_config_key *key,
@@ -330,6 +381,8 @@ static int take_key(struct cw_config_reader *reader, const struct cw_config_key 
         return take_listeners(reader, key, node);
     case CW_KEY_CERTIFICATES:
         return take_certificates(reader, key, node, into);
+    case CW_KEY_GROUPS:
+        return take_groups(reader, key, node, into);
     case CW_KEY_OWN_TLS:
         return take_own_tls(reader, key, node, base);
     case CW_KEY_PROTOCOL:

@@ -41,7 +41,10 @@ static uint32_t idle_ticks(const struct cw_conn *conn)
 {
     const struct cw_conn_extra *extra = conn->extra;
 
-    return extra && extra->idle != CW_TICKS_ORIGIN ? extra->idle : conn->origin->limits.idle;
+    if (extra && extra->idle != CW_TICKS_ORIGIN) {
+        return extra->idle;
+    }
+    return conn->datagram ? cw_datagram_idle(conn) : conn->origin->limits.idle;
 }
 
 static uint32_t read_ticks(const struct cw_conn *conn)
@@ -68,7 +71,8 @@ static uint32_t due_idle(const struct cw_conn *conn)
 {
     uint32_t idle = idle_ticks(conn);
 
-    return idle > 0 && !is_held(conn) ? not_zero(last_activity(conn) + idle) : 0;
+    return idle > 0 && (conn->datagram || !is_held(conn)) ? not_zero(last_activity(conn) + idle)
+                                                          : 0;
 }
 
 static uint32_t due_read(const struct cw_conn *conn)
@@ -101,21 +105,26 @@ static uint32_t due_handshake(const struct cw_conn *conn)
     return handshake > 0 && !(conn->flags & CW_OPENED) ? not_zero(since + handshake) : 0;
 }
 
+static uint32_t due_stream(const struct cw_conn *conn)
+{
+    return conn->stream->ops->due ? conn->stream->ops->due(conn) : 0;
+}
+
 static uint32_t due_at(const struct cw_conn *conn)
 {
     uint32_t due = 0;
 
     if (conn->phase == CW_PHASE_HANDSHAKING) {
-        return due_handshake(conn);
+        return least(due_handshake(conn), due_stream(conn));
     }
     if (conn->phase == CW_PHASE_DRAINING) {
-        return not_zero(conn->deadline);
+        return least(not_zero(conn->deadline), due_stream(conn));
     }
     due = least(least(due_idle(conn), due_read(conn)), due_write(conn));
     if (conn->flags & CW_HAS_DEADLINE) {
         due = least(due, not_zero(conn->deadline));
     }
-    due = least(due, due_handshake(conn));
+    due = least(least(due, due_handshake(conn)), due_stream(conn));
     if (is_held(conn)) {
         due = least(due, not_zero(conn->loop->now + HELD_CHECK));
     }
@@ -169,7 +178,12 @@ static void on_idle(struct cw_conn *conn, uint32_t now)
         conn->last_out = now; /* asked again after another idle time */
         return;
     }
-    if (!(conn->flags & CW_CLOSING)) {
+    if (conn->flags & CW_CLOSING) {
+        return;
+    }
+    if (conn->datagram) {
+        cw_datagram_expired(conn);
+    } else {
         cw_conn_break(conn, CW_EIDLE);
     }
 }
@@ -252,10 +266,20 @@ static void check_draining(struct cw_conn *conn, uint32_t now)
     cw_conn_at_turn_end(conn, CW_TURN_END);
 }
 
+static void check_stream(struct cw_conn *conn, uint32_t now)
+{
+    int error = passed(due_stream(conn), now) ? conn->stream->ops->on_due(conn) : CW_OK;
+
+    if (error < 0) {
+        cw_conn_break_with(conn, error, conn->loop->os_errno, NULL);
+    }
+}
+
 uint32_t cw_conn_check_due(struct cw_conn *conn, uint32_t now)
 {
+    check_stream(conn, now);
     if (conn->phase == CW_PHASE_HANDSHAKING) {
-        if (passed(due_at(conn), now)) {
+        if (passed(due_handshake(conn), now)) {
             cw_conn_break_with(conn, CW_EHANDSHAKETIME, 0, NULL);
         }
     } else if (conn->phase == CW_PHASE_OPEN) {
@@ -682,6 +706,14 @@ static void finish(struct cw_conn *conn)
     release(conn);
 }
 
+void cw_conn_end_now(struct cw_conn *conn, int code)
+{
+    conn->code = conn->code == 0 ? (int16_t)code : conn->code;
+    conn->flags |= CW_CLOSING;
+    conn->phase = CW_PHASE_CLOSED;
+    finish(conn);
+}
+
 /* Whether the peer is likely to be in the middle of sending: a close now would answer it with a reset. */
 static bool peer_sends(const struct cw_conn *conn)
 {
@@ -701,7 +733,7 @@ static void end_or_linger(struct cw_conn *conn)
         }
         return;
     }
-    if ((conn->flags & CW_INPUT_ENDED) || !peer_sends(conn)) {
+    if ((conn->flags & CW_INPUT_ENDED) || conn->datagram || !peer_sends(conn)) {
         finish(conn);
         return;
     }

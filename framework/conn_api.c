@@ -377,6 +377,9 @@ int cw_conn_local(const struct cw_conn *conn, struct cw_address *address)
     struct sockaddr_storage storage;
     socklen_t len = sizeof storage;
 
+    if (conn->datagram) {
+        return cw_datagram_local(conn, address);
+    }
     if (getsockname(cw_conn_fd_of(conn), (struct sockaddr *)&storage, &len) < 0) {
         return CW_ECLOSED;
     }
@@ -400,7 +403,9 @@ void cw_conn_set_user(struct cw_conn *conn, void *user)
 
 int cw_conn_fd(const struct cw_conn *conn)
 {
-    return cw_conn_fd_of(conn);
+    const struct cw_datagram_socket *socket = conn->datagram ? conn->peer_link.socket : NULL;
+
+    return socket ? cw_datagram_socket_fd(socket) : cw_conn_fd_of(conn);
 }
 
 void *cw_conn_state(struct cw_conn *conn)
@@ -420,7 +425,8 @@ bool cw_conn_end_is_proven(const struct cw_conn *conn)
 
 bool cw_conn_is_encrypted(const struct cw_conn *conn)
 {
-    return conn->stream != &cw_stream_plain && !(conn->flags & CW_SECURING);
+    return conn->stream != &cw_stream_plain && conn->stream != &cw_stream_datagram &&
+           !(conn->flags & CW_SECURING);
 }
 
 bool cw_conn_is_trusted(const struct cw_conn *conn)

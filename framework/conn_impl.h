@@ -200,6 +200,9 @@ void cw_conn_break_with(struct cw_conn *conn, int code, int os_errno, const char
 /* Ends it at once, for that reason. */
 void cw_conn_cut(struct cw_conn *conn, int code);
 
+/* Ends a peer of datagrams on the spot, where no hook is running: told, freed. */
+void cw_conn_end_now(struct cw_conn *conn, int code);
+
 /* Closes it in good order, for that reason. */
 void cw_conn_end_with(struct cw_conn *conn, int code);
 
@@ -313,8 +316,9 @@ static inline bool cw_conn_share_small(struct cw_conn *conn, struct cw_span byte
     size_t limit = max / 4 < CW_OUT_GATHER_MAX ? max / 4 : CW_OUT_GATHER_MAX;
     size_t queued = (conn->out ? conn->out->bytes : 0) + bytes.len;
 
-    if ((conn->flags & CW_BLOCKED) || bytes.len == 0 || bytes.len > CW_OUT_COPY_MAX ||
-        queued > limit || pool->bytes + bytes.len > conn->loop->buffered_max ||
+    if (conn->datagram || (conn->flags & CW_BLOCKED) || bytes.len == 0 ||
+        bytes.len > CW_OUT_COPY_MAX || queued > limit ||
+        pool->bytes + bytes.len > conn->loop->buffered_max ||
         (!conn->out && !cw_outq_begin(&conn->out, pool, conn->loop->now)) ||
         !cw_outq_append_small(conn->out, pool, bytes)) {
         return false;

@@ -517,7 +517,7 @@ uint8_t *cw_conn_append(struct cw_conn *conn, size_t len)
     uint8_t *to;
 
     cw_loop_assert_thread(loop);
-    if (!may_write(conn, false) || len > APPEND_MAX || has_source(conn) ||
+    if (conn->datagram || !may_write(conn, false) || len > APPEND_MAX || has_source(conn) ||
         loop->out_pool.bytes + len > loop->buffered_max || (conn->flags & CW_BLOCKED) ||
         queued > high_of(conn) || queued > conn->origin->limits.out_max ||
         (!conn->out && !cw_outq_begin(&conn->out, &loop->out_pool, loop->now))) {
@@ -544,12 +544,30 @@ static bool append_parts(struct cw_conn *conn, const struct cw_span *parts, size
     return to != NULL;
 }
 
+/* Each write is one, and nothing of it waits here. */
+static int write_datagram(struct cw_conn *conn, const struct cw_span *parts, size_t count,
+                          bool control)
+{
+    size_t total = total_of(parts, count);
+    int error = may_write(conn, control) ? conn->stream->ops->send(conn, parts, count) : CW_ECLOSED;
+
+    if (error == CW_OK) {
+        conn->last_out = conn->loop->now;
+        conn->bytes_out += total;
+        cw_count(&conn->loop->counters.bytes_out, total);
+    }
+    return error;
+}
+
 int cw_conn_write(struct cw_conn *conn, const struct cw_span *parts, size_t count)
 {
     size_t total = total_of(parts, count);
     int error;
 
     cw_loop_assert_thread(conn->loop);
+    if (conn->datagram) {
+        return write_datagram(conn, parts, count, false);
+    }
     if (append_parts(conn, parts, count, total)) {
         return CW_OK;
     }
@@ -569,6 +587,9 @@ int cw_conn_write_control(struct cw_conn *conn, const struct cw_span *parts, siz
     int error;
 
     cw_loop_assert_thread(conn->loop);
+    if (conn->datagram) {
+        return write_datagram(conn, parts, count, true);
+    }
     if (!may_write(conn, true)) {
         return CW_ECLOSED;
     }
@@ -638,6 +659,11 @@ int cw_conn_share(struct cw_conn *conn, struct cw_payload *payload, struct cw_ou
     struct cw_loop *loop = conn->loop;
     size_t len = cw_payload_span(payload).len;
 
+    if (conn->datagram) {
+        const struct cw_span bytes = cw_payload_span(payload);
+
+        return write_datagram(conn, &bytes, 1, false);
+    }
     if (!may_write(conn, false)) {
         return CW_ECLOSED;
     }
@@ -671,6 +697,11 @@ int cw_conn_write_payload(struct cw_conn *conn, struct cw_span head, struct cw_p
     int error;
 
     cw_loop_assert_thread(conn->loop);
+    if (conn->datagram) {
+        const struct cw_span parts[] = {head, cw_payload_span(body)};
+
+        return write_datagram(conn, parts, 2, false);
+    }
     if (!may_write(conn, false)) {
         return CW_ECLOSED;
     }
@@ -699,6 +730,9 @@ static int check_source(struct cw_conn *conn, uint64_t len)
     cw_loop_assert_thread(conn->loop);
     if (!may_write(conn, false)) {
         return CW_ECLOSED;
+    }
+    if (conn->datagram) {
+        return CW_EKIND;
     }
     if (!cw_conn_extra(conn)) {
         return CW_ENOMEM;

@@ -54,6 +54,9 @@ int cw_conn_switch(struct cw_conn *conn, struct cw_service_ref *service, void *h
     if (conn->flags & (CW_CLOSING | CW_SWITCHING)) {
         return CW_ECLOSED;
     }
+    if (service->protocol->transport != conn->service->protocol->transport) {
+        return CW_EKIND;
+    }
     if (!cw_conn_extra(conn)) {
         return CW_ENOMEM;
     }

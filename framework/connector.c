@@ -37,8 +37,9 @@ struct cw_client {
     struct event timer;
     struct cw_dial *dial;
     struct cw_conn *conn;
-    uint64_t failures; /* in a row */
-    uint64_t began_ms; /* the attempt */
+    struct cw_address behind; /* the next attempt begins behind it */
+    uint64_t failures;        /* in a row */
+    uint64_t began_ms;        /* the attempt */
     uint64_t opened_ms;
 };
 
@@ -72,7 +73,8 @@ static int make_tls(struct cw_target *target, struct cw_complaint *complaint)
 {
     struct cw_tls_setup setup = {.options = target->options.tls,
                                  .role = CW_CLIENT,
-                                 .host = target->endpoint.host[0] ? target->endpoint.host : NULL};
+                                 .host = target->endpoint.host[0] ? target->endpoint.host : NULL,
+                                 .datagram = target->is_datagram};
     int error = CW_OK;
 
     target->tls = cw_tls_new(&setup, complaint, &error);
@@ -80,13 +82,45 @@ static int make_tls(struct cw_target *target, struct cw_complaint *complaint)
     return target->tls ? CW_OK : error;
 }
 
-static int fill_target(struct cw_target *target, const char *address, struct cw_complaint *complaint)
+/* What only a listener can have is not looked at. */
+static int fill_datagram(struct cw_target *target, const struct cw_datagram_options *given,
+                         struct cw_complaint *complaint)
+{
+    struct cw_datagram_options own = *given;
+    int error;
+
+    if (target->endpoint.unix_path[0]) {
+        snprintf(complaint->text, sizeof complaint->text,
+                 "%.40s is a protocol of datagrams: host:port is needed, not a unix path",
+                 target->service->protocol->name);
+        return CW_EINVAL;
+    }
+    own.peers_max = own.amplification = 0;
+    own.one_worker = false;
+    own.groups = NULL;
+    own.group_count = 0;
+    error = cw_datagram_options_check(&own, CW_CLIENT, complaint);
+    if (error < 0) {
+        return error;
+    }
+    if (!cw_datagram_options_copy(&target->options.datagram, &own)) {
+        return CW_ENOMEM;
+    }
+    cw_datagram_options_fill(&target->options.datagram);
+    return CW_OK;
+}
+
+static int fill_target(struct cw_target *target, const char *address,
+                       const struct cw_connect_options *given, struct cw_complaint *complaint)
 {
     const char *local_host = target->options.local_host;
     bool out_max_given = target->options.out_max_bytes != 0;
     struct cw_server_options as_server;
     int error = cw_endpoint_parse(address, &target->endpoint, complaint);
 
+    if (error == CW_OK && target->is_datagram) {
+        error = fill_datagram(target, &given->datagram, complaint);
+    }
     if (error < 0) {
         return error;
     }
@@ -107,13 +141,9 @@ static int fill_target(struct cw_target *target, const char *address, struct cw_
 static int make_service(struct cw_target *target, const struct cw_service *service,
                         struct cw_complaint *complaint)
 {
-    if (service->protocol && service->protocol->transport != CW_STREAM) {
-        snprintf(complaint->text, sizeof complaint->text, "%s is a protocol of datagrams",
-                 service->protocol->name);
-        return CW_EINVAL;
-    }
     target->service = cw_service_new(service, complaint);
     if (target->service) {
+        target->is_datagram = service->protocol->transport == CW_DATAGRAM;
         return CW_OK;
     }
     return strcmp(complaint->text, cw_strerror(CW_ENOMEM)) == 0 ? CW_ENOMEM : CW_EINVAL;
@@ -122,6 +152,7 @@ static int make_service(struct cw_target *target, const struct cw_service *servi
 struct cw_target *cw_target_new(struct cw_service service, const char *address,
                                 const struct cw_connect_options *options, int *error)
 {
+    const struct cw_connect_options given = options ? *options : (struct cw_connect_options){0};
     struct cw_target *target = cw_alloc_zero(sizeof *target);
     struct cw_complaint complaint = {""};
 
@@ -130,13 +161,13 @@ struct cw_target *cw_target_new(struct cw_service service, const char *address,
         return NULL;
     }
     target->holds = 1;
-    if (options) {
-        target->options = *options;
-    }
+    target->options = given;
+    memset(&target->options.datagram, 0,
+           sizeof given.datagram); /* texts and groups are the caller's */
     address = address ? address : "";
     snprintf(target->text, sizeof target->text, "%s", address);
     *error = make_service(target, &service, &complaint);
-    *error = *error < 0 ? *error : fill_target(target, address, &complaint);
+    *error = *error < 0 ? *error : fill_target(target, address, &given, &complaint);
     if (*error == CW_OK) {
         return target;
     }
@@ -159,6 +190,7 @@ void cw_target_drop(struct cw_target *target)
     if (--target->holds == 0) {
         cw_service_drop(target->service);
         cw_tls_drop(target->tls);
+        cw_datagram_options_release(&target->options.datagram);
         cw_release(target);
     }
 }
@@ -282,6 +314,7 @@ void cw_client_forget(struct cw_client *client)
     event_del(&client->timer);
     cw_dial_cancel(client->dial);
     client->origin->owner = NULL;
+    client->origin->datagram = NULL; /* the target's */
     cw_origin_drop(client->origin);
     cw_target_drop(client->target);
     cw_release(client);
@@ -362,6 +395,13 @@ static void fail_attempt(struct cw_client *client, const struct cw_dial_result *
 
 /* ---- attempts ---- */
 
+static struct cw_conn *make_conn(struct cw_client *client, const struct cw_dial_result *result)
+{
+    return client->target->is_datagram
+               ? cw_datagram_client(client->loop, client->origin, result->fd, &result->address)
+               : cw_conn_with_stream(client->loop, client->origin, result->fd, &result->address);
+}
+
 static void start_conn(struct cw_client *client, struct cw_dial_result *result)
 {
     const struct cw_connect_options *options = &client->target->options;
@@ -370,7 +410,7 @@ static void start_conn(struct cw_client *client, struct cw_dial_result *result)
     struct cw_conn *conn;
 
     client->origin->limits.handshake = cw_ticks(left);
-    conn = cw_conn_with_stream(client->loop, client->origin, result->fd, &result->address);
+    conn = make_conn(client, result);
     if (!conn) {
         close(result->fd);
         result->code = CW_ENOMEM;
@@ -406,7 +446,7 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
     cw_loop_wake(client->loop);
     client->began_ms = client->loop->now_ms;
     client->phase = CLIENT_CONNECTING;
-    client->dial = cw_dial_new(client->loop, client->target, on_dialled, client);
+    client->dial = cw_dial_new(client->loop, client->target, &client->behind, on_dialled, client);
     if (!client->dial) {
         struct cw_dial_result result = {.fd = -1, .code = CW_ENOMEM};
 
@@ -457,6 +497,13 @@ void cw_client_conn_opened(struct cw_conn *conn)
     }
 }
 
+/* A socket of datagrams is connected before anybody has been heard there. */
+static bool is_heard(const struct cw_client *client, const struct cw_conn *conn)
+{
+    return !client->target->is_datagram || client->target->tls || conn->bytes_in > 0 ||
+           conn->messages_in > 0;
+}
+
 /* What on_error has not been told yet about this end; NULL: nothing is missing. */
 static const char *untold(const struct cw_client *client, const struct cw_conn *conn,
                           enum client_phase was, bool gave_up)
@@ -467,15 +514,26 @@ static const char *untold(const struct cw_client *client, const struct cw_conn *
     if (!gave_up || !client->target->options.reconnect || client->watcher) {
         return NULL;
     }
-    return was == CLIENT_OPEN ? "its connections do not last" : cw_strerror(conn->code);
+    return was == CLIENT_OPEN && is_heard(client, conn) ? "its connections do not last"
+                                                        : cw_strerror(conn->code);
 }
 
-/* A connection that ends as soon as it is made is no better than none: only one that has lived for a while
- * sets the pauses back to the shortest. */
-static bool has_lived(const struct cw_client *client)
+/* A connection that ends as soon as it is made is no better than none, nor is one that failed before anything came: only
+ * one that has lived for a while sets the pauses back to the shortest. */
+static bool has_lived(const struct cw_client *client, const struct cw_conn *conn)
 {
-    return client->phase == CLIENT_OPEN &&
+    return client->phase == CLIENT_OPEN && (conn->code >= 0 || is_heard(client, conn)) &&
            client->loop->now_ms - client->opened_ms >= client->target->options.reconnect_min_ms;
+}
+
+/* The next attempt need not begin at an address that has not answered. */
+static void choose_beginning(struct cw_client *client, const struct cw_conn *conn)
+{
+    bool answered = client->phase == CLIENT_OPEN && is_heard(client, conn);
+
+    if (client->target->is_datagram) {
+        client->behind = answered ? (struct cw_address){0} : conn->peer;
+    }
 }
 
 void cw_client_conn_ended(struct cw_conn *conn)
@@ -492,7 +550,8 @@ void cw_client_conn_ended(struct cw_conn *conn)
         return;
     }
     was = client->phase;
-    client->failures = has_lived(client) ? 0 : client->failures + 1;
+    client->failures = has_lived(client, conn) ? 0 : client->failures + 1;
+    choose_beginning(client, conn);
     client->conn = NULL;
     gave_up = !tries_again(client);
     what = untold(client, conn, was, gave_up);
@@ -520,6 +579,7 @@ static struct cw_client *client_new(struct cw_loop *loop, struct cw_target *targ
     }
     cw_service_hold(target->service); /* the origin's */
     client->origin->tls = target->tls ? cw_tls_hold(target->tls) : NULL;
+    client->origin->datagram = target->is_datagram ? &target->options.datagram : NULL;
     client->loop = loop;
     client->target = target;
     client->watcher = watcher;

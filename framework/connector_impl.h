@@ -26,7 +26,9 @@ struct cw_target {
     struct cw_service_ref *service;
     struct cw_tls *tls; /* NULL: plain */
     struct cw_limits limits;
-    struct cw_connect_options options; /* filled in; local_host is NULL */
+    struct cw_connect_options
+        options;      /* filled in; local_host is NULL, texts of `datagram` are its own */
+    bool is_datagram; /* its protocol is */
     struct cw_endpoint endpoint;
     struct cw_address numeric;     /* the endpoint's, when it is no name */
     struct cw_address local;       /* to connect from */
@@ -82,9 +84,11 @@ struct cw_dial_result {
 /* Told once; the attempt is gone. The descriptor is the callee's. */
 typedef void (*cw_dial_fn)(void *arg, struct cw_dial_result *result);
 
-/* Makes an attempt. NULL: no memory. */
-struct cw_dial *cw_dial_new(struct cw_loop *loop, struct cw_target *target, cw_dial_fn fn,
-                            void *arg);
+/* Makes an attempt. NULL: no memory.
+ *
+ * behind  of several addresses it begins with the one after this. CW_FAMILY_NONE: with the first */
+struct cw_dial *cw_dial_new(struct cw_loop *loop, struct cw_target *target,
+                            const struct cw_address *behind, cw_dial_fn fn, void *arg);
 
 /* Begins it. fn may be called from inside. */
 void cw_dial_go(struct cw_dial *dial);

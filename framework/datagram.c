@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <netinet/udp.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -101,7 +102,8 @@ static void ask(struct cw_datagram_socket *socket, const struct cw_datagram_opti
     }
 }
 
-static void take_options(struct cw_datagram_socket *socket, const struct cw_datagram_options *options)
+static void take_options(struct cw_datagram_socket *socket,
+                         const struct cw_datagram_options *options)
 {
     socket->amplification = socket->connected ? CW_NO_LIMIT : options->amplification;
     socket->queue_max = options->queue_max_bytes;
@@ -161,6 +163,7 @@ struct cw_datagram_socket *cw_datagram_socket_new(const struct cw_datagram_setup
     socket->number = ++shared->last_number;
     socket->next = shared->sockets;
     shared->sockets = socket;
+    cw_count(&setup->loop->datagram_counters.sockets, 1);
     return socket;
 }
 
@@ -183,6 +186,7 @@ void cw_datagram_socket_free(struct cw_datagram_socket *socket)
     }
     cw_dgram_drop_waiting(socket);
     take_out(socket);
+    atomic_fetch_sub(&socket->loop->datagram_counters.sockets, 1);
     event_free(socket->readable);
     if (socket->writable) {
         event_free(socket->writable);
@@ -406,7 +410,8 @@ static void too_long(struct cw_datagram_socket *socket, const struct arrival *ar
                                      .limit = socket->message_max};
 
     CW_DGRAM_COUNT(socket->loop, dropped_truncated, 1);
-    snprintf(report.text, sizeof report.text, "a datagram of %s%zu bytes was dropped, the limit is %" PRIu64,
+    snprintf(report.text, sizeof report.text,
+             "a datagram of %s%zu bytes was dropped, the limit is %" PRIu64,
              arrival->truncated ? "more than " : "", len, socket->message_max);
     cw_report(socket->loop, socket->origin->service, &report);
 }
@@ -433,8 +438,8 @@ static struct cw_conn *meet(struct cw_datagram_socket *socket, struct arrival *a
             return NULL;
         }
     }
-    conn = cw_peers_welcome(socket,
-                            &(struct cw_newcomer){.from = &arrival->from, .stream = stream});
+    conn =
+        cw_peers_welcome(socket, &(struct cw_newcomer){.from = &arrival->from, .stream = stream});
     if (!conn) {
         if (stream) {
             cw_tls_stream_drop(stream);
@@ -661,8 +666,8 @@ bool cw_dgram_watch_writable(struct cw_datagram_socket *socket, bool watch)
         return true;
     }
     if (!socket->writable) {
-        socket->writable = event_new(socket->loop->base, socket->fd, EV_WRITE | EV_PERSIST,
-                                     on_writable, socket);
+        socket->writable =
+            event_new(socket->loop->base, socket->fd, EV_WRITE | EV_PERSIST, on_writable, socket);
     }
     socket->is_full = socket->writable && event_add(socket->writable, NULL) == 0;
     return socket->is_full;

@@ -14,7 +14,7 @@ enum { ERRORS_PER_LOOK = 64 };
 
 struct told {
     int os_errno;
-    uint32_t mtu; /* 0: it did not say */
+    uint32_t mtu;             /* 0: it did not say */
     struct cw_datagram where; /* whom it was sent to, and by which of our addresses */
 };
 
@@ -61,11 +61,11 @@ static void tell(struct cw_datagram_socket *socket, const struct told *told)
 {
     int code = told->os_errno == EMSGSIZE ? CW_ETOOBIG : cw_error_from_errno(told->os_errno);
     struct cw_conn *conn = peer_of(socket, told);
-    struct cw_error_report report = {.code = code, .os_errno = told->os_errno, .tls_alert = CW_NO_ALERT};
+    struct cw_error_report report = {
+        .code = code, .os_errno = told->os_errno, .tls_alert = CW_NO_ALERT};
 
     count(socket, told->os_errno);
-    if (socket->client && code == CW_EREFUSED && conn->phase != CW_PHASE_CLOSED &&
-        conn->stream == &cw_stream_datagram) {
+    if (socket->client && code == CW_EREFUSED) {
         cw_conn_break_with(conn, code, told->os_errno, NULL);
         return;
     }
@@ -109,10 +109,27 @@ static void read_control(struct msghdr *head, const struct cw_datagram_socket *s
     }
 }
 
+static void tell_lost(struct cw_datagram_socket *socket)
+{
+    struct told told = {.os_errno = socket->lost_errno};
+
+    if (socket->lost_errno == 0) {
+        return;
+    }
+    socket->lost_errno = 0;
+    if (socket->client) {
+        told.where.peer = socket->client->peer;
+    } else {
+        cw_address_from_sockaddr(&socket->lost_name.system, socket->lost_name_len, &told.where.peer);
+    }
+    tell(socket, &told);
+}
+
 bool cw_dgram_read_errors(struct cw_datagram_socket *socket)
 {
     bool any = false;
 
+    tell_lost(socket);
     for (int i = 0; i < ERRORS_PER_LOOK; i++) {
         _Alignas(struct cmsghdr) uint8_t control[512];
         union cw_dgram_name name;

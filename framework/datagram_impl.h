@@ -92,7 +92,7 @@ struct cw_datagram_setup {
     struct cw_loop *loop;
     struct cw_origin *origin;                  /* held by the socket */
     struct cw_listen_entry *entry;             /* NULL: a client's */
-    const struct cw_datagram_options *options; /* filled in; lives as long as the socket */
+    const struct cw_datagram_options *options; /* filled in; looked at when the socket is made */
     int fd;                                    /* bound, or connected; the socket's from here on */
     const struct cw_address *peer;             /* of a client. NULL: a listener's */
 };
@@ -131,10 +131,6 @@ struct cw_conn *cw_datagram_client(struct cw_loop *loop, struct cw_origin *origi
 void cw_datagrams_free(struct cw_loop *loop);
 
 const struct cw_address *cw_datagram_socket_address(const struct cw_datagram_socket *socket);
-
-/* The descriptor of the n-th datagram listener of the loop, of those at that address (NULL: of all); -1: there are not so
- * many. */
-int cw_datagram_fd_of(struct cw_loop *loop, const struct cw_address *listener, size_t n);
 
 void cw_datagram_stats_add(const struct cw_loop *loop, struct cw_datagram_stats *stats);
 

@@ -10,9 +10,7 @@
 
 enum { TABLE_LEAST = 64, ACTIVE_TICKS = 63 }; /* a second */
 
-#define SLOT_BITS 0xffffffu
-
-static_assert((int)CW_SLOTS_MAX - 1 < (int)SLOT_BITS, "a slot + 1 has 24 bits");
+#define SLOT_BITS (CW_SLOTS_MAX - 1u)
 
 /* ---- keys ---- */
 
@@ -56,8 +54,7 @@ static uint32_t entry_of(uint32_t slot_1, uint32_t hash)
     return slot_1 | (hash & ~SLOT_BITS);
 }
 
-static struct cw_conn *search(const struct cw_datagram_socket *socket,
-                              const struct cw_peer_key *key)
+static struct cw_conn *search(const struct cw_datagram_socket *socket, const struct cw_peer_key *key)
 {
     const struct cw_peer_table *table = &socket->table;
     uint32_t hash = hash_of(socket, key);

@@ -6,6 +6,7 @@
 #include <causeway/log.h>
 
 #include <errno.h>
+#include <event2/event.h>
 #include <netinet/udp.h>
 
 enum { TRIES = 4 };
@@ -39,8 +40,7 @@ static socklen_t name_of(const struct cw_datagram_socket *socket, const struct c
 
 static uint8_t *add_control(uint8_t *at, int level, int type, struct cw_span value)
 {
-    struct cmsghdr head = {
-        .cmsg_len = CMSG_LEN(value.len), .cmsg_level = level, .cmsg_type = type};
+    struct cmsghdr head = {.cmsg_len = CMSG_LEN(value.len), .cmsg_level = level, .cmsg_type = type};
 
     memset(at, 0, CMSG_SPACE(value.len));
     memcpy(at, &head, sizeof head);
@@ -125,6 +125,10 @@ static void count_lost(struct cw_datagram_socket *socket, const struct cw_dgram_
         CW_DGRAM_COUNT(socket->loop, dropped_full, run->count);
     } else {
         CW_DGRAM_COUNT(socket->loop, dropped_error, run->count);
+        socket->lost_errno = error;
+        socket->lost_name = run->name;
+        socket->lost_name_len = run->name_len;
+        event_active(socket->readable, EV_READ, 0); /* hooks are not called from here */
     }
 }
 

@@ -12,13 +12,15 @@
 #include <sys/socket.h>
 
 enum {
-    CW_DGRAM_BATCH = 64,                       /* datagrams, or runs of them, in one system call */
-    CW_DGRAM_MOST = 65507,                     /* bytes that one may have */
-    CW_DGRAM_STRIDE = 65536 + CW_SCRATCH_PAD + 192, /* so that no two buffers begin in the same cache set */
+    CW_DGRAM_BATCH = 64,   /* datagrams, or runs of them, in one system call */
+    CW_DGRAM_MOST = 65507, /* bytes that one may have */
+    CW_DGRAM_STRIDE =
+        65536 + CW_SCRATCH_PAD + 192, /* so that no two buffers begin in the same cache set */
     CW_DGRAM_CONTROL = 128,
     CW_DGRAM_OUT = 128 << 10, /* bytes of a batch */
     CW_DGRAM_RUN_MAX = 64,    /* segments of a run (UDP_MAX_SEGMENTS) */
-    CW_DGRAM_SEGMENT_MAX = 1452, /* longer ones do not fit the most common paths, and go one by one */
+    CW_DGRAM_SEGMENT_MAX =
+        1452, /* longer ones do not fit the most common paths, and go one by one */
 };
 
 union cw_dgram_name {
@@ -93,10 +95,10 @@ struct cw_datagram_socket {
     int family;
     uint32_t number;
     struct cw_address address;
-    bool is_told;   /* the kernel says where to a datagram came, and is told where an answer leaves */
-    bool gathers;   /* UDP_SEGMENT */
-    bool is_full;   /* waits to be writable */
-    bool refused;   /* … and somebody was not taken */
+    bool is_told; /* the kernel says where to a datagram came, and is told where an answer leaves */
+    bool gathers; /* UDP_SEGMENT */
+    bool is_full; /* waits to be writable */
+    bool refused; /* … and somebody was not taken */
     bool draining;
     bool connected;
     uint64_t amplification;
@@ -106,6 +108,9 @@ struct cw_datagram_socket {
     uint64_t message_max;
     uint32_t idle; /* ticks */
     uint32_t kernel_drops;
+    int lost_errno; /* why the last one was lost that could not be sent; 0: it has been told */
+    union cw_dgram_name lost_name;
+    socklen_t lost_name_len;
     uint16_t segment_max;
     struct cw_conn *recent; /* found last; NULL: nobody, or gone */
     struct cw_peer_table table;
@@ -171,7 +176,8 @@ void cw_dgram_drop_waiting(struct cw_datagram_socket *socket);
 
 /* ---- datagram_errors.c ---- */
 
-/* Reads the socket's queue of errors, and tells. Returns whether there was one. */
+/* Reads the socket's queue of errors, and tells; also of what could not be sent since the last time. Returns whether the queue
+ * had one. */
 bool cw_dgram_read_errors(struct cw_datagram_socket *socket);
 
 /* A call of the kernel's failed, and the queue does not tell why. */

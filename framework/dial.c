@@ -1,6 +1,7 @@
 /* One attempt to connect: the addresses of a name, IPv6 and IPv4 in turn, a little apart, until a socket is
- * connected (RFC 8305). */
+ * connected (RFC 8305). A socket of datagrams is connected at once, where there is a route. */
 #include "connector_impl.h"
+#include "datagram_impl.h"
 #include "loop_impl.h"
 #include "tcp_options.h"
 #include "timer_impl.h"
@@ -55,6 +56,8 @@ struct cw_dial {
     int turn;                               /* whose candidate is next */
     struct dial_socket *sockets;            /* under way, the oldest last */
     bool asking;                            /* lookups are being started; they may answer at once */
+    struct cw_address behind;               /* candidates up to this one come last */
+    struct candidates late;                 /* … these */
     unsigned tried;
     struct failure failure;
     struct event delay; /* pending: the next address is not tried yet */
@@ -107,6 +110,9 @@ static void note_errno(struct cw_dial *dial, int os_errno, const struct cw_addre
 
     if (code == CW_EADDRNOTAVAIL && dial->target->local.family == CW_FAMILY_NONE) {
         what = "no local port is free"; /* what the kernel means by it then */
+    } else if (code == CW_EACCESS && !step && dial->target->is_datagram &&
+               !dial->target->options.datagram.broadcast) {
+        what = "permission denied (a broadcast address? set datagram.broadcast)";
     }
     snprintf(detail, sizeof detail, "%s%s%s", step ? step : "", step ? ": " : "", what);
     note(dial, code, os_errno, address, detail);
@@ -249,7 +255,7 @@ static int bind_local(const struct cw_target *target, int fd)
     if (target->local.family == CW_FAMILY_NONE) {
         return 0;
     }
-    if (target->local.port == 0) {
+    if (target->local.port == 0 && !target->is_datagram) {
         /* A port is chosen by connect then, which knows the peer: more connections fit. */
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &late, sizeof late);
     }
@@ -257,16 +263,35 @@ static int bind_local(const struct cw_target *target, int fd)
     return bind(fd, (const struct sockaddr *)&system, len);
 }
 
+static bool apply_options(struct cw_dial *dial, const struct dial_socket *socket)
+{
+    const struct cw_connect_options *options = &dial->target->options;
+    bool is_unix = socket->address.family == CW_UNIX;
+    const char *step = "tcp options";
+    int family = socket->address.family == CW_IPV6 ? AF_INET6 : AF_INET;
+    char detail[sizeof dial->failure.detail];
+    int error;
+
+    errno = 0;
+    error = dial->target->is_datagram
+                ? cw_datagram_options_apply(socket->fd, family, &options->datagram, &step)
+                : cw_tcp_options_apply(socket->fd, &options->tcp, !is_unix);
+    if (error < 0 && errno != 0) {
+        note_errno(dial, errno, &socket->address, step);
+    } else if (error < 0) {
+        snprintf(detail, sizeof detail, "%s: %s", step, cw_strerror(error));
+        note(dial, error, 0, &socket->address, detail);
+    }
+    return error == 0;
+}
+
 static bool prepare(struct cw_dial *dial, struct dial_socket *socket, int fd)
 {
-    const struct cw_tcp_options *tcp = &dial->target->options.tcp;
-
     if (fd < 0) {
         note_errno(dial, errno, &socket->address, "socket");
         return false;
     }
-    if (cw_tcp_options_apply(fd, tcp, socket->address.family != CW_UNIX) < 0) {
-        note_errno(dial, errno, &socket->address, "tcp options");
+    if (!apply_options(dial, socket)) {
         return false;
     }
     if (bind_local(dial->target, fd) < 0) {
@@ -301,6 +326,9 @@ static enum outcome start_connect(struct cw_dial *dial, struct dial_socket *sock
     if (errno == EAGAIN && socket->address.family == CW_UNIX) {
         return AGAIN; /* its backlog is full, and the kernel has no queue for us to wait in */
     }
+    if (errno == EAGAIN && dial->target->is_datagram) {
+        return judge(dial, socket, EADDRNOTAVAIL); /* by this UDP says that its ports are used up */
+    }
     if (errno != EINPROGRESS && errno != EINTR) {
         return judge(dial, socket, errno);
     }
@@ -317,6 +345,7 @@ static enum outcome try_address(struct cw_dial *dial, const struct cw_address *a
     int family = address->family == CW_UNIX   ? AF_UNIX
                  : address->family == CW_IPV6 ? AF_INET6
                                               : AF_INET;
+    int type = dial->target->is_datagram ? SOCK_DGRAM : SOCK_STREAM;
     enum outcome outcome = FAILED;
 
     if (!made) {
@@ -327,7 +356,7 @@ static enum outcome try_address(struct cw_dial *dial, const struct cw_address *a
     made->address = *address;
     made->next = dial->sockets;
     dial->sockets = made;
-    made->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    made->fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     event_assign(&made->event, dial->loop->base, made->fd, EV_WRITE, on_ready, made);
     if (prepare(dial, made, made->fd)) {
         outcome = start_connect(dial, made);
@@ -340,7 +369,7 @@ static enum outcome try_address(struct cw_dial *dial, const struct cw_address *a
 
 /* ---- one step after the other ---- */
 
-static struct cw_address *next_candidate(struct cw_dial *dial)
+static struct cw_address *any_candidate(struct cw_dial *dial)
 {
     for (int i = 0; i < FAMILIES; i++) {
         int family = (dial->turn + i) % FAMILIES;
@@ -357,6 +386,26 @@ static struct cw_address *next_candidate(struct cw_dial *dial)
 static bool may_find_more(const struct cw_dial *dial)
 {
     return dial->candidates[SIX].lookup || dial->candidates[FOUR].lookup;
+}
+
+/* Nobody can know of datagrams whether an address is worth anything before something is sent there: where one gave no
+ * answer, the next attempt begins behind it. */
+static struct cw_address *next_candidate(struct cw_dial *dial)
+{
+    struct candidates *late = &dial->late;
+    struct cw_address *address = any_candidate(dial);
+
+    while (address && dial->behind.family != CW_FAMILY_NONE && late->count < CW_LOOKUP_MAX) {
+        if (cw_address_same_host(address, &dial->behind)) {
+            dial->behind.family = CW_FAMILY_NONE;
+        }
+        late->addresses[late->count++] = *address;
+        address = any_candidate(dial);
+    }
+    if (!address && !may_find_more(dial) && late->next < late->count) {
+        address = &late->addresses[late->next++];
+    }
+    return address;
 }
 
 static bool wait_before_next(struct cw_dial *dial, uint64_t ms)
@@ -520,13 +569,15 @@ static void look_up(struct cw_dial *dial)
 
 /* ---- begun ---- */
 
-struct cw_dial *cw_dial_new(struct cw_loop *loop, struct cw_target *target, cw_dial_fn fn, void *arg)
+struct cw_dial *cw_dial_new(struct cw_loop *loop, struct cw_target *target,
+                            const struct cw_address *behind, cw_dial_fn fn, void *arg)
 {
     struct cw_dial *dial = cw_alloc_zero(sizeof *dial);
 
     if (dial) {
         dial->loop = loop;
         dial->target = cw_target_hold(target);
+        dial->behind = *behind;
         dial->fn = fn;
         dial->arg = arg;
         evtimer_assign(&dial->delay, loop->base, on_delay, dial);

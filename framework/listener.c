@@ -30,6 +30,7 @@ struct cw_listener {
     struct cw_listen_entry *entry;
     struct cw_origin *origin; /* of the connections from here on */
     int fd;
+    struct cw_datagram_socket *datagrams; /* in the place of the next three; owns fd */
     struct event *event;
     struct event *rest;
     bool resting;
@@ -94,24 +95,76 @@ static int binding_fail(const struct binding *binding, const char *step)
     return fail(binding->server, binding->entry, binding_address(binding, &address), step, errno);
 }
 
+/* The same for what has a code of its own. */
+static int binding_fail_with(const struct binding *binding, const char *step, int code)
+{
+    char where[CW_WHERE_TEXT_MAX];
+    struct cw_address address;
+
+    cw_listen_where(&binding->entry->options, binding_address(binding, &address), where,
+                    sizeof where);
+    return cw_server_fail(binding->server, code, "listen %s: datagram.%s: %s", where, step,
+                          code == CW_EOS || code == CW_EINVAL ? strerror(errno) : cw_strerror(code));
+}
+
 static void set_flag(int fd, int level, int name, int value)
 {
     setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static bool is_of_datagrams(const struct cw_listen_entry *entry)
+{
+    return entry->origin->service->protocol->transport == CW_DATAGRAM;
+}
+
+/* Several programs of a machine may be members of a group at one port. Others must not share a port of datagrams, which this
+ * flag would let them do in silence. */
+static bool is_reused(const struct binding *binding)
+{
+    struct cw_address address;
+
+    if (!is_of_datagrams(binding->entry)) {
+        return true;
+    }
+    return binding->entry->options.datagram.group_count > 0 ||
+           (binding_address(binding, &address) && cw_address_is_multicast(&address));
+}
+
+/* What kind it is decides about the rest. */
+static int set_up_socket(const struct binding *binding, int fd)
+{
+    const struct cw_listen_options *options = &binding->entry->options;
+    const char *step = "datagram options";
+    int error;
+
+    if (is_of_datagrams(binding->entry)) {
+        error = cw_datagram_options_apply(fd, binding->system.ss_family, &options->datagram, &step);
+        return error < 0 ? binding_fail_with(binding, step, error) : CW_OK;
+    }
+    error = cw_tcp_options_apply(fd, &options->tcp, true);
+    if (error < 0) {
+        return binding_fail(binding, "tcp options");
+    }
+    if (listen(fd, options->backlog ? (int)options->backlog : BACKLOG) < 0) {
+        return binding_fail(binding, "listen");
+    }
+    return CW_OK;
 }
 
 /* The first socket of a group is bound without SO_REUSEPORT, which would join another process's group in silence;
  * the flag is set behind bind, so that the loops' other sockets may join this one. */
 static int bind_socket(const struct binding *binding, bool first, bool shared, int *fd)
 {
-    const struct cw_listen_options *options = &binding->entry->options;
+    int kind = is_of_datagrams(binding->entry) ? SOCK_DGRAM : SOCK_STREAM;
     int family = binding->system.ss_family;
-    int error;
 
-    *fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    *fd = socket(family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (*fd < 0) {
         return binding_fail(binding, "socket");
     }
-    set_flag(*fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (is_reused(binding)) {
+        set_flag(*fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    }
     if (family == AF_INET6) {
         set_flag(*fd, IPPROTO_IPV6, IPV6_V6ONLY, binding->dual ? 0 : 1);
     }
@@ -124,14 +177,22 @@ static int bind_socket(const struct binding *binding, bool first, bool shared, i
     if (first && shared) {
         set_flag(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
     }
-    error = cw_tcp_options_apply(*fd, &options->tcp, true);
-    if (error < 0) {
-        return binding_fail(binding, "tcp options");
-    }
-    if (listen(*fd, options->backlog ? (int)options->backlog : BACKLOG) < 0) {
-        return binding_fail(binding, "listen");
-    }
-    return CW_OK;
+    return set_up_socket(binding, *fd);
+}
+
+/* The listener's socket of datagrams. False: no memory. */
+static bool add_datagrams(struct cw_listener *listener)
+{
+    struct cw_datagram_options options = listener->entry->options.datagram;
+    struct cw_datagram_setup setup = {.loop = listener->loop,
+                                      .origin = listener->origin,
+                                      .entry = listener->entry,
+                                      .options = &options,
+                                      .fd = listener->fd};
+
+    cw_datagram_options_fill(&options);
+    listener->datagrams = cw_datagram_socket_new(&setup);
+    return listener->datagrams != NULL;
 }
 
 static struct cw_listener *add_listener(struct cw_loop *loop, struct cw_listen_entry *entry, int fd)
@@ -152,6 +213,12 @@ static struct cw_listener *add_listener(struct cw_loop *loop, struct cw_listen_e
     if (getsockname(fd, (struct sockaddr *)&system, &len) == 0) {
         cw_address_from_sockaddr((const struct sockaddr *)&system, len, &listener->address);
     }
+    if (is_of_datagrams(entry) && !add_datagrams(listener)) {
+        close(fd);
+        cw_origin_drop(listener->origin);
+        cw_release(listener);
+        return NULL;
+    }
     while (*link) {
         link = &(*link)->next;
     }
@@ -168,15 +235,27 @@ static void keep_port(struct binding *binding, const struct cw_listener *listene
     }
 }
 
+/* How many loops have a socket of it. */
+static unsigned sockets_of(const struct binding *binding)
+{
+    struct cw_address address = {0};
+    bool one = is_of_datagrams(binding->entry) &&
+               cw_datagram_options_want_one(&binding->entry->options.datagram,
+                                            binding_address(binding, &address));
+
+    return one ? 1 : binding->server->workers;
+}
+
 /* One socket for each loop. */
 static int open_group(struct binding *binding, uint16_t *port)
 {
     struct cw_server *server = binding->server;
+    unsigned sockets = sockets_of(binding);
 
-    for (unsigned i = 0; i < server->workers; i++) {
+    for (unsigned i = 0; i < sockets; i++) {
         struct cw_listener *listener;
         int fd = -1;
-        int error = bind_socket(binding, i == 0, server->workers > 1, &fd);
+        int error = bind_socket(binding, i == 0, sockets > 1, &fd);
 
         if (error < 0) {
             if (fd >= 0) {
@@ -224,7 +303,9 @@ static int open_any(struct binding *binding)
 static int open_host(struct binding *binding)
 {
     const struct cw_listen_options *options = &binding->entry->options;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_socktype =
+                                 is_of_datagrams(binding->entry) ? SOCK_DGRAM : SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
     uint16_t port = options->port;
     char service[8];
@@ -357,6 +438,35 @@ static int open_unix(struct cw_server *server, struct cw_listen_entry *entry)
     return error;
 }
 
+/* A bound socket that somebody else has made. It is worker 0's: there is no group of it. */
+static int open_inherited_datagrams(struct cw_server *server, struct cw_listen_entry *entry)
+{
+    struct sockaddr_storage system = {0};
+    const char *step = "options";
+    socklen_t len = sizeof system;
+    int kind = 0;
+    socklen_t kind_len = sizeof kind;
+    int fd = entry->options.fd;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &kind_len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&system, &len) < 0) {
+        return fail(server, entry, NULL, "descriptor", errno);
+    }
+    if (kind != SOCK_DGRAM || (system.ss_family != AF_INET && system.ss_family != AF_INET6)) {
+        return cw_server_fail(server, CW_EINVAL,
+                              "listen descriptor %d: it is not a socket of datagrams over IP", fd);
+    }
+    if (cw_datagram_options_apply(fd, system.ss_family, &entry->options.datagram, &step) < 0) {
+        return fail(server, entry, NULL, step, errno);
+    }
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (!add_listener(server->loops[0], entry, fd)) {
+        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
+    }
+    return CW_OK;
+}
+
 static int open_inherited(struct cw_server *server, struct cw_listen_entry *entry)
 {
     int listening = 0;
@@ -391,7 +501,8 @@ static int open_entry(struct cw_server *server, struct cw_listen_entry *entry)
         return open_unix(server, entry);
     }
     if (entry->options.fd > 0) {
-        return open_inherited(server, entry);
+        return is_of_datagrams(entry) ? open_inherited_datagrams(server, entry)
+                                      : open_inherited(server, entry);
     }
     if (!entry->options.host) {
         return open_any(&binding);
@@ -505,8 +616,7 @@ static int admit_address(struct cw_server *server, const struct cw_address *peer
     return error;
 }
 
-/* Counts one more connection. 0, or why it may not be. */
-static int admit(struct cw_loop *loop, const struct cw_address *peer, bool exempt, uint64_t *limit)
+int cw_admit(struct cw_loop *loop, const struct cw_address *peer, bool exempt, uint64_t *limit)
 {
     struct cw_server *server = loop->server;
     uint64_t conns_max = cw_live(&server->live.conns_max);
@@ -530,7 +640,7 @@ static int admit(struct cw_loop *loop, const struct cw_address *peer, bool exemp
     return error;
 }
 
-static void dismiss(struct cw_loop *loop, const struct cw_address *peer, bool exempt)
+void cw_dismiss(struct cw_loop *loop, const struct cw_address *peer, bool exempt)
 {
     if (!exempt) {
         cw_ip_table_leave(loop->server->addresses, peer);
@@ -555,7 +665,7 @@ static void take(struct cw_listener *listener, int fd, const struct cw_address *
     bool exempt = cw_networks_hold(&loop->server->trusted, peer);
     struct cw_conn *conn;
     uint64_t limit = 0;
-    int error = admit(loop, peer, exempt, &limit);
+    int error = cw_admit(loop, peer, exempt, &limit);
 
     if (error < 0) {
         refuse(listener, fd, error, peer, limit);
@@ -563,7 +673,7 @@ static void take(struct cw_listener *listener, int fd, const struct cw_address *
     }
     conn = cw_conn_with_stream(loop, listener->origin, fd, peer);
     if (!conn) {
-        dismiss(loop, peer, exempt);
+        cw_dismiss(loop, peer, exempt);
         refuse(listener, fd, CW_ENOMEM, peer, 0);
         return;
     }
@@ -588,7 +698,7 @@ static void rest(struct cw_listener *listener, int os_errno)
 
 static void wake(struct cw_listener *listener)
 {
-    if (listener->resting) {
+    if (listener->resting) { /* never one of datagrams */
         listener->resting = false;
         event_del(listener->rest);
         event_add(listener->event, NULL);
@@ -649,8 +759,10 @@ void cw_listeners_refresh(struct cw_loop *loop)
             cw_origin_drop(listener->origin);
             listener->origin = cw_origin_hold(entry->origin);
         }
-        if (listener->address.family != CW_UNIX &&
-            cw_tcp_options_apply(listener->fd, &entry->options.tcp, true) < 0) {
+        if (listener->datagrams) {
+            cw_datagram_socket_set_origin(listener->datagrams, listener->origin);
+        } else if (listener->address.family != CW_UNIX &&
+                   cw_tcp_options_apply(listener->fd, &entry->options.tcp, true) < 0) {
             cw_log(CW_LOG_WARNING, 0, "update: keepalive_ms: the system does not take it");
         }
     }
@@ -659,6 +771,12 @@ void cw_listeners_refresh(struct cw_loop *loop)
 int cw_listeners_start(struct cw_loop *loop)
 {
     for (struct cw_listener *listener = loop->listeners; listener; listener = listener->next) {
+        if (listener->datagrams) {
+            if (cw_datagram_socket_start(listener->datagrams) < 0) {
+                return CW_ENOMEM;
+            }
+            continue;
+        }
         listener->event =
             event_new(loop->base, listener->fd, EV_READ | EV_PERSIST, on_accept, listener);
         listener->rest = evtimer_new(loop->base, on_rest_over, listener);
@@ -681,20 +799,71 @@ static void remove_path(const struct cw_listener *listener)
     }
 }
 
+static void free_listener(struct cw_listener *listener)
+{
+    remove_path(listener);
+    if (listener->event) {
+        event_free(listener->event);
+    }
+    if (listener->rest) {
+        event_free(listener->rest);
+    }
+    if (listener->datagrams) {
+        cw_datagram_socket_free(listener->datagrams);
+    } else {
+        close(listener->fd);
+    }
+    cw_origin_drop(listener->origin);
+    cw_release(listener);
+}
+
+static void close_streams(struct cw_loop *loop)
+{
+    struct cw_listener **link = &loop->listeners;
+
+    while (*link) {
+        struct cw_listener *listener = *link;
+
+        if (listener->datagrams) {
+            cw_datagram_socket_drain(listener->datagrams);
+            link = &listener->next;
+        } else {
+            *link = listener->next;
+            free_listener(listener);
+        }
+    }
+}
+
+/* Under the lock, as other threads look for the sockets of datagrams among them. */
 void cw_listeners_close(struct cw_loop *loop)
 {
+    if (loop->server) {
+        pthread_mutex_lock(&loop->server->update_lock);
+        close_streams(loop);
+        pthread_mutex_unlock(&loop->server->update_lock);
+    }
+}
+
+void cw_listeners_free(struct cw_loop *loop)
+{
+    close_streams(loop);
     while (loop->listeners) {
         struct cw_listener *listener = loop->listeners;
+
         loop->listeners = listener->next;
-        remove_path(listener);
-        if (listener->event) {
-            event_free(listener->event);
-        }
-        if (listener->rest) {
-            event_free(listener->rest);
-        }
-        close(listener->fd);
-        cw_origin_drop(listener->origin);
-        cw_release(listener);
+        free_listener(listener);
     }
+}
+
+int cw_datagram_fd_of(struct cw_loop *loop, const struct cw_address *listener, size_t n)
+{
+    for (const struct cw_listener *l = loop->listeners; l; l = l->next) {
+        bool is_meant =
+            l->datagrams && (!listener || (cw_address_same_host(&l->address, listener) &&
+                                           l->address.port == listener->port));
+        if (is_meant && n-- == 0) {
+            return l->fd;
+        }
+    }
+    return -1;
 }

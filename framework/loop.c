@@ -216,6 +216,7 @@ int cw_loop_turn(struct cw_loop *loop, bool wait)
         answer = -1;
     }
     cw_loop_end_turn(loop);
+    cw_datagrams_flush(loop);
     tell_of_room(loop);
     return answer;
 }
@@ -365,6 +366,7 @@ static void end_everything(struct cw_loop *loop)
     while (loop->turn_head) {
         cw_loop_end_turn(loop);
     }
+    cw_datagrams_flush(loop);
     assert(loop->slots.used == 0);
 }
 
@@ -437,6 +439,7 @@ void cw_loop_free(struct cw_loop *loop)
         loop->inbufs = in->next;
         cw_release(in);
     }
+    cw_datagrams_free(loop);
     cw_outq_pool_release(&loop->out_pool);
     cw_slots_release(&loop->slots);
     cw_release(loop->gather);

@@ -208,6 +208,13 @@ int cw_tcp_options_check(const struct cw_tcp_options *options, struct cw_complai
     return cw_options_apply(&checked, rules, RULES(rules), complaint);
 }
 
+bool cw_tcp_options_are_given(const struct cw_tcp_options *options)
+{
+    return options->delay || options->keepalive_ms || options->keepalive_interval_ms ||
+           options->keepalive_probes || options->user_timeout_ms || options->send_buffer_bytes ||
+           options->receive_buffer_bytes;
+}
+
 /* ---- of connections that we make ---- */
 
 #define CONNECT_RULE(member, standard, max, flags)                                                 \

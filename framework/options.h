@@ -33,7 +33,10 @@ const struct cw_option_rule *cw_server_option_rules(size_t *count);
 /* TCP options of a listener, a client, or an open connection. 0, or CW_EINVAL with the complaint worded. */
 int cw_tcp_options_check(const struct cw_tcp_options *options, struct cw_complaint *complaint);
 
-/* The same for the options of a connection that we make. as_server: receives what its limits follow from. */
+/* Whether a member of them is not zero. */
+bool cw_tcp_options_are_given(const struct cw_tcp_options *options);
+
+/* cw_tcp_options_check for the options of a connection that we make. as_server: receives what its limits follow from. */
 int cw_connect_options_fill(struct cw_connect_options *options, struct cw_server_options *as_server,
                             struct cw_complaint *complaint);
 

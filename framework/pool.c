@@ -456,6 +456,12 @@ struct cw_pool *cw_pool_new(struct cw_loop *loop, struct cw_service service, con
         cw_log(CW_LOG_ERROR, 0, "pool: %s", complaint.text);
         return NULL;
     }
+    if (service.protocol && service.protocol->transport == CW_DATAGRAM) {
+        cw_log(CW_LOG_ERROR, 0,
+               "pool: %.40s is a protocol of datagrams, which needs no pool: use cw_connect",
+               service.protocol->name);
+        return NULL;
+    }
     target = cw_target_new(service, address, &filled.connect, &error);
     pool = target ? pool_make(loop, target, &filled) : NULL;
     if (target) {

@@ -3,6 +3,7 @@
 
 #include "config_impl.h"
 #include "conn_impl.h"
+#include "datagram_impl.h"
 #include "ip_table.h"
 #include "options.h"
 #include "parts.h"
@@ -91,7 +92,7 @@ static void free_loops(struct cw_server *server)
 {
     for (unsigned i = 0; server->loops && i < server->workers; i++) {
         if (server->loops[i]) {
-            cw_listeners_close(server->loops[i]);
+            cw_listeners_free(server->loops[i]);
             cw_loop_free(server->loops[i]);
         }
     }
@@ -377,6 +378,7 @@ static void run_worker(struct cw_loop *loop)
     loop->thread = pthread_self();
     if (server->hooks.on_worker_start) {
         server->hooks.on_worker_start(server, loop, server->user);
+        cw_datagrams_flush(loop); /* what it has sent does not wait for the first event */
     }
     if (cw_listeners_start(loop) < 0) {
         cw_report(loop, server->service, &report);
@@ -437,9 +439,11 @@ static int run_workers(struct cw_server *server)
     for (unsigned i = 1; i < started; i++) {
         pthread_join(threads[i], NULL);
     }
-    for (unsigned i = started; i < server->workers; i++) {
-        cw_listeners_close(server->loops[i]);
+    pthread_mutex_lock(&server->update_lock);
+    for (unsigned i = 0; i < server->workers; i++) {
+        cw_listeners_free(server->loops[i]);
     }
+    pthread_mutex_unlock(&server->update_lock);
     cw_signals_unwatch(server->signals);
     cw_release(threads);
     return error;
@@ -744,6 +748,14 @@ void cw_server_stats(const struct cw_server *server, struct cw_server_stats *sta
     }
     stats->work_waiting = cw_work_pool_waiting(server->work);
     stats->handshakes_waiting = cw_work_pool_waiting(server->handshakes);
+}
+
+void cw_server_datagram_stats(const struct cw_server *server, struct cw_datagram_stats *stats)
+{
+    *stats = (struct cw_datagram_stats){0};
+    for (unsigned i = 0; i < cw_server_workers(server); i++) {
+        cw_datagram_stats_add(server->loops[i], stats);
+    }
 }
 
 void cw_conn_ended(struct cw_conn *conn)

@@ -26,6 +26,7 @@ struct cw_listen_entry {
     struct cw_origin *origin;         /* made when the server runs; each listener holds its own */
     struct cw_origin *next_origin;    /* while an update is being made */
     struct cw_tls *tls;               /* made when the server runs. NULL: plain */
+    atomic_size_t peers;              /* of its datagram sockets, all workers together */
     unsigned from_file; /* which listener of the configuration file, from 1. 0: the program's own */
 };
 
@@ -47,7 +48,8 @@ struct cw_server {
     struct cw_server_options given; /* as the last cw_server_configure said; its texts are copies */
     struct cw_server_options options; /* the defaults filled in. While it runs: those of the start */
     struct cw_live_options live;
-    pthread_mutex_t update_lock; /* of the next, and while it runs of the entries and their origins */
+    pthread_mutex_t
+        update_lock; /* of the next, and while it runs of the entries, their origins and lists of listeners */
     struct cw_server_options current; /* filled in */
     atomic_uint updates; /* so many; a listener that has seen fewer takes what is new */
     struct cw_listen_entry *listens;
@@ -161,7 +163,17 @@ int cw_listeners_open(struct cw_server *server);
 
 /* Starts accepting; on the loop's thread. */
 int cw_listeners_start(struct cw_loop *loop);
+
+/* A loop stops: nothing new is taken. Datagram sockets stay, for their peers and because closing one moves the peers of the
+ * others. */
 void cw_listeners_close(struct cw_loop *loop);
+
+/* All loops have ended: the rest; under the update lock. */
+void cw_listeners_free(struct cw_loop *loop);
+
+/* Counts one more connection: 0, or why it may not be. Undone by cw_dismiss. */
+int cw_admit(struct cw_loop *loop, const struct cw_address *peer, bool exempt, uint64_t *limit);
+void cw_dismiss(struct cw_loop *loop, const struct cw_address *peer, bool exempt);
 
 /* The listeners take the origins and TCP options of their entries; under the update lock, on the loop's thread. */
 void cw_listeners_refresh(struct cw_loop *loop);

@@ -1,4 +1,5 @@
 /* What a server listens on: checked and copied when it is named, made ready when the server runs. */
+#include "datagram_impl.h"
 #include "options.h"
 #include "server_impl.h"
 #include "tls/tls.h"
@@ -6,12 +7,15 @@
 #include <causeway/log.h>
 #include <causeway/parts.h>
 
+#include <sys/socket.h>
+
 void cw_listen_free(struct cw_listen_entry *entry)
 {
     cw_release((void *)(uintptr_t)entry->options.host);
     cw_release((void *)(uintptr_t)entry->options.unix_path);
     cw_release((void *)(uintptr_t)entry->options.service.options);
     cw_release((void *)(uintptr_t)entry->options.service.hooks);
+    cw_datagram_options_release(&entry->options.datagram);
     cw_tls_options_free((void *)(uintptr_t)entry->options.tls);
     cw_tls_drop(entry->tls);
     cw_origin_drop(entry->origin);
@@ -28,6 +32,60 @@ void *cw_copy(const void *memory, size_t size, bool *failed)
         *failed = true;
     }
     return made;
+}
+
+static const struct cw_protocol *protocol_of(const struct cw_server *server,
+                                             const struct cw_listen_options *options)
+{
+    return options->service.protocol ? options->service.protocol : server->protocol;
+}
+
+static bool is_datagram(const struct cw_server *server, const struct cw_listen_options *options)
+{
+    return protocol_of(server, options)->transport == CW_DATAGRAM;
+}
+
+/* What a listener of datagrams cannot have. NULL: nothing of that is there. */
+static const char *name_of_stream(const struct cw_listen_options *options)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } rows[] = {
+        {"unix_path", options->unix_path != NULL},
+        {"backlog", options->backlog != 0},
+        {"tcp", cw_tcp_options_are_given(&options->tcp)},
+        {"tls.start_tls", options->tls && options->tls->start_tls},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].given) {
+            return rows[i].name;
+        }
+    }
+    return NULL;
+}
+
+static int check_transport(struct cw_server *server, const struct cw_listen_options *options)
+{
+    const char *protocol = protocol_of(server, options)->name;
+    const char *stream = name_of_stream(options);
+    struct cw_complaint complaint;
+
+    if (!is_datagram(server, options)) {
+        return cw_datagram_options_are_given(&options->datagram)
+                   ? cw_server_fail(server, CW_EINVAL,
+                                    "listen: datagram: %s is no protocol of datagrams", protocol)
+                   : CW_OK;
+    }
+    if (stream) {
+        return cw_server_fail(server, CW_EINVAL,
+                              "listen: %s: %s is a protocol of datagrams and has none of that",
+                              stream, protocol);
+    }
+    return cw_datagram_options_check(&options->datagram, CW_SERVER, &complaint) < 0
+               ? cw_server_fail(server, CW_EINVAL, "listen: %s", complaint.text)
+               : CW_OK;
 }
 
 static int check_listen(struct cw_server *server, const struct cw_listen_options *options)
@@ -53,14 +111,32 @@ static int check_listen(struct cw_server *server, const struct cw_listen_options
         (options->tls && cw_tls_options_check(options->tls, CW_SERVER, &complaint) < 0)) {
         return cw_server_fail(server, CW_EINVAL, "listen: %s", complaint.text);
     }
-    return CW_OK;
+    return check_transport(server, options);
+}
+
+/* Of the texts, options and hooks. False: no memory, and what was made hangs from the entry. */
+static bool copy_listen(struct cw_listen_entry *entry, const struct cw_listen_options *options)
+{
+    const struct cw_service *service = &options->service;
+    bool failed = false;
+
+    entry->options = *options;
+    entry->options.host =
+        cw_copy(options->host, options->host ? strlen(options->host) + 1 : 0, &failed);
+    entry->options.unix_path = cw_copy(
+        options->unix_path, options->unix_path ? strlen(options->unix_path) + 1 : 0, &failed);
+    entry->options.service.options =
+        cw_copy(service->options, service->protocol ? service->protocol->options_size : 0, &failed);
+    entry->options.service.hooks = cw_copy(service->hooks, sizeof *service->hooks, &failed);
+    entry->options.tls = options->tls ? cw_tls_options_copy(options->tls) : NULL;
+    failed = !cw_datagram_options_copy(&entry->options.datagram, &options->datagram) || failed;
+    cw_datagram_options_fill(&entry->options.datagram);
+    return !failed && (!options->tls || entry->options.tls);
 }
 
 int cw_server_listen(struct cw_server *server, const struct cw_listen_options *options)
 {
     struct cw_listen_entry *entry;
-    const struct cw_protocol *protocol = options->service.protocol;
-    bool failed = false;
     int error = cw_server_check_new(server, "listen");
 
     error = error < 0 ? error : check_listen(server, options);
@@ -68,22 +144,10 @@ int cw_server_listen(struct cw_server *server, const struct cw_listen_options *o
         return error;
     }
     entry = cw_alloc_zero(sizeof *entry);
-    if (!entry) {
-        return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
-    }
-    entry->options = *options;
-    entry->options.host =
-        cw_copy(options->host, options->host ? strlen(options->host) + 1 : 0, &failed);
-    entry->options.unix_path = cw_copy(
-        options->unix_path, options->unix_path ? strlen(options->unix_path) + 1 : 0, &failed);
-    entry->options.service.options =
-        cw_copy(options->service.options, protocol ? protocol->options_size : 0, &failed);
-    entry->options.service.hooks =
-        cw_copy(options->service.hooks, sizeof *options->service.hooks, &failed);
-    entry->options.tls = options->tls ? cw_tls_options_copy(options->tls) : NULL;
-    failed = failed || (options->tls && !entry->options.tls);
-    if (failed) {
-        cw_listen_free(entry);
+    if (!entry || !copy_listen(entry, options)) {
+        if (entry) {
+            cw_listen_free(entry);
+        }
         return cw_server_fail(server, CW_ENOMEM, "listen: %s", cw_strerror(CW_ENOMEM));
     }
     *server->listens_tail = entry;
@@ -142,7 +206,9 @@ static void warn_hooks(const struct cw_server *server, const struct cw_listen_en
 
 static int make_tls(struct cw_server *server, struct cw_listen_entry *entry)
 {
-    struct cw_tls_setup setup = {.options = entry->options.tls, .role = CW_SERVER};
+    struct cw_tls_setup setup = {.options = entry->options.tls,
+                                 .role = CW_SERVER,
+                                 .datagram = is_datagram(server, &entry->options)};
     struct cw_complaint complaint = {""};
     char where[CW_WHERE_TEXT_MAX];
     int error = CW_OK;
@@ -160,13 +226,37 @@ static int make_tls(struct cw_server *server, struct cw_listen_entry *entry)
                           complaint.text[0] ? complaint.text : cw_strerror(error));
 }
 
+/* Of a descriptor that does not answer the one who opens it says what is wrong. */
+static int check_descriptor(struct cw_server *server, const struct cw_listen_entry *entry)
+{
+    int fd = entry->options.fd;
+    int type = SOCK_DGRAM;
+    int family = AF_INET;
+    socklen_t type_len = sizeof type;
+    socklen_t family_len = sizeof family;
+
+    if (fd == 0 || !is_datagram(server, &entry->options) ||
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &family_len) < 0) {
+        return CW_OK;
+    }
+    return type == SOCK_DGRAM && (family == AF_INET || family == AF_INET6)
+               ? CW_OK
+               : cw_server_fail(server, CW_EINVAL,
+                                "listen descriptor %d: it is not a socket of IP datagrams", fd);
+}
+
 int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry)
 {
     struct cw_service *given = &entry->options.service;
     struct cw_service_ref *service;
     struct cw_complaint complaint;
     struct cw_limits limits;
+    int error = check_descriptor(server, entry);
 
+    if (error < 0) {
+        return error;
+    }
     if (given->protocol) {
         service = cw_service_new(given, &complaint);
         if (!service) {

@@ -48,7 +48,8 @@ struct cw_origin {
     int64_t client;          /* CW_CLIENT: the client's id */
     struct cw_client *owner; /* CW_CLIENT: NULL once the client has ended */
     bool counts_address;     /* CW_SERVER: its peers are counted by address */
-    const struct cw_datagram_options *datagram; /* of a client's socket, looked at when it is made; NULL: the defaults */
+    const struct cw_datagram_options
+        *datagram; /* of a client's socket, looked at when it is made; NULL: the defaults */
 };
 
 /* Takes over one hold of the service. NULL: no memory (the hold stays the caller's). */

@@ -17,7 +17,7 @@ static bool add_block(struct cw_slots *slots)
     struct cw_slot_block *block;
     uint32_t first = slots->block_count * CW_SLOT_BLOCK;
 
-    if (first >= CW_SLOTS_MAX) {
+    if (first >= CW_SLOTS_MAX - CW_SLOT_BLOCK) {
         return false;
     }
     if (slots->block_count == slots->block_cap) {

@@ -10,6 +10,7 @@
 
 struct cw_conn;
 
+/* The last block is never used: a slot + 1 has 24 bits. */
 enum { CW_SLOT_BLOCK = 64, CW_SLOTS_MAX = 1 << 24 };
 
 struct cw_slot {

@@ -1,13 +1,13 @@
 /* Counters of each worker, written by its thread alone and summed when they are asked for. */
+#include "metrics_page.h"
+
 #include <causeway/log.h>
 #include <causeway/loop.h>
 #include <causeway/middleware/http_metrics.h>
 #include <causeway/version.h>
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -17,7 +17,6 @@ enum {
     PATH_MAX_BYTES = 255,
     REFUSED_FIRST = 400,
     REFUSED_COUNT = 200,
-    TEXT_FIRST = 16384,
 };
 
 static const uint64_t default_buckets_us[] = {500,     1000,    2500,    5000,    10000,
@@ -246,114 +245,8 @@ static void on_refused(struct cw_conn *conn, int status, void *user)
 struct page {
     struct metrics *metrics;
     size_t workers;
-    char *bytes;
-    size_t len;
-    size_t cap;
-    bool failed; /* no memory */
+    struct cw_metrics_page text;
 };
-
-static bool grow(struct page *page, size_t extra)
-{
-    size_t cap = page->cap == 0 ? TEXT_FIRST : page->cap;
-
-    while (cap - page->len <= extra) {
-        cap *= 2;
-    }
-    char *bytes = cw_resize(page->bytes, cap);
-    if (bytes == NULL) {
-        page->failed = true;
-        return false;
-    }
-    page->bytes = bytes;
-    page->cap = cap;
-    return true;
-}
-
-__attribute__((format(printf, 2, 3))) static void say(struct page *page, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    int len = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    if (len < 0 || page->failed ||
-        (page->cap - page->len <= (size_t)len && !grow(page, (size_t)len))) {
-        return;
-    }
-    va_start(args, format);
-    vsnprintf(page->bytes + page->len, page->cap - page->len, format, args);
-    va_end(args);
-    page->len += (size_t)len;
-}
-
-static void say_family(struct page *page, const char *name, const char *type, const char *help)
-{
-    say(page, "# HELP causeway_%s %s\n# TYPE causeway_%s %s\n", name, help, name, type);
-}
-
-static void say_one(struct page *page, const char *name, const char *type, const char *help,
-                    uint64_t value)
-{
-    say_family(page, name, type, help);
-    say(page, "causeway_%s %" PRIu64 "\n", name, value);
-}
-
-/* A label's value: backslash, quote and line feed are escaped. */
-static void say_escaped(struct page *page, const char *value)
-{
-    for (const char *c = value; *c != '\0'; c++) {
-        if (*c == '\n') {
-            say(page, "\\n");
-        } else {
-            say(page, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
-        }
-    }
-}
-
-static void say_labelled(struct page *page, const char *name, const char *label, const char *value,
-                         uint64_t count)
-{
-    say(page, "causeway_%s{%s=\"%s\"} %" PRIu64 "\n", name, label, value, count);
-}
-
-static void say_connections(struct page *page, const struct cw_server_stats *stats)
-{
-    static const char refused[] = "connections_refused_total";
-
-    say_one(page, "connections_open", "gauge", "Connections open now.", stats->conns_open);
-    say_one(page, "connections_total", "counter", "Connections accepted and not refused.",
-            stats->conns_total);
-    say_family(page, refused, "counter", "Connections refused, by the limit or rule.");
-    say_labelled(page, refused, "reason", "conns_max", stats->refused_conns_max);
-    say_labelled(page, refused, "reason", "conns_per_ip_max", stats->refused_conns_per_ip);
-    say_labelled(page, refused, "reason", "middleware", stats->refused_middleware);
-    say_labelled(page, refused, "reason", "descriptors", stats->refused_descriptors);
-    say_one(page, "connections_failed_total", "counter", "Connections that ended with an error.",
-            stats->closed_by_error);
-    say_family(page, "tls_handshakes_total", "counter", "TLS handshakes, by outcome.");
-    say_labelled(page, "tls_handshakes_total", "outcome", "full", stats->handshakes_full);
-    say_labelled(page, "tls_handshakes_total", "outcome", "resumed", stats->handshakes_resumed);
-    say_labelled(page, "tls_handshakes_total", "outcome", "failed", stats->handshakes_failed);
-}
-
-static void say_traffic(struct page *page, const struct cw_server_stats *stats)
-{
-    say_one(page, "received_bytes_total", "counter", "Bytes received, without TLS.",
-            stats->bytes_in);
-    say_one(page, "sent_bytes_total", "counter", "Bytes sent, without TLS.", stats->bytes_out);
-    say_one(page, "messages_received_total", "counter",
-            "Messages of protocols that have such, received.", stats->messages_in);
-    say_one(page, "messages_sent_total", "counter", "Messages of protocols that have such, sent.",
-            stats->messages_out);
-    say_one(page, "messages_dropped_total", "counter", "Messages dropped by a policy or a limit.",
-            stats->messages_dropped);
-    say_one(page, "queued_bytes", "gauge", "Bytes that wait in output queues.", stats->queued_bytes);
-    say_one(page, "posts_waiting", "gauge", "Posts that wait for a worker.", stats->posts_waiting);
-    say_one(page, "work_waiting", "gauge", "Work that waits for a helper thread.",
-            stats->work_waiting);
-    say_one(page, "handshakes_waiting", "gauge", "TLS handshakes that wait for a helper thread.",
-            stats->handshakes_waiting);
-}
 
 /* The counts of a worker; NULL: it has none. */
 static struct worker_counts *at(struct metrics *metrics, size_t worker)
@@ -377,17 +270,20 @@ static void say_bodies(struct page *page)
             out += read_counter(&counts->bytes_out);
         }
     }
-    say_one(page, "http_requests_in_flight", "gauge", "HTTP requests not answered yet.",
-            begun > done ? begun - done : 0);
-    say_one(page, "http_request_body_bytes_total", "counter", "Bytes of request bodies.", in);
-    say_one(page, "http_response_body_bytes_total", "counter", "Bytes of response bodies.", out);
+    cw_page_one(&page->text, "http_requests_in_flight", "gauge", "HTTP requests not answered yet.",
+                begun > done ? begun - done : 0);
+    cw_page_one(&page->text, "http_request_body_bytes_total", "counter", "Bytes of request bodies.",
+                in);
+    cw_page_one(&page->text, "http_response_body_bytes_total", "counter",
+                "Bytes of response bodies.", out);
 }
 
 static void say_refused(struct page *page)
 {
     static const char name[] = "http_heads_refused_total";
 
-    say_family(page, name, "counter", "Request heads refused before any route was asked.");
+    cw_page_family(&page->text, name, "counter",
+                   "Request heads refused before any route was asked.");
     for (int i = 0; i < REFUSED_COUNT; i++) {
         uint64_t total = 0;
         for (size_t worker = 0; worker < page->workers; worker++) {
@@ -395,7 +291,8 @@ static void say_refused(struct page *page)
             total += counts != NULL ? read_counter(&counts->refused[i]) : 0;
         }
         if (total > 0) {
-            say(page, "causeway_%s{status=\"%d\"} %" PRIu64 "\n", name, REFUSED_FIRST + i, total);
+            cw_page_say(&page->text, "causeway_%s{status=\"%d\"} %" PRIu64 "\n", name,
+                        REFUSED_FIRST + i, total);
         }
     }
 }
@@ -445,21 +342,21 @@ static void say_series(struct page *page, size_t number, size_t worker)
         if (is_on_earlier(page, worker, number, series)) {
             continue;
         }
-        say(page, "causeway_http_requests_total{route=\"");
-        say_escaped(page, page->metrics->names[number]);
-        say(page, "\",method=\"%s\",status=\"", methods[series->method]);
+        cw_page_say(&page->text, "causeway_http_requests_total{route=\"");
+        cw_page_escaped(&page->text, page->metrics->names[number]);
+        cw_page_say(&page->text, "\",method=\"%s\",status=\"", methods[series->method]);
         if (series->status == 0) {
-            say(page, "none");
+            cw_page_say(&page->text, "none");
         } else {
-            say(page, "%d", series->status);
+            cw_page_say(&page->text, "%d", series->status);
         }
-        say(page, "\"} %" PRIu64 "\n", sum_from(page, worker, number, series));
+        cw_page_say(&page->text, "\"} %" PRIu64 "\n", sum_from(page, worker, number, series));
     }
 }
 
 static void say_requests(struct page *page)
 {
-    say_family(page, "http_requests_total", "counter", "HTTP requests that are over.");
+    cw_page_family(&page->text, "http_requests_total", "counter", "HTTP requests that are over.");
     for (size_t number = 0; number < page->metrics->name_count; number++) {
         for (size_t worker = 0; worker < page->workers; worker++) {
             say_series(page, number, worker);
@@ -493,24 +390,11 @@ static struct histogram sum_histogram(const struct page *page, size_t number)
     return sum;
 }
 
-/* Without floating point, whose decimal sign is the locale's. */
-static void say_seconds(struct page *page, uint64_t us)
-{
-    uint64_t rest = us % 1000000;
-    int digits = 6;
-
-    while (digits > 1 && rest % 10 == 0) {
-        rest /= 10;
-        digits--;
-    }
-    say(page, "%" PRIu64 ".%0*" PRIu64, us / 1000000, digits, rest);
-}
-
 static void say_duration(struct page *page, const char *what, const char *route)
 {
-    say(page, "causeway_http_request_duration_seconds%s{route=\"", what);
-    say_escaped(page, route);
-    say(page, "\"");
+    cw_page_say(&page->text, "causeway_http_request_duration_seconds%s{route=\"", what);
+    cw_page_escaped(&page->text, route);
+    cw_page_say(&page->text, "\"");
 }
 
 static void say_histogram(struct page *page, size_t number)
@@ -525,39 +409,36 @@ static void say_histogram(struct page *page, size_t number)
     for (size_t i = 0; i < page->metrics->bucket_count; i++) {
         so_far += sum.buckets[i];
         say_duration(page, "_bucket", route);
-        say(page, ",le=\"");
-        say_seconds(page, page->metrics->buckets_us[i]);
-        say(page, "\"} %" PRIu64 "\n", so_far);
+        cw_page_say(&page->text, ",le=\"");
+        cw_page_seconds(&page->text, page->metrics->buckets_us[i]);
+        cw_page_say(&page->text, "\"} %" PRIu64 "\n", so_far);
     }
     say_duration(page, "_bucket", route);
-    say(page, ",le=\"+Inf\"} %" PRIu64 "\n", sum.count);
+    cw_page_say(&page->text, ",le=\"+Inf\"} %" PRIu64 "\n", sum.count);
     say_duration(page, "_sum", route);
-    say(page, "} ");
-    say_seconds(page, sum.took_us);
-    say(page, "\n");
+    cw_page_say(&page->text, "} ");
+    cw_page_seconds(&page->text, sum.took_us);
+    cw_page_say(&page->text, "\n");
     say_duration(page, "_count", route);
-    say(page, "} %" PRIu64 "\n", sum.count);
+    cw_page_say(&page->text, "} %" PRIu64 "\n", sum.count);
 }
 
 static void say_all(struct page *page, const struct cw_server *server)
 {
-    struct cw_server_stats stats;
-
-    cw_server_stats(server, &stats);
-    say_family(page, "build_info", "gauge", "The version that runs.");
-    say_labelled(page, "build_info", "version", cw_version(), 1);
-    say_family(page, "uptime_seconds", "gauge", "Time since the server was started.");
-    say(page, "causeway_uptime_seconds ");
-    say_seconds(page, (now_ms() - page->metrics->started_ms) * 1000);
-    say(page, "\n");
-    say_one(page, "workers", "gauge", "Loops, each with a thread.", cw_server_workers(server));
-    say_connections(page, &stats);
-    say_traffic(page, &stats);
+    cw_page_family(&page->text, "build_info", "gauge", "The version that runs.");
+    cw_page_labelled(&page->text, "build_info", "version", cw_version(), 1);
+    cw_page_family(&page->text, "uptime_seconds", "gauge", "Time since the server was started.");
+    cw_page_say(&page->text, "causeway_uptime_seconds ");
+    cw_page_seconds(&page->text, (now_ms() - page->metrics->started_ms) * 1000);
+    cw_page_say(&page->text, "\n");
+    cw_page_one(&page->text, "workers", "gauge", "Loops, each with a thread.",
+                cw_server_workers(server));
+    cw_page_server(&page->text, server);
     say_bodies(page);
     say_refused(page);
     say_requests(page);
-    say_family(page, "http_request_duration_seconds", "histogram",
-               "Time from a request's head to the end of its answer.");
+    cw_page_family(&page->text, "http_request_duration_seconds", "histogram",
+                   "Time from a request's head to the end of its answer.");
     for (size_t number = 0; number < page->metrics->name_count; number++) {
         say_histogram(page, number);
     }
@@ -570,10 +451,11 @@ int cw_http_metrics_reply(struct cw_http_middleware *metrics, struct cw_http_exc
 
     say_all(&page, server);
     cw_http_set_field(http, "Cache-Control", "no-store");
-    int error = page.failed ? cw_http_reply_error(http, 500, NULL)
-                            : cw_http_reply(http, 200, "text/plain; version=0.0.4; charset=utf-8",
-                                            cw_span_of(page.bytes, page.len));
-    cw_release(page.bytes);
+    int error = page.text.failed
+                    ? cw_http_reply_error(http, 500, NULL)
+                    : cw_http_reply(http, 200, "text/plain; version=0.0.4; charset=utf-8",
+                                    cw_span_of(page.text.bytes, page.text.len));
+    cw_release(page.text.bytes);
     return error;
 }
 

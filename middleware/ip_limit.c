@@ -1,5 +1,7 @@
 /* Lists of prefixes and one token bucket for each address, shared by all workers behind one lock. */
 #include "bucket_table.h"
+#include "drop_notice.h"
+#include "prefix_list.h"
 
 #include <causeway/log.h>
 #include <causeway/loop.h>
@@ -8,28 +10,33 @@
 
 enum { PER_MS_DEFAULT = 1000, ADDRESSES_MAX_DEFAULT = 65536 };
 
-struct prefixes {
-    struct cw_cidr *cidrs; /* NULL: there is no list */
-    size_t count;
-};
-
 struct ip_limit {
     struct cw_conn_middleware table; /* first: self is both */
-    struct prefixes allow;
-    struct prefixes deny;
+    struct cw_prefix_list *allow;    /* NULL: there is none */
+    struct cw_prefix_list *deny;
+    struct cw_drop_notice notice;
     struct cw_rate rate; /* amount 0: no limit */
     pthread_mutex_t lock;
     struct cw_bucket_table *buckets; /* guarded by lock; NULL without a rate */
 };
 
-static bool listed(const struct prefixes *prefixes, const struct cw_address *address)
+static bool is_denied(const struct ip_limit *limit, const struct cw_address *address)
 {
-    for (size_t i = 0; i < prefixes->count; i++) {
-        if (cw_cidr_contains(&prefixes->cidrs[i], address)) {
-            return true;
-        }
+    return (limit->deny != NULL && cw_prefix_list_contains(limit->deny, address)) ||
+           (limit->allow != NULL && !cw_prefix_list_contains(limit->allow, address));
+}
+
+static int on_datagram(struct cw_conn_middleware *self, struct cw_loop *loop,
+                       const struct cw_datagram *from, size_t len)
+{
+    struct ip_limit *limit = (struct ip_limit *)self;
+
+    if (!is_denied(limit, &from->peer)) {
+        return CW_OK;
     }
-    return false;
+    cw_drop_notice(&limit->notice, limit->table.name, "not allowed here", &from->peer,
+                   cw_loop_now_ms(loop));
+    return CW_EDENIED;
 }
 
 static int count_accept(struct ip_limit *limit, uint64_t key, uint64_t now_ms)
@@ -55,7 +62,7 @@ static int on_accept(struct cw_conn_middleware *self, struct cw_loop *loop,
     if (peer->family == CW_UNIX) {
         return CW_OK;
     }
-    if (listed(&limit->deny, peer) || (limit->allow.cidrs != NULL && !listed(&limit->allow, peer))) {
+    if (is_denied(limit, peer)) {
         return CW_EDENIED;
     }
     if (limit->buckets == NULL || !cw_address_limit_key(peer, &key)) {
@@ -76,36 +83,25 @@ static void release(struct cw_conn_middleware *self)
 
     cw_bucket_table_free(limit->buckets);
     pthread_mutex_destroy(&limit->lock);
-    cw_release(limit->allow.cidrs);
-    cw_release(limit->deny.cidrs);
+    cw_prefix_list_free(limit->allow);
+    cw_prefix_list_free(limit->deny);
     cw_release(limit);
 }
 
 /* ---- making one ---- */
 
-static bool read_prefixes(struct prefixes *prefixes, const char *const *texts, const char *list)
+static bool read_list(struct cw_prefix_list **list, const char *const *texts, const char *name)
 {
-    size_t count = 0;
+    const char *wrong = NULL;
 
     if (texts == NULL) {
         return true;
     }
-    while (texts[count] != NULL) {
-        count++;
+    *list = cw_prefix_list_new(texts, &wrong);
+    if (wrong != NULL) {
+        cw_log(CW_LOG_ERROR, 0, "ip_limit: %s: \"%s\" is not an address or a prefix", name, wrong);
     }
-    prefixes->cidrs = cw_alloc_zero((count + 1) * sizeof *prefixes->cidrs);
-    if (prefixes->cidrs == NULL) {
-        return false;
-    }
-    for (; prefixes->count < count; prefixes->count++) {
-        const char *text = texts[prefixes->count];
-        if (cw_cidr_parse(text, &prefixes->cidrs[prefixes->count]) < 0) {
-            cw_log(CW_LOG_ERROR, 0, "ip_limit: %s: \"%s\" is not an address or a prefix", list,
-                   text);
-            return false;
-        }
-    }
-    return true;
+    return *list != NULL;
 }
 
 static bool set_rate(struct ip_limit *limit, const struct cw_ip_limit_options *options)
@@ -139,10 +135,13 @@ struct cw_conn_middleware *cw_ip_limit(const struct cw_ip_limit_options *options
     limit->table =
         (struct cw_conn_middleware){.name = "ip_limit", .on_accept = on_accept, .release = release};
     pthread_mutex_init(&limit->lock, NULL);
-    if (!read_prefixes(&limit->allow, chosen->allow, "allow") ||
-        !read_prefixes(&limit->deny, chosen->deny, "deny") || !set_rate(limit, chosen)) {
+    if (!read_list(&limit->allow, chosen->allow, "allow") ||
+        !read_list(&limit->deny, chosen->deny, "deny") || !set_rate(limit, chosen)) {
         release(&limit->table);
         return NULL;
+    }
+    if (limit->allow != NULL || limit->deny != NULL) {
+        limit->table.on_datagram = on_datagram;
     }
     return &limit->table;
 }

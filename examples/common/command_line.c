@@ -77,7 +77,7 @@ static const struct {
     {{.name = "max-frame-size",
       .kind = OPTION_SIZE,
       .value = "BYTES",
-      .standard = "65536 bytes; lines: 8192 bytes; WebSocket: 1048576 bytes",
+      .standard = "65536 bytes; lines: 8192 bytes; UDP: 65507 bytes; WebSocket: 1048576 bytes",
       .about = "largest frame, line or message taken; with K, M or G"},
      offsetof(struct command_line, frame_max_bytes)},
     {{.name = "trusted-proxy",
@@ -247,7 +247,9 @@ struct reader {
     size_t http_count; /* 0: the program does not serve it */
     struct option_entry websocket[WEBSOCKET_COUNT];
     size_t websocket_count; /* 0: the program does not serve it */
-    char port[8];           /* the default, for --help */
+    struct option_entry datagrams[DATAGRAM_ENTRIES_MAX];
+    size_t datagram_count; /* 0: the program does not serve any */
+    char port[8];          /* the default, for --help */
     struct command_line *line;
     FILE *err;
 };
@@ -296,26 +298,36 @@ static void aim_websocket(struct reader *reader, struct command_line *line)
     }
 }
 
-/* The common options first, then those of TLS, of HTTP, of WebSocket and the program's own; NULL behind the last. */
+static void aim_datagrams(struct reader *reader, struct command_line *line)
+{
+    reader->datagram_count = reader->program->datagrams == NULL
+                                 ? 0
+                                 : datagram_settings_entries(&line->datagrams, reader->datagrams);
+}
+
+/* The common options first, then those of TLS, of datagrams, of HTTP, of WebSocket and the program's own; NULL behind the
+ * last. */
 static const struct option_entry *entry_at(const struct reader *reader, size_t index)
 {
-    if (index < reader->common_count) {
-        return &reader->common[index];
+    const struct {
+        const struct option_entry *entries;
+        size_t count;
+    } parts[] = {
+        {reader->common, reader->common_count},
+        {reader->tls, reader->tls_count},
+        {reader->datagrams, reader->datagram_count},
+        {reader->http, reader->http_count},
+        {reader->websocket, reader->websocket_count},
+        {reader->program->own, reader->program->own_count},
+    };
+
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (index < parts[i].count) {
+            return &parts[i].entries[index];
+        }
+        index -= parts[i].count;
     }
-    index -= reader->common_count;
-    if (index < reader->tls_count) {
-        return &reader->tls[index];
-    }
-    index -= reader->tls_count;
-    if (index < reader->http_count) {
-        return &reader->http[index];
-    }
-    index -= reader->http_count;
-    if (index < reader->websocket_count) {
-        return &reader->websocket[index];
-    }
-    index -= reader->websocket_count;
-    return index < reader->program->own_count ? &reader->program->own[index] : NULL;
+    return NULL;
 }
 
 /* ---- what is wrong ---- */
@@ -562,6 +574,8 @@ static void print_entry(FILE *out, const struct option_entry *entry)
 static void print_help(const struct reader *reader, FILE *out)
 {
     const struct program *program = reader->program;
+    size_t shared = reader->common_count + reader->tls_count + reader->datagram_count +
+                    reader->http_count + reader->websocket_count;
 
     fprintf(out, "Usage: %s%s%s [options]\n\n%s\n\n", program->name,
             program->arguments == NULL ? "" : " ",
@@ -569,17 +583,8 @@ static void print_help(const struct reader *reader, FILE *out)
     for (size_t i = 0; i < program->own_count; i++) {
         print_entry(out, &program->own[i]);
     }
-    for (size_t i = 0; i < reader->common_count; i++) {
-        print_entry(out, &reader->common[i]);
-    }
-    for (size_t i = 0; i < reader->tls_count; i++) {
-        print_entry(out, &reader->tls[i]);
-    }
-    for (size_t i = 0; i < reader->http_count; i++) {
-        print_entry(out, &reader->http[i]);
-    }
-    for (size_t i = 0; i < reader->websocket_count; i++) {
-        print_entry(out, &reader->websocket[i]);
+    for (size_t i = 0; i < shared; i++) {
+        print_entry(out, entry_at(reader, i));
     }
     fprintf(out, "  %-36s  %s\n", "--help", "print this and exit");
     fprintf(out, "\nTimes take a unit: 500ms, 30s, 5m, 2h; a bare number is seconds.\n");
@@ -648,6 +653,22 @@ static enum command_line_outcome finish_tls(const struct reader *reader)
     return COMMAND_LINE_RUN;
 }
 
+/* Judges those of datagrams. */
+static enum command_line_outcome finish_datagrams(const struct reader *reader)
+{
+    struct command_line *line = reader->line;
+    char complaint[DATAGRAM_COMPLAINT_BYTES];
+
+    if (!datagram_settings_finish(&line->datagrams,
+                                  line->listen.tls != NULL || line->config != NULL, complaint)) {
+        fprintf(begin_complaint(reader), "%s\n", complaint);
+        return COMMAND_LINE_WRONG;
+    }
+    line->listen.datagram = line->datagrams.options;
+    line->tls.options.mtu_bytes = line->datagrams.mtu_bytes;
+    return COMMAND_LINE_RUN;
+}
+
 static void pass_on(struct command_line *line)
 {
     if (line->trusted_proxies.text[0] != '\0') {
@@ -672,10 +693,12 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
     snprintf(reader.port, sizeof reader.port, "%u", program->port);
     aim_common(&reader, line);
     aim_tls(&reader, line);
+    aim_datagrams(&reader, line);
     aim_http(&reader, line);
     aim_websocket(&reader, line);
     enum command_line_outcome outcome = read_all(&reader, *argv == NULL ? argv : argv + 1, out);
     outcome = outcome == COMMAND_LINE_RUN ? finish_tls(&reader) : outcome;
+    outcome = outcome == COMMAND_LINE_RUN ? finish_datagrams(&reader) : outcome;
     pass_on(line);
     if (outcome != COMMAND_LINE_RUN || line->listen.unix_path == NULL) {
         return outcome;

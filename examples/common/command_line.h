@@ -5,6 +5,7 @@
 #ifndef EXAMPLES_COMMON_COMMAND_LINE_H
 #define EXAMPLES_COMMON_COMMAND_LINE_H
 
+#include "datagram_settings.h"
 #include "option_entry.h"
 #include "tls_settings.h"
 
@@ -29,6 +30,7 @@ struct program {
                               connect: a `tls://` or `tcp://` before it is taken off. NULL: it cannot */
     const struct cw_protocol *http; /* &cw_http: it serves that, and has its options. NULL: none */
     const struct cw_protocol *websocket; /* &cw_websocket: the same */
+    const struct cw_protocol *datagrams; /* &cw_udp: the same */
 };
 
 /* The index of a choice that was not made. */
@@ -39,6 +41,7 @@ struct command_line {
     struct cw_server_options server;
     struct cw_listen_options listen;
     struct tls_settings tls;
+    struct datagram_settings datagrams; /* of them listen.datagram */
     const struct cw_tls_options
         *connect_tls;         /* for cw_connect, into `tls`, as is listen.tls. NULL: plain */
     uint64_t frame_max_bytes; /* 0: the protocol's default */
@@ -69,7 +72,7 @@ enum command_line_outcome command_line_read(struct command_line *line, const str
                                             char *const *argv, FILE *out, FILE *err);
 
 /* Sections of a file that one example program reads and another does not know. */
-#define COMMAND_LINE_IGNORED "framed, line, http, websocket"
+#define COMMAND_LINE_IGNORED "framed, line, udp, http, websocket"
 
 /* Sets up a server: options and a listener by the command line, or by its file, where the command line goes over the
  * file. The server keeps the first error.

@@ -66,7 +66,8 @@ static void replace_listeners(struct cw_config *config, const struct command_lin
     if (only.options.unix_path == NULL && !line->host_given && config->bind != NULL) {
         only.options.host = config->bind;
     }
-    only.options.tcp = config->tcp;
+    only.options.tcp = config->tcp; /* of both counts what the protocol has */
+    only.options.datagram = config->datagram;
     only.options.backlog = config->backlog;
     config->listeners[0] = only;
     config->listener_count = 1;
@@ -117,6 +118,7 @@ void command_line_override(struct cw_config *config, void *user)
 
     override_server(&config->server, &line->server);
     override_tcp(&config->tcp, &line->listen.tcp);
+    datagram_settings_over(&line->datagrams, &config->datagram);
     override_place(config, line);
     if (line->http_protocol != NULL) {
         override_http(cw_config_protocol_options(config, line->http_protocol), &line->http);
@@ -126,9 +128,11 @@ void command_line_override(struct cw_config *config, void *user)
                            &line->websocket);
     }
     tls_settings_over(&line->tls, &config->tls);
+    over(&config->tls.mtu_bytes, line->datagrams.mtu_bytes);
     config->tls_enabled = config->tls_enabled || line->tls.options.cert != NULL;
     for (size_t i = 0; i < config->listener_count; i++) {
         override_tcp(&config->listeners[i].options.tcp, &line->listen.tcp);
+        datagram_settings_over(&line->datagrams, &config->listeners[i].options.datagram);
     }
     over(&config->max_frame_size, line->frame_max_bytes);
     if (line->log_level != COMMAND_LINE_UNSET) {

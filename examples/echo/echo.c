@@ -1,4 +1,4 @@
-/* echo: sends back what it receives, over any stream protocol. */
+/* echo: sends back what it receives, over any protocol. */
 #include "command_line.h"
 #include "echo_http.h"
 #include "echo_websocket.h"
@@ -22,10 +22,10 @@ static void print_listening(struct cw_server *server, const struct cw_address *a
 static const struct cw_hooks hooks = {.on_data = echo, .on_listening = print_listening};
 
 /* In the order of their names for --protocol. */
-enum { TCP, FRAMED, LINE, HTTP, WEBSOCKET, PROTOCOL_COUNT };
-static const char *const names[] = {"tcp", "framed", "line", "http", "websocket", NULL};
-static const struct cw_protocol *const protocols[] = {&cw_tcp, &cw_framed, &cw_line, &cw_http,
-                                                      &cw_websocket};
+enum { TCP, FRAMED, LINE, UDP, HTTP, WEBSOCKET, PROTOCOL_COUNT };
+static const char *const names[] = {"tcp", "framed", "line", "udp", "http", "websocket", NULL};
+static const struct cw_protocol *const protocols[] = {&cw_tcp, &cw_framed, &cw_line,
+                                                      &cw_udp, &cw_http,   &cw_websocket};
 
 static void set_options(struct cw_server *server, size_t protocol, const struct command_line *line)
 {
@@ -35,6 +35,9 @@ static void set_options(struct cw_server *server, size_t protocol, const struct 
     } else if (protocol == LINE) {
         cw_line_configure(server,
                           &(struct cw_line_options){.line_max_bytes = line->frame_max_bytes});
+    } else if (protocol == UDP) {
+        cw_udp_configure(server,
+                         &(struct cw_udp_options){.datagram_max_bytes = line->frame_max_bytes});
     } else if (protocol == HTTP) {
         cw_http_configure(server, &line->http);
     } else if (protocol == WEBSOCKET) {
@@ -57,7 +60,7 @@ int main(int argc, char **argv)
         {.name = "protocol",
          .kind = OPTION_CHOICE,
          .into = &protocol,
-         .value = "tcp|framed|line|http|websocket",
+         .value = "tcp|framed|line|udp|http|websocket",
          .standard = "tcp",
          .about = "what to speak",
          .choices = names},
@@ -68,7 +71,8 @@ int main(int argc, char **argv)
                                     .own = own,
                                     .own_count = 1,
                                     .http = &cw_http,
-                                    .websocket = &cw_websocket};
+                                    .websocket = &cw_websocket,
+                                    .datagrams = &cw_udp};
     struct command_line line;
 
     switch (command_line_read(&line, &program, argv, stdout, stderr)) {
@@ -85,9 +89,9 @@ int main(int argc, char **argv)
     finish_websocket(&line.websocket, &requests);
     /* What a listener of --config may speak. */
     const struct cw_service services[PROTOCOL_COUNT] = {
-        cw_service(&cw_tcp, &hooks, NULL), cw_service(&cw_framed, &hooks, NULL),
-        cw_service(&cw_line, &hooks, NULL), cw_service(&cw_http, &hooks, NULL),
-        cw_websocket_service(&line.websocket, &hooks, NULL)};
+        cw_service(&cw_tcp, &hooks, NULL),  cw_service(&cw_framed, &hooks, NULL),
+        cw_service(&cw_line, &hooks, NULL), cw_service(&cw_udp, &hooks, NULL),
+        cw_service(&cw_http, &hooks, NULL), cw_websocket_service(&line.websocket, &hooks, NULL)};
 
     command_line_set_log(&line);
     command_line_set_memory(&line);

@@ -16,7 +16,8 @@ int cw_dtls_configure(struct cw_tls_generation *generation)
     mbedtls_ssl_conf_handshake_timeout(conf, (uint32_t)options->retransmit_min_ms, NEVER_MS);
     mbedtls_ssl_conf_dtls_anti_replay(conf, MBEDTLS_SSL_ANTI_REPLAY_ENABLED);
 #if defined(MBEDTLS_SSL_DTLS_BADMAC_LIMIT) || MBEDTLS_VERSION_NUMBER >= 0x03000000
-    mbedtls_ssl_conf_dtls_badmac_limit(conf, 0); /* or whoever sends rubbish could end a connection */
+    mbedtls_ssl_conf_dtls_badmac_limit(conf,
+                                       0); /* or whoever sends rubbish could end a connection */
 #endif
     if (generation->role == CW_SERVER) {
         mbedtls_ssl_conf_dtls_cookies(conf, mbedtls_ssl_cookie_write, mbedtls_ssl_cookie_check,
@@ -78,14 +79,13 @@ int cw_dtls_set_peer(struct cw_tls_session *session, const struct cw_address *pe
                                                                                   : CW_ENOMEM;
 }
 
-bool cw_dtls_cookie_is_good(struct cw_tls *tls, const struct cw_address *peer,
-                            struct cw_span cookie)
+bool cw_dtls_cookie_is_good(struct cw_tls *tls, const struct cw_address *peer, struct cw_span cookie)
 {
     uint8_t id[PEER_ID_BYTES];
 
     peer_id(peer, id);
-    return cookie.len > 0 && mbedtls_ssl_cookie_check(&tls->cookies, cookie.data, cookie.len, id,
-                                                      sizeof id) == 0;
+    return cookie.len > 0 &&
+           mbedtls_ssl_cookie_check(&tls->cookies, cookie.data, cookie.len, id, sizeof id) == 0;
 }
 
 bool cw_dtls_make_verify(struct cw_tls *tls, const struct cw_address *peer,

@@ -1,6 +1,8 @@
 /* In front of the peers of a socket: who begins to speak DTLS shows first that the address is his (RFC 6347 §4.2.1). */
 #include "dtls_impl.h"
 
+#include <causeway/log.h>
+
 #include "../work.h"
 
 #include <causeway/log.h>

@@ -31,7 +31,7 @@ struct cw_dtls_timer {
 struct cw_dtls {
     struct cw_dtls_queue in;   /* has come, the library does not know it yet */
     struct cw_dtls_queue feed; /* what the library reads next; while a helper is at work, its own */
-    struct cw_dtls_queue out;  /* written by the library while a helper was at work; meanwhile its own */
+    struct cw_dtls_queue out; /* written by the library while a helper was at work; meanwhile its own */
     struct cw_dtls_timer timer;
     uint8_t random[CW_DTLS_RANDOM_BYTES]; /* of the hello that began it */
     int sent;                             /* what the core has said to the last datagram */

@@ -1,6 +1,8 @@
 /* The lower seam over DTLS: a record is a message, each by itself (RFC 6347 §4.1). */
 #include "dtls_impl.h"
+
 #include "tls_library.h"
+#include <causeway/log.h>
 
 #include <causeway/log.h>
 

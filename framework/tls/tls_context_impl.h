@@ -180,9 +180,9 @@ int cw_dtls_configure(struct cw_tls_generation *generation);
 struct cw_tls_generation {
     atomic_size_t holds;
     enum cw_role role;
-    bool datagram;                  /* DTLS */
+    bool datagram;                   /* DTLS */
     mbedtls_ssl_cookie_ctx *cookies; /* its tls's */
-    struct cw_tls_options *options; /* defaults filled in */
+    struct cw_tls_options *options;  /* defaults filled in */
     mbedtls_ssl_config conf;
     struct cw_tls_lists lists;
     char *alpn_text;
@@ -218,8 +218,8 @@ struct cw_tls {
     bool datagram; /* DTLS */
     struct cw_tls_records records;
     mbedtls_ssl_cookie_ctx cookies; /* of DTLS. Locked by the library itself */
-    char *host;           /* NULL: a server */
-    pthread_mutex_t lock; /* of the two below */
+    char *host;                     /* NULL: a server */
+    pthread_mutex_t lock;           /* of the two below */
     struct cw_tls_generation *generation;
     struct cw_tls_kept kept;
 };

@@ -39,7 +39,8 @@ struct cw_tls_stream {
     struct cw_tls_session session;
     struct cw_loop *loop;
     struct cw_conn *conn; /* NULL: closed while a helper was at work */
-    struct cw_dtls *datagrams; /* NULL: over a stream of bytes. Of what follows, it has no bytes that wait and no sink */
+    struct cw_dtls *
+        datagrams; /* NULL: over a stream of bytes. Of what follows, it has no bytes that wait and no sink */
 
     struct cw_tls_bytes in;  /* received, and the library has not taken it */
     struct cw_tls_bytes out; /* made by the library, and the socket has not taken it */

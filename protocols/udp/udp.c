@@ -109,7 +109,7 @@ int cw_udp_configure(struct cw_server *server, const struct cw_udp_options *opti
 
 /* What an application's hooks have to know of stays out of files: kind, on_datagram. */
 static const struct cw_setting settings[] = {
-    {.key = "max_datagram_size",
+    {.key = "max_frame_size",
      .kind = CW_SETTING_BYTES,
      .offset = offsetof(struct cw_udp_options, datagram_max_bytes),
      .least = 1,

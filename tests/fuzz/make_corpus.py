@@ -568,7 +568,55 @@ def ws_inflate():
             write("ws_inflate", f"{name}-{at}", choices + data)
 
 
+def udp():
+    def put(name, happens, flags=4, limit=0, takes=0, deed=0):
+        write("udp", name, bytes([flags, limit, takes, deed]) + b"".join(happens))
+
+    def comes(body, long=False):
+        return bytes([2, len(body) // 3]) + body if long else bytes([0, len(body)]) + body
+
+    def does(deed, much=0):
+        return bytes([deed + 8 * much])
+
+    def rest(what, much=0):
+        return does(7, what) + bytes([much])
+
+    def numbered(number, body=b""):
+        return comes(struct.pack(">I", number) + body)
+
+    run, resume, pause = does(3), does(4), does(5)
+    bodies = [comes(body) for body in (b"", b"!", b"hello", bytes(range(255)))]
+    put("echo", bodies)
+    put("echo-runs", [bodies[2], run, bodies[0], run, bodies[3]])
+    put("client-text", bodies, flags=4 | 2 | 8)
+    put("long", [comes(bytes(765), long=True), comes(b"x" * 300, long=True)], takes=3)
+    put("limit", bodies, limit=2)
+    put("limit-refused", bodies, limit=6)
+    put("peer-takes-little", bodies, takes=2)
+    put("few-a-turn", bodies * 4, flags=4 | 16)
+    put("paused", [bodies[1], pause, *bodies, resume, bodies[2]])
+    put("paused-long", [pause, does(6, 31), *bodies, does(6, 31), resume, bodies[2]])
+    put("idle", [bodies[1], does(6, 31) * 10, bodies[1]])
+    put("full", [rest(5), *bodies, rest(6), *bodies])
+    put("sends", [rest(2, n) for n in (0, 1, 9, 255)] + [rest(3, 3), rest(4, 7), rest(4, 0)])
+    put("close", [bodies[1], rest(0), *bodies])
+    put("abort", [bodies[1], rest(1), *bodies])
+    put("close-paused", [pause, bodies[1], rest(0), *bodies])
+    put("cut", [bodies[1], bytes([0, 200]) + b"short"])
+    for deed in (1, 2, 3):
+        for at in (1, 2, 4):
+            put(f"deed-{deed}-{at}", bodies + [resume, *bodies], deed=deed + 8 * at)
+    put("deed-again", bodies + [resume, *bodies], deed=1 + 4 + 8)
+    put("numbered", [numbered(n, b"n%d" % n) for n in (1, 2, 5, 4, 5, 6)], flags=5)
+    put("numbered-around", [numbered(n) for n in (2**31 - 1, 2**32 - 2, 1, 2**32 - 1, 0)], flags=5)
+    put("numbered-short", [comes(b""), comes(b"\0\0\1"), numbered(1)], flags=5)
+    put("stateless", [b"what time is it?"], flags=0x80)
+    put("stateless-empty", [], flags=0x80)
+    put("stateless-refused", [b"?"], flags=0x80, limit=6)
+
+
 if __name__ == "__main__":
+    udp()
     ws_extension()
     ws_inflate()
     ws_conn()

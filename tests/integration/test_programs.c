@@ -5,6 +5,7 @@
 #include "support/leak.h"
 #include "support/network.h"
 #include "support/peer.h"
+#include "support/udp_peer.h"
 #include "support/wait.h"
 
 #include <causeway/causeway.h>
@@ -372,4 +373,67 @@ Test(programs, the_first_error_of_set_up_is_said_and_the_status_is_1)
     start(&child, "bad_option");
     cr_expect_eq(rig_child_join(&child), 1);
     cr_expect_str_eq(child.text, "configure: out_high_bytes is above out_max_bytes\n");
+}
+
+/* ---- UDP ---- */
+
+static void start_on_udp(struct rig_child *child, const char *name)
+{
+    start(child, name);
+    rig_child_await_text(child, "listening on udp://[::]:7000");
+}
+
+Test(programs, the_echo_over_udp_echoes_and_a_signal_ends_it_with_status_0)
+{
+    struct rig_child child;
+    struct rig_udp peer;
+    struct rig_udp other;
+
+    if (!may_run()) {
+        return;
+    }
+    start_on_udp(&child, "udp_echo");
+    peer = rig_udp_to(PORT);
+    other = rig_udp_open("::1", "[::1]:7000");
+    rig_udp_expect_echo(&peer, "hello");
+    rig_udp_expect_echo(&peer, "");
+    rig_udp_expect_echo(&other, "over IPv6");
+    rig_child_signal(&child, SIGTERM);
+    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
+    rig_udp_close(&peer);
+    rig_udp_close(&other);
+}
+
+Test(programs, frames_over_tcp_and_datagrams_are_in_one_room)
+{
+    struct rig_child child;
+    struct rig_udp udp;
+    struct rig_udp stranger;
+    struct rig_peer tcp;
+    uint8_t token[16];
+    char text[16];
+
+    if (!may_run()) {
+        return;
+    }
+    start_on_udp(&child, "udp_room");
+    udp = rig_udp_to(PORT);
+    stranger = rig_udp_to(PORT);
+    tcp = rig_peer_tcp(PORT);
+    rig_udp_send_text(&udp, "hello there");
+    cr_assert_eq(rig_udp_receive(&udp, token, sizeof token), sizeof token);
+    rig_udp_send(&udp, token, sizeof token);
+    rig_udp_send_text(&stranger, "let me in");
+    rig_udp_receive(&stranger, token, sizeof token);
+    rig_peer_send_frame(&tcp, "by TCP", 6);
+    rig_udp_expect(&udp, "by TCP");
+    rig_udp_send_text(&udp, "by UDP");
+    cr_assert_eq(rig_peer_receive_frame(&tcp, text, sizeof text), 6);
+    cr_expect_arr_eq(text, "by UDP", 6);
+    rig_udp_expect_nothing(&stranger);
+    rig_udp_close(&udp);
+    rig_udp_close(&stranger);
+    rig_peer_close(&tcp);
+    rig_child_signal(&child, SIGTERM);
+    cr_expect_eq(rig_child_join(&child), 0, "%s", child.text);
 }

@@ -9,6 +9,7 @@
 enum {
     OVERWRITTEN = 0xdb,
     ROUNDS_MAX = 1 << 22, /* more is a loop that does not end */
+    SLACK = 16,           /* bytes behind its input that a protocol may read */
 };
 
 /* One read of the peer's bytes. */
@@ -28,9 +29,10 @@ struct rig_inside {
     struct segment *first;
     struct segment **last;
     bool input_ended;
-    size_t allowance; /* bytes the peer still takes in this round */
-    bool in_body;     /* the story's last line is a body that may go on */
-    bool paused;      /* by the deed: nothing may be delivered */
+    size_t allowance;      /* bytes the peer still takes in this round */
+    struct rig_bytes ends; /* in the output, of each datagram: size_t */
+    bool in_body;          /* the story's last line is a body that may go on */
+    bool paused;           /* by the deed: nothing may be delivered */
 };
 
 static uint64_t time_ms = 1000000;
@@ -77,7 +79,7 @@ static void tell(struct rig *rig, const char *text)
     rig_append(&rig->story, text, strlen(text));
 }
 
-static void tell_bytes(struct rig *rig, struct cw_span body)
+static void write_down(struct rig_bytes *text, struct cw_span body)
 {
     for (size_t i = 0; i < body.len; i++) {
         uint8_t byte = body.data[i];
@@ -85,9 +87,9 @@ static void tell_bytes(struct rig *rig, struct cw_span body)
 
         if (byte < ' ' || byte > '~' || byte == '"' || byte == '\\') {
             snprintf(escaped, sizeof escaped, "\\x%02x", (unsigned)byte);
-            tell(rig, escaped);
+            rig_append(text, escaped, strlen(escaped));
         } else {
-            rig_append(&rig->story, &byte, 1);
+            rig_append(text, &byte, 1);
         }
     }
 }
@@ -108,7 +110,7 @@ static void tell_body(struct rig *rig, const char *what, const struct cw_message
         tell(rig, what);
         tell(rig, " \"");
     }
-    tell_bytes(rig, msg->body);
+    write_down(&rig->story, msg->body);
     tell(rig, "\"\n");
     rig->inside->in_body = merge == RIG_STREAM || (merge == RIG_CHUNKS && msg->part == CW_CHUNK);
 }
@@ -153,6 +155,11 @@ static void tell_end(struct rig *rig, const char *what, int code, const char *te
 const char *rig_told(const struct rig *rig)
 {
     return rig->story.data != NULL ? (const char *)rig->story.data : "";
+}
+
+const char *rig_sent(const struct rig *rig)
+{
+    return rig->sent.data != NULL ? (const char *)rig->sent.data : "";
 }
 
 /* ---- hooks ---- */
@@ -299,6 +306,17 @@ static size_t scatter(const struct iovec *iov, int count, const uint8_t *data, s
     return done;
 }
 
+static struct segment *take_first(struct rig_inside *inside)
+{
+    struct segment *segment = inside->first;
+
+    inside->first = segment->next;
+    if (inside->first == NULL) {
+        inside->last = &inside->first;
+    }
+    return segment;
+}
+
 static ptrdiff_t stream_read(struct cw_conn *conn, const struct iovec *iov, int count)
 {
     struct rig_inside *inside = inside_of(conn);
@@ -313,11 +331,7 @@ static ptrdiff_t stream_read(struct cw_conn *conn, const struct iovec *iov, int 
     segment->start += got;
     segment->len -= got;
     if (segment->len == 0) {
-        inside->first = segment->next;
-        if (inside->first == NULL) {
-            inside->last = &inside->first;
-        }
-        free(segment);
+        free(take_first(inside));
     }
     return (ptrdiff_t)got;
 }
@@ -335,6 +349,34 @@ static ptrdiff_t stream_write(struct cw_conn *conn, const struct iovec *iov, int
         taken += part;
     }
     return taken > 0 ? (ptrdiff_t)taken : CW_STREAM_AGAIN;
+}
+
+static int stream_send(struct cw_conn *conn, const struct cw_span *parts, size_t count)
+{
+    struct rig_inside *inside = inside_of(conn);
+    struct rig *rig = inside->rig;
+    size_t total = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        total += parts[i].len;
+    }
+    if (!rig->peer_takes || (inside->setup.take > 0 && total > inside->setup.take)) {
+        return rig->peer_takes ? CW_ETOOBIG : CW_EFULL;
+    }
+    rig_append(&rig->sent, "\"", 1);
+    for (size_t i = 0; i < count; i++) {
+        rig_append(&rig->output, parts[i].data, parts[i].len);
+        write_down(&rig->sent, parts[i]);
+    }
+    rig_append(&rig->sent, "\"\n", 2);
+    rig_append(&inside->ends, &rig->output.len, sizeof rig->output.len);
+    rig->sends++;
+    return CW_OK;
+}
+
+static void stream_receive(struct cw_conn *conn, uint8_t *data, size_t len)
+{
+    cw_conn_feed_datagram(conn, data, len);
 }
 
 static void stream_end(struct cw_conn *conn)
@@ -357,6 +399,39 @@ static const struct cw_stream_ops stream_ops = {
     .close = stream_close,
     .short_read_is_empty = true,
 };
+
+static const struct cw_stream_ops datagram_ops = {
+    .name = "rig of datagrams",
+    .send = stream_send,
+    .receive = stream_receive,
+    .end = stream_end,
+    .close = stream_close,
+    .short_read_is_empty = true,
+};
+
+struct cw_span rig_sent_at(const struct rig *rig, size_t nth)
+{
+    const uint8_t *ends = rig->inside->ends.data;
+    size_t from = 0;
+    size_t to = 0;
+
+    if (nth >= rig->sends) {
+        return cw_span_of(NULL, 0);
+    }
+    if (nth > 0) {
+        memcpy(&from, ends + (nth - 1) * sizeof from, sizeof from);
+    }
+    memcpy(&to, ends + nth * sizeof to, sizeof to);
+    return cw_span_of(rig->output.data + from, to - from);
+}
+
+uint64_t rig_dropped_paused(const struct rig *rig)
+{
+    struct cw_datagram_stats stats;
+
+    cw_loop_datagram_stats(rig->inside->loop, &stats);
+    return stats.dropped_paused;
+}
 
 /* ---- what happens ---- */
 
@@ -388,6 +463,26 @@ static bool make_ready(struct rig *rig)
     return events != 0;
 }
 
+static bool is_of_datagrams(const struct rig_inside *inside)
+{
+    return inside->setup.protocol->transport == CW_DATAGRAM;
+}
+
+/* What a batch from the kernel comes to. A memory of its own for each: who reads past its end is seen. */
+static bool receive_datagrams(struct rig *rig)
+{
+    bool any = rig->inside->first != NULL;
+
+    while (rig->inside->first != NULL && rig->conn != NULL) {
+        struct segment *segment = take_first(rig->inside);
+
+        rig->conn->stream->ops->receive(rig->conn, segment->bytes, segment->len);
+        memset(segment->bytes, OVERWRITTEN, segment->len);
+        free(segment);
+    }
+    return any;
+}
+
 /* As the loop does: what is left of the last turn comes before anything new. */
 void rig_run(struct rig *rig)
 {
@@ -396,7 +491,8 @@ void rig_run(struct rig *rig)
     for (int round = 0; round < ROUNDS_MAX; round++) {
         if (loop->turn_head != 0) {
             cw_loop_end_turn(loop);
-        } else if (rig->conn == NULL || !make_ready(rig)) {
+        } else if (rig->conn == NULL ||
+                   !(is_of_datagrams(rig->inside) ? receive_datagrams(rig) : make_ready(rig))) {
             return;
         }
     }
@@ -406,16 +502,18 @@ void rig_run(struct rig *rig)
 
 void rig_put(struct rig *rig, const void *data, size_t len)
 {
-    if (len == 0) {
+    if (len == 0 && !is_of_datagrams(rig->inside)) {
         return;
     }
 
-    struct segment *segment = must(malloc(sizeof *segment + len));
+    struct segment *segment = must(malloc(sizeof *segment + len + SLACK));
 
     segment->next = NULL;
     segment->start = 0;
     segment->len = len;
-    memcpy(segment->bytes, data, len);
+    if (len > 0) {
+        memcpy(segment->bytes, data, len);
+    }
     *rig->inside->last = segment;
     rig->inside->last = &segment->next;
 }
@@ -497,9 +595,9 @@ static struct rig *make_rig(const struct rig_setup *setup)
     struct rig *rig = must(calloc(1, sizeof *rig));
     struct rig_inside *inside = must(calloc(1, sizeof *inside));
 
-    inside->stream.ops = &stream_ops;
     inside->rig = rig;
     inside->setup = *setup;
+    inside->stream.ops = is_of_datagrams(inside) ? &datagram_ops : &stream_ops;
     inside->last = &inside->first;
     rig->inside = inside;
     rig->peer_takes = true;
@@ -536,6 +634,7 @@ struct rig *rig_new(const struct rig_setup *setup)
         rig_free(rig);
         return NULL;
     }
+    rig->conn->datagram = is_of_datagrams(rig->inside);
     cw_conn_start(rig->conn);
     rig_run(rig);
     return rig;
@@ -562,14 +661,13 @@ void rig_free(struct rig *rig)
     }
     check_end(rig);
     while (rig->inside->first != NULL) {
-        struct segment *next = rig->inside->first->next;
-
-        free(rig->inside->first);
-        rig->inside->first = next;
+        free(take_first(rig->inside));
     }
     cw_loop_free(rig->inside->loop);
     rig_release(&rig->story);
     rig_release(&rig->output);
+    rig_release(&rig->sent);
+    rig_release(&rig->inside->ends);
     free(rig->inside);
     free(rig);
 }

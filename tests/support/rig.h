@@ -15,7 +15,15 @@
  * ```
  *
  * A message that comes while the connection is paused is told as `while paused: …`, which no expectation has.
- * Each body is overwritten as soon as it has been written down: whoever kept the span keeps rubbish. */
+ * Each body is overwritten as soon as it has been written down: whoever kept the span keeps rubbish.
+ *
+ * Of a protocol of datagrams the connection is a peer without a socket. Each rig_put is one datagram, which may be empty; those that
+ * wait come in one turn, as a batch from the kernel does. What the peer gets is written down too, one line a datagram:
+ *
+ * ```text
+ * "hello"
+ * ""
+ * ``` */
 #ifndef CAUSEWAY_TESTS_RIG_H
 #define CAUSEWAY_TESTS_RIG_H
 
@@ -46,9 +54,9 @@ struct rig_setup {
     const void *options; /* of the protocol; NULL: its defaults */
     enum cw_role role;
     enum rig_merge merge;
-    bool echo;          /* on_data sends back what it gets */
-    bool half_open;     /* and closes when the peer's input ends */
-    size_t take;        /* bytes the peer takes in one go. 0: all there are */
+    bool echo;      /* on_data sends back what it gets */
+    bool half_open; /* and closes when the peer's input ends */
+    size_t take; /* bytes the peer takes in one go. 0: all there are. A longer datagram is CW_ETOOBIG */
     enum rig_deed deed; /* done in the hook call number `deed_at`, */
     size_t deed_at;     /* counted from 1 over on_connection, on_data, on_drain and on_end */
     bool deed_repeats;  /* and in each one after it */
@@ -64,13 +72,15 @@ struct rig {
     struct cw_conn *conn;    /* NULL: it has ended */
     struct rig_bytes story;  /* see above */
     struct rig_bytes output; /* what the peer got */
+    struct rig_bytes sent;   /* the same of datagrams, see above */
+    size_t sends;            /* how many */
     size_t hooks;            /* calls so far, as deed_at counts them */
     size_t messages;         /* calls of on_data */
     size_t closes;           /* calls of on_close */
     int code;                /* the last on_close's; 0: it was not called */
     int send_error;          /* the first that the echo got */
     bool stream_closed;
-    bool peer_takes; /* false: the peer takes nothing. At first true */
+    bool peer_takes; /* false: the peer takes nothing, and datagrams are CW_EFULL. At first true */
     struct rig_inside *inside;
 };
 
@@ -103,6 +113,13 @@ void rig_advance(struct rig *rig, uint64_t ms);
 
 /* The story so far, a C string. */
 const char *rig_told(const struct rig *rig);
+
+/* The datagrams that the peer got so far, a C string; and one of them, counted from 0. */
+const char *rig_sent(const struct rig *rig);
+struct cw_span rig_sent_at(const struct rig *rig, size_t nth);
+
+/* Datagrams that came while the connection was paused. */
+uint64_t rig_dropped_paused(const struct rig *rig);
 
 /* The hooks alone, for the connections of a real server, one at a time: their `user` is a teller. Of its setup count merge,
  * echo and the deed (none that pauses); of the rig the story and the counters. */

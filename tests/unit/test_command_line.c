@@ -680,7 +680,7 @@ Test(command_line, help_prints_every_option_with_its_default)
         "(default: 7000)",
         "(default: 127.0.0.1)",
         "--max-frame-size BYTES",
-        "(default: 65536 bytes; lines: 8192 bytes; WebSocket: 1048576 bytes)",
+        "(default: 65536 bytes; lines: 8192 bytes; UDP: 65507 bytes; WebSocket: 1048576 bytes)",
         "--idle-timeout TIME|off ",
         "(default: 5m)",
         "--drain-timeout TIME ",

@@ -11,6 +11,12 @@
 
 TestSuite(config_keys, .fini = rig_expect_no_leak, .timeout = 60);
 
+/* Those that have a section of their own. */
+static const struct cw_protocol *const protocols[] = {&cw_framed, &cw_line, &cw_udp, &cw_http,
+                                                      &cw_websocket};
+
+enum { PROTOCOLS = sizeof protocols / sizeof protocols[0] };
+
 /* ---- the table, the documents and the file that is shipped ---- */
 
 static void expect_documented(const char *key, const struct cw_config_key *entry, void *user)
@@ -19,7 +25,8 @@ static void expect_documented(const char *key, const struct cw_config_key *entry
     char *inner = strstr(key, "listeners[].tls.");
 
     /* The same sections again. */
-    if (inner || strstr(key, "listeners[].tcp.") || strcmp(key, "server") == 0) {
+    if (inner || strstr(key, "listeners[].tcp.") || strstr(key, "listeners[].datagram.") ||
+        strcmp(key, "server") == 0) {
         return;
     }
     snprintf(cell, sizeof cell, "\n| `%s` |", key);
@@ -29,10 +36,9 @@ static void expect_documented(const char *key, const struct cw_config_key *entry
 Test(config_keys, every_key_is_documented)
 {
     char *text = rig_config_read_file(CW_SOURCE_DIR "/docs/options.md");
-    const struct cw_protocol *const protocols[] = {&cw_framed, &cw_line, &cw_http, &cw_websocket};
 
     cw_config_each_key(expect_documented, text);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < PROTOCOLS; i++) {
         for (const struct cw_setting *setting = protocols[i]->settings; setting->key; setting++) {
             struct cw_config_key key = cw_config_key_of(setting);
             char name[160];
@@ -58,9 +64,7 @@ static void look_for(const char *key, const struct cw_config_key *entry, void *u
 
 static bool is_setting(const char *name)
 {
-    const struct cw_protocol *const protocols[] = {&cw_framed, &cw_line, &cw_http, &cw_websocket};
-
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < PROTOCOLS; i++) {
         for (const struct cw_setting *setting = protocols[i]->settings; setting->key; setting++) {
             char whole[160];
 
@@ -121,10 +125,10 @@ static void expect_in_example(const char *key, const struct cw_config_key *entry
 
 Test(config_keys, the_example_shows_every_key_and_every_line_of_it_is_right)
 {
-    const struct cw_service services[] = {cw_service(&cw_line, NULL, NULL),
-                                          cw_service(&cw_http, NULL, NULL),
-                                          cw_service(&cw_websocket, NULL, NULL)};
-    const struct cw_config_options options = {.services = services, .service_count = 3};
+    const struct cw_service services[] = {
+        cw_service(&cw_line, NULL, NULL), cw_service(&cw_udp, NULL, NULL),
+        cw_service(&cw_http, NULL, NULL), cw_service(&cw_websocket, NULL, NULL)};
+    const struct cw_config_options options = {.services = services, .service_count = 4};
     char *text = rig_config_read_file(CW_SOURCE_DIR "/examples/causeway.yaml");
 
     cw_log_set_level(CW_LOG_ERROR);
@@ -132,23 +136,17 @@ Test(config_keys, the_example_shows_every_key_and_every_line_of_it_is_right)
                  cw_server_error(rig_config_server));
     uncomment(text);
     cw_config_each_key(expect_in_example, text);
-    for (const struct cw_setting *setting = cw_framed.settings; setting->key; setting++) {
-        struct cw_config_key key = cw_config_key_of(setting);
-        expect_in_example("framed", &key, text);
-    }
-    for (const struct cw_setting *setting = cw_http.settings; setting->key; setting++) {
-        struct cw_config_key key = cw_config_key_of(setting);
-        expect_in_example("http", &key, text);
-    }
-    for (const struct cw_setting *setting = cw_websocket.settings; setting->key; setting++) {
-        struct cw_config_key key = cw_config_key_of(setting);
-        expect_in_example("websocket", &key, text);
+    for (size_t i = 0; i < PROTOCOLS; i++) {
+        for (const struct cw_setting *setting = protocols[i]->settings; setting->key; setting++) {
+            struct cw_config_key key = cw_config_key_of(setting);
+            expect_in_example(protocols[i]->name, &key, text);
+        }
     }
     setenv("KEY_PASSPHRASE", "a", 1);
     setenv("ALT_PASSPHRASE", "b", 1);
     cr_expect_eq(rig_config_load_with(text, &options), CW_OK, "%s",
                  cw_server_error(rig_config_server));
-    cr_expect_eq(rig_config_server->config->listener_count, 4);
+    cr_expect_eq(rig_config_server->config->listener_count, 5);
     cr_expect_str_eq(rig_config_server->config->tls.certificates[0].passphrase, "b");
     free(text);
     rig_config_end();
@@ -206,13 +204,13 @@ Test(config_keys, the_example_says_the_defaults)
     struct cw_server_options defaults = none;
     struct cw_complaint complaint;
     char *text = rig_config_read_file(CW_SOURCE_DIR "/examples/causeway.yaml");
-    const struct cw_service services[] = {cw_service(&cw_line, NULL, NULL),
-                                          cw_service(&cw_http, NULL, NULL),
-                                          cw_service(&cw_websocket, NULL, NULL)};
+    const struct cw_service services[] = {
+        cw_service(&cw_line, NULL, NULL), cw_service(&cw_udp, NULL, NULL),
+        cw_service(&cw_http, NULL, NULL), cw_service(&cw_websocket, NULL, NULL)};
 
     cw_log_set_level(CW_LOG_ERROR);
     cr_assert_eq(rig_config_load_with(
-                     text, &(struct cw_config_options){.services = services, .service_count = 3}),
+                     text, &(struct cw_config_options){.services = services, .service_count = 4}),
                  CW_OK, "%s", cw_server_error(rig_config_server));
     cw_options_fill(&defaults, &complaint);
     const struct cw_server_options *said = &rig_config_server->options;

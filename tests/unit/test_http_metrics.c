@@ -61,6 +61,13 @@ void cw_server_stats(const struct cw_server *server, struct cw_server_stats *sta
                                       .work_waiting = 5};
 }
 
+static struct cw_datagram_stats datagrams;
+
+void cw_server_datagram_stats(const struct cw_server *server, struct cw_datagram_stats *stats)
+{
+    *stats = datagrams;
+}
+
 const struct cw_http_options *cw_http_options_of(const struct cw_http_exchange *http)
 {
     return &http->options;
@@ -385,4 +392,64 @@ Test(http_metrics, buckets_that_do_not_rise_are_refused_by_name)
         &(struct cw_http_metrics_options){.buckets_us = bounds, .bucket_count = 0}));
     cr_expect_null(cw_http_metrics(&(struct cw_http_metrics_options){.path = "metrics"}));
     cr_expect(strstr(logged, "path") != NULL, "%s", logged);
+}
+
+Test(http_metrics, a_server_without_sockets_of_datagrams_has_no_figures_of_them)
+{
+    struct cw_http_middleware *metrics = started(NULL);
+
+    fetch(metrics, "GET", "/metrics");
+    expect_no("datagram");
+    expect_no("dtls");
+    metrics->release(metrics);
+}
+
+Test(http_metrics, datagrams_are_counted_with_what_was_dropped_and_why)
+{
+    struct cw_http_middleware *metrics = started(NULL);
+
+    datagrams = (struct cw_datagram_stats){
+        .sockets = 2,
+        .received = 101,
+        .sent = 102,
+        .peers_expired = 103,
+        .peers_replaced = 104,
+        .peers_refused = 105,
+        .dropped_kernel = 106,
+        .dropped_truncated = 107,
+        .dropped_paused = 108,
+        .dropped_rule = 109,
+        .dropped_unproven = 110,
+        .dropped_too_big = 111,
+        .dropped_full = 112,
+        .dropped_error = 113,
+        .errors_refused = 114,
+        .errors_unreachable = 115,
+        .errors_other = 116,
+        .dtls_cookies = 117,
+        .dtls_ignored = 118,
+    };
+    fetch(metrics, "GET", "/metrics");
+    expect_line("# TYPE causeway_datagram_sockets gauge");
+    expect_line("causeway_datagram_sockets 2");
+    expect_line("# TYPE causeway_datagrams_received_total counter");
+    expect_line("causeway_datagrams_received_total 101");
+    expect_line("causeway_datagrams_sent_total 102");
+    expect_line("causeway_datagram_peers_expired_total 103");
+    expect_line("causeway_datagram_peers_replaced_total 104");
+    expect_line("causeway_datagram_peers_refused_total 105");
+    expect_line("causeway_datagrams_in_dropped_total{reason=\"kernel\"} 106");
+    expect_line("causeway_datagrams_in_dropped_total{reason=\"truncated\"} 107");
+    expect_line("causeway_datagrams_in_dropped_total{reason=\"paused\"} 108");
+    expect_line("causeway_datagrams_in_dropped_total{reason=\"rule\"} 109");
+    expect_line("causeway_datagrams_out_dropped_total{reason=\"unproven\"} 110");
+    expect_line("causeway_datagrams_out_dropped_total{reason=\"too_big\"} 111");
+    expect_line("causeway_datagrams_out_dropped_total{reason=\"full\"} 112");
+    expect_line("causeway_datagrams_out_dropped_total{reason=\"error\"} 113");
+    expect_line("causeway_datagram_errors_total{reason=\"refused\"} 114");
+    expect_line("causeway_datagram_errors_total{reason=\"unreachable\"} 115");
+    expect_line("causeway_datagram_errors_total{reason=\"other\"} 116");
+    expect_line("causeway_dtls_cookies_total 117");
+    expect_line("causeway_dtls_ignored_total 118");
+    metrics->release(metrics);
 }

@@ -18,10 +18,12 @@ uint64_t cw_loop_now_ms(const struct cw_loop *loop)
 }
 
 static char logged[500];
+static unsigned lines;
 
 static void keep_line(enum cw_log_level level, uint64_t conn_id, const char *text, void *user)
 {
-    cr_expect_eq(level, CW_LOG_ERROR);
+    cr_expect_geq(level, CW_LOG_WARNING);
+    lines++;
     snprintf(logged, sizeof logged, "%s", text);
 }
 
@@ -203,6 +205,42 @@ Test(ip_limit, a_time_without_a_number_is_refused)
     cr_expect_null(cw_ip_limit(&(struct cw_ip_limit_options){.per_ms = 5}));
     cr_expect_str_eq(logged, "ip_limit: per_ms and addresses_max need accepts");
     cr_expect_null(cw_ip_limit(&(struct cw_ip_limit_options){.addresses_max = 5}));
+}
+
+static int datagram_of(struct cw_conn_middleware *limit, const char *text)
+{
+    struct cw_loop loop = {20000};
+    struct cw_datagram from = {0};
+
+    cr_assert_eq(cw_address_parse(text, &from.peer), CW_OK);
+    return limit->on_datagram(limit, &loop, &from, 1);
+}
+
+Test(ip_limit, the_lists_are_for_datagrams_too)
+{
+    const char *const allow[] = {"10.0.0.0/8", NULL};
+    const char *const deny[] = {"10.6.6.0/24", NULL};
+    struct cw_conn_middleware *limit =
+        made(&(struct cw_ip_limit_options){.allow = allow, .deny = deny, .accepts = 1});
+
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(datagram_of(limit, "10.6.5.1:1"), CW_OK, "the rate is for new peers");
+    }
+    cr_expect_eq(lines, 0);
+    cr_expect_eq(datagram_of(limit, "10.6.6.6:1"), CW_EDENIED);
+    cr_expect_eq(datagram_of(limit, "11.0.0.1:1"), CW_EDENIED);
+    cr_expect_eq(lines, 1);
+    cr_expect_str_eq(logged,
+                     "ip_limit: 10.6.6.6:1 is not allowed here; datagrams dropped so far: 1");
+    limit->release(limit);
+}
+
+Test(ip_limit, without_lists_nobody_is_asked_about_datagrams)
+{
+    struct cw_conn_middleware *limit = made(&(struct cw_ip_limit_options){.accepts = 1});
+
+    cr_expect_null(limit->on_datagram);
+    limit->release(limit);
 }
 
 enum { THREADS = 4, TRIES = 5000, ACCEPTS = 1000 };

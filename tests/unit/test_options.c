@@ -1,5 +1,6 @@
 /* docs/options.md says what the code does: defaults and ranges of servers, clients and pools, defaults of TCP and of
  * protocols, the command line of the examples. */
+#include "datagram_impl.h"
 #include "http/http_settings.h"
 #include "options.h"
 #include "server_impl.h"
@@ -10,6 +11,7 @@
 
 #include <causeway/framed.h>
 #include <causeway/line.h>
+#include <causeway/udp.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -112,6 +114,7 @@ typedef int (*fill_fn)(void *options, struct cw_complaint *complaint);
 
 struct kind {
     const char *section; /* of the page */
+    const char *before;  /* stands in complaints before the name of the member */
     const struct member *members;
     size_t count;
     size_t size;
@@ -133,6 +136,10 @@ struct kind {
 #define WEBSOCKET(name)                                                                            \
     {                                                                                              \
 #name, offsetof(struct cw_websocket_options, name)                                         \
+    }
+#define DATAGRAM(name)                                                                             \
+    {                                                                                              \
+#name, offsetof(struct cw_datagram_options, name)                                          \
     }
 #define POOL(name)                                                                                 \
     {                                                                                              \
@@ -192,6 +199,11 @@ static const struct member websocket_members[] = {
     WEBSOCKET(head_max_bytes),
 };
 
+static const struct member datagram_members[] = {
+    DATAGRAM(peers_max),       DATAGRAM(peer_idle_ms),       DATAGRAM(amplification),
+    DATAGRAM(queue_max_bytes), DATAGRAM(datagrams_per_turn),
+};
+
 static int fill_server(void *options, struct cw_complaint *complaint)
 {
     return cw_options_fill(options, complaint);
@@ -224,19 +236,29 @@ static int fill_websocket(void *options, struct cw_complaint *complaint)
     return error;
 }
 
+static int fill_datagram(void *options, struct cw_complaint *complaint)
+{
+    int error = cw_datagram_options_check(options, CW_SERVER, complaint);
+
+    cw_datagram_options_fill(options);
+    return error;
+}
+
 #define COUNT(members) (sizeof(members) / sizeof((members)[0]))
 
 static const struct kind kinds[] = {
-    {"struct cw_server_options", server_members, COUNT(server_members),
+    {"struct cw_server_options", "", server_members, COUNT(server_members),
      sizeof(struct cw_server_options), fill_server},
-    {"struct cw_connect_options", connect_members, COUNT(connect_members),
+    {"struct cw_connect_options", "", connect_members, COUNT(connect_members),
      sizeof(struct cw_connect_options), fill_connect},
-    {"struct cw_pool_options", pool_members, COUNT(pool_members), sizeof(struct cw_pool_options),
-     fill_pool},
-    {"struct cw_http_options", http_members, COUNT(http_members), sizeof(struct cw_http_options),
-     fill_http},
-    {"struct cw_websocket_options", websocket_members, COUNT(websocket_members),
+    {"struct cw_pool_options", "", pool_members, COUNT(pool_members),
+     sizeof(struct cw_pool_options), fill_pool},
+    {"struct cw_http_options", "", http_members, COUNT(http_members),
+     sizeof(struct cw_http_options), fill_http},
+    {"struct cw_websocket_options", "", websocket_members, COUNT(websocket_members),
      sizeof(struct cw_websocket_options), fill_websocket},
+    {"struct cw_datagram_options", "datagram.", datagram_members, COUNT(datagram_members),
+     sizeof(struct cw_datagram_options), fill_datagram},
 };
 
 /* One member of one kind, and its row. */
@@ -277,7 +299,7 @@ static bool refuses(const struct cell *cell, uint64_t value)
     struct cw_complaint complaint = {""};
     char start[64];
 
-    snprintf(start, sizeof start, "%s: at most ", cell->member->name);
+    snprintf(start, sizeof start, "%s%s: at most ", cell->kind->before, cell->member->name);
     return fill_with(cell, &value, &complaint) == CW_EINVAL &&
            strncmp(complaint.text, start, strlen(start)) == 0;
 }
@@ -423,10 +445,11 @@ Test(options, the_page_has_the_tcp_defaults_that_a_socket_gets)
 
 /* ---- protocols ---- */
 
-Test(options, the_page_has_the_defaults_of_framed_and_line)
+Test(options, the_page_has_the_defaults_of_framed_line_and_udp)
 {
     struct cw_framed_options framed = {0};
     struct cw_line_options line = {0};
+    struct cw_udp_options udp = {0};
     struct cw_complaint complaint = {""};
     struct row row;
 
@@ -439,6 +462,9 @@ Test(options, the_page_has_the_defaults_of_framed_and_line)
     find_row("struct cw_line_options", "line_max_bytes", &row);
     cr_expect_eq(read_value(row.standard, "line_max_bytes"), line.line_max_bytes);
     cw_line.release(&line);
+    cr_assert_eq(cw_udp.configure(&udp, &complaint), CW_OK);
+    find_row("struct cw_udp_options", "datagram_max_bytes", &row);
+    cr_expect_eq(read_value(row.standard, "datagram_max_bytes"), udp.datagram_max_bytes);
 }
 
 /* ---- the command line ---- */

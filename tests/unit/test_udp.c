@@ -111,7 +111,7 @@ Test(udp, the_limit_may_stand_in_a_file)
 {
     const struct cw_setting *setting = cw_udp.settings;
 
-    cr_assert_str_eq(setting->key, "max_datagram_size");
+    cr_assert_str_eq(setting->key, "max_frame_size");
     cr_assert_eq(setting->kind, CW_SETTING_BYTES);
     cr_assert_eq(setting->offset, offsetof(struct cw_udp_options, datagram_max_bytes));
     cr_assert_eq(setting->least, 1);

@@ -46,13 +46,14 @@ struct cw_connect_options {
 
 /* Connects, and keeps connected if asked. Names are resolved without blocking (the hosts file, then DNS); IPv6
  * and IPv4 addresses are tried in turn (RFC 8305), so that a dead family does not cost the time-out.
+ * A protocol of datagrams is connected as soon as there is a route, which proves nobody's presence: docs/udp-client.md.
  * on_connection tells of success, on_error of every failed attempt, once, with the most telling of the addresses'
  * errors, on_close of the end of a connection. When attempts_max is reached, the last report says so and its
  * limit is attempts_max.
  *
  * loop     cw_conn_loop(conn) inside a server, cw_loop_new() in a program that only connects
  * service  what is spoken; copied
- * address  `host:port`, `[::1]:port` or `unix:/path`; copied
+ * address  `host:port`, `[::1]:port` or, for a stream of bytes, `unix:/path`; copied
  * options  copied; NULL: the defaults
  * returns  a client's id, above 0 and never used twice by its loop, for cw_client_stop and cw_client_conn; or
  *          CW_EINVAL (the address or an option; logged), CW_ENOMEM, CW_ESTOPPED
@@ -108,7 +109,8 @@ typedef void (*cw_pool_fn)(struct cw_loop *loop, struct cw_conn *conn, int code,
  * those that are not needed stay unused and are closed. One that the peer has ended, or on which something has come
  * that nobody asked for, is not handed out. The service's hooks hear of every connection as usual.
  *
- * returns  yours; NULL: memory ran out, or an address or option is not allowed (logged)
+ * returns  yours; NULL: memory ran out, or an address, an option or a protocol (one of datagrams) is not allowed
+ *          (logged)
  * thread   loop thread, or before the loop runs */
 struct cw_pool *cw_pool_new(struct cw_loop *loop, struct cw_service service, const char *address,
                             const struct cw_pool_options *options);

@@ -34,7 +34,10 @@ struct cw_config {
     struct cw_server_options server;
     const char *bind;          /* server.bind, NULL: none; in each listener already, */
     struct cw_tcp_options tcp; /* and so is server.tcp, */
-    uint64_t backlog;          /* with its backlog: for listeners that `override` adds */
+    uint64_t backlog;          /* with its backlog, */
+    struct cw_datagram_options
+        datagram; /* and server.datagram: for listeners that `override` adds. Of tcp and datagram counts, for each listener,
+                     what its protocol has */
     bool tls_enabled;
     struct cw_tls_options tls;
     struct cw_config_listener listeners[CW_CONFIG_LISTENERS_MAX];

@@ -187,7 +187,7 @@ void *cw_conn_user(const struct cw_conn *conn);
 void cw_conn_set_user(struct cw_conn *conn, void *user);
 
 /* The socket's descriptor, for options this interface does not know; -1: there is none. Reading,
- * writing or closing it breaks the connection.
+ * writing or closing it breaks the connection. A peer of datagrams shares it with all others of its listener.
  *
  * thread   loop thread */
 int cw_conn_fd(const struct cw_conn *conn);

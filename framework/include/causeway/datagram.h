@@ -147,6 +147,7 @@ int cw_multicast_leave(struct cw_server *server, const struct cw_address *listen
 /* What the datagram sockets of a server have done, all workers together. Datagrams handed over and sent are messages_in and
  * messages_out of struct cw_server_stats. */
 struct cw_datagram_stats {
+    uint64_t sockets;           /* open now, those of clients too */
     uint64_t received;          /* by the sockets */
     uint64_t sent;              /* taken by the kernel */
     uint64_t peers_expired;     /* by peer_idle_ms */

@@ -289,7 +289,8 @@ void cw_conn_let_peer_end(struct cw_conn *conn);
  * service   prepared with cw_service_new; held as long as it is needed
  * handover  for the new protocol's `open`; may be NULL
  * drop      frees handover if `open` does not get or take it; may be NULL
- * returns   0; CW_ECLOSED, CW_ENOMEM: nothing changes and handover stays the caller's
+ * returns   0; CW_ECLOSED, CW_ENOMEM, CW_EKIND (one of the two is a protocol of datagrams): nothing changes and handover stays
+ *           the caller's
  * thread    loop thread */
 struct cw_service_ref;
 int cw_conn_switch(struct cw_conn *conn, struct cw_service_ref *service, void *handover,

@@ -18,7 +18,9 @@ struct cw_ip_limit_options {
     uint64_t addresses_max;  /* addresses remembered; the longest silent goes first. 0: 65536 */
 };
 
-/* Makes the middleware, for cw_server_use, which takes it over. A refused peer is CW_EDENIED (lists) or CW_ERATE.
+/* Makes the middleware, for cw_server_use, which takes it over. A refused peer is CW_EDENIED (lists) or CW_ERATE. Of UDP the
+ * lists are for each datagram: one that is not allowed is dropped and counted in dropped_rule of struct cw_datagram_stats, and the
+ * log has a line of it at most every ten seconds; `accepts` counts new peers.
  *
  * options  copied, with its texts; NULL: no rules
  * returns  NULL: memory ran out, a text is not a prefix, or per_ms or addresses_max without accepts (logged);
