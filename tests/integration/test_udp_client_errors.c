@@ -1,9 +1,12 @@
 /* What the network says to clients of datagrams: refusals, ways that are gone, datagrams that do not fit. */
 #include "support/client_story.h"
+#include "support/host.h"
 #include "support/leak.h"
 #include "support/nameserver.h"
 #include "support/network.h"
+#include "support/pki.h"
 #include "support/silent.h"
+#include "support/story.h"
 #include "support/udp_peer.h"
 
 #include "connector_impl.h"
@@ -531,6 +534,43 @@ Test(udp_client_errors, while_there_is_no_way_datagrams_are_dropped_and_counted_
     cr_expect_eq(client.failed, 1);
     rig_client_end(&client);
     rig_udp_close(&peer);
+}
+
+Test(udp_client_errors, over_dtls_a_refusal_that_may_be_forged_does_not_end_what_is_open)
+{
+    struct cw_server *server = cw_create_server(&cw_udp);
+    struct cw_tls_options tls = {0};
+    struct rig_host *host;
+    struct rig_client client;
+    struct cw_address own;
+
+    if (!pki_made() || !rig_enter_own_network()) {
+        cw_server_free(server);
+        cr_skip_test("the openssl command was missing, or no network of its own is permitted here");
+        return;
+    }
+    tls.ca = pki("ca.pem");
+    cw_server_listen(server, &(struct cw_listen_options){
+                                 .host = "127.0.0.1",
+                                 .tls = &(struct cw_tls_options){.cert = pki("server.pem"),
+                                                                 .key = pki("server.key")}});
+    host = rig_host_start(server, &(struct cw_hooks){.on_data = rig_echo}, NULL);
+    rig_client_begin(&client, NULL);
+    client.then = rig_client_greet;
+    rig_client_connect(&client, rig_at("127.0.0.1", rig_host_port(host, 0)),
+                       &(struct cw_connect_options){.tls = &tls});
+    rig_client_until(&client, client.messages == 1);
+    cr_assert_eq(cw_conn_local(client.conn, &own), CW_OK);
+    send_icmp(ICMP_PORT_UNREACH, 0, own.port, rig_host_port(host, 0));
+    rig_client_until(&client, client.failed == 1);
+    cr_expect_eq(client.report.code, CW_EREFUSED);
+    cr_expect_eq(client.closed, 0);
+    rig_client_say(&client, "still here");
+    rig_client_until(&client, client.messages == 2);
+    cr_expect_str_eq(client.last, "still here");
+    rig_client_end(&client);
+    cr_expect_eq(client.failed, 1);
+    rig_host_end(host);
 }
 
 /* ---- datagrams that do not fit the path ---- */
