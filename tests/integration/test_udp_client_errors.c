@@ -33,14 +33,6 @@ static void be_quiet(void)
 
 TestSuite(udp_client_errors, .init = be_quiet, .fini = rig_expect_no_leak, .timeout = 60);
 
-static struct cw_datagram_stats stats_of(const struct rig_client *client)
-{
-    struct cw_datagram_stats stats;
-
-    cw_loop_datagram_stats(client->loop, &stats);
-    return stats;
-}
-
 /* ---- nobody listens ---- */
 
 static void expect_one_refusal(const struct rig_client *client)
@@ -67,7 +59,7 @@ Test(udp_client_errors, a_refusal_ends_it_with_one_report_and_one_close)
     expect_one_refusal(&client);
     cr_expect_neq(client.report.conn_id, 0);
     cr_expect_eq(client.address.port, port);
-    cr_expect_eq(stats_of(&client).errors_refused, 1);
+    cr_expect_eq(rig_client_stats(&client).errors_refused, 1);
     rig_client_finish(&client);
 }
 
@@ -429,24 +421,7 @@ static void send_icmp(uint8_t code, uint16_t mtu, uint16_t client, uint16_t peer
     close(fd);
 }
 
-/* A client, and a peer at that address who has heard it. */
-static void meet_at(const char *host, struct rig_client *client, struct rig_udp *peer,
-                    const struct cw_connect_options *options)
-{
-    struct cw_address from;
-    char hello[8];
-
-    *peer = rig_udp_open(host, "127.0.0.1");
-    rig_client_begin(client, NULL);
-    client->then = rig_client_greet;
-    rig_client_connect(client, rig_at(host, rig_udp_port(peer)), options);
-    rig_client_until(client, client->opened == 1);
-    rig_client_flush(client);
-    rig_udp_receive_from(peer, hello, sizeof hello, &from);
-    rig_udp_turn_port(peer, from.port);
-}
-
-/* The same in a network of their own. False: the test has been skipped. */
+/* A client and a peer in a network of their own. False: the test has been skipped. */
 static bool meet(struct rig_client *client, struct rig_udp *peer,
                  const struct cw_connect_options *options)
 {
@@ -454,7 +429,7 @@ static bool meet(struct rig_client *client, struct rig_udp *peer,
         cr_skip_test("no network of its own is permitted here");
         return false;
     }
-    meet_at("127.0.0.1", client, peer, options);
+    rig_client_meet("127.0.0.1", client, peer, NULL, options);
     return true;
 }
 
@@ -488,7 +463,7 @@ Test(udp_client_errors, a_host_that_is_out_of_reach_is_told_and_the_connection_s
     snprintf(text, sizeof text, "datagram to 127.0.0.1:%u: no route to that address",
              rig_udp_port(&peer));
     cr_expect_str_eq(client.report.text, text);
-    cr_expect_eq(stats_of(&client).errors_unreachable, 1);
+    cr_expect_eq(rig_client_stats(&client).errors_unreachable, 1);
     expect_both_still_speak(&client, &peer);
     rig_client_end(&client);
     cr_expect_eq(client.reason.code, CW_BY_APP);
@@ -520,15 +495,16 @@ Test(udp_client_errors, while_there_is_no_way_datagrams_are_dropped_and_counted_
         return;
     }
     set_elsewhere(true);
-    meet_at(ELSEWHERE, &client, &peer, &(struct cw_connect_options){.local_host = "127.0.0.1"});
+    rig_client_meet(ELSEWHERE, &client, &peer, NULL,
+                    &(struct cw_connect_options){.local_host = "127.0.0.1"});
     set_elsewhere(false);
     rig_client_say(&client, "lost");
     rig_client_until(&client, client.failed == 1);
     cr_expect_eq(client.report.code, CW_EUNREACHABLE);
     cr_expect_eq(client.report.os_errno, ENETUNREACH);
     cr_expect_eq(client.address.port, rig_udp_port(&peer));
-    cr_expect_eq(stats_of(&client).dropped_error, 1);
-    cr_expect_eq(stats_of(&client).errors_unreachable, 1);
+    cr_expect_eq(rig_client_stats(&client).dropped_error, 1);
+    cr_expect_eq(rig_client_stats(&client).errors_unreachable, 1);
     set_elsewhere(true);
     expect_both_still_speak(&client, &peer);
     cr_expect_eq(client.failed, 1);
@@ -590,7 +566,7 @@ Test(udp_client_errors, what_does_not_fit_the_path_and_may_not_be_cut_is_dropped
     (void)cw_conn_send_bytes(client.conn, large, 1473);
     rig_client_until(&client, client.failed == 1);
     cr_expect_eq(client.report.code, CW_ETOOBIG);
-    cr_expect_eq(stats_of(&client).dropped_too_big, 1);
+    cr_expect_eq(rig_client_stats(&client).dropped_too_big, 1);
     cr_expect_eq(cw_conn_send_bytes(client.conn, large, 1472), CW_OK);
     rig_client_flush(&client);
     rig_udp_expect_bytes(&peer, large, 1472);
