@@ -9,9 +9,13 @@
 /* What waits of one connection, each way. More is lost, as it could be on its way. */
 enum { CW_DTLS_WAITING_MAX = 32, CW_DTLS_WAITING_BYTES = 64 << 10 };
 
-struct cw_dtls_piece;
-
 /* Whole datagrams that wait. */
+struct cw_dtls_piece {
+    struct cw_dtls_piece *next;
+    size_t len;
+    uint8_t bytes[];
+};
+
 struct cw_dtls_queue {
     struct cw_dtls_piece *first;
     struct cw_dtls_piece *last;
@@ -68,6 +72,9 @@ bool cw_dtls_has_input(const struct cw_tls_stream *stream);
 
 /* A datagram for the handshake, copied. */
 void cw_dtls_put(struct cw_tls_stream *stream, const uint8_t *data, size_t len);
+
+/* What of it the library has not taken when the handshake is over, one by one; the caller's to release. NULL: nothing. */
+struct cw_dtls_piece *cw_dtls_take_kept(struct cw_tls_stream *stream);
 
 /* Sends what a helper has left to be sent, and starts the timer that it has set. */
 void cw_dtls_collect(struct cw_tls_stream *stream);

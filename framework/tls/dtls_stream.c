@@ -101,7 +101,7 @@ static bool goes_on(struct cw_conn *conn, int answer)
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
 
     if (answer == MBEDTLS_ERR_SSL_WANT_READ || answer == MBEDTLS_ERR_SSL_WANT_WRITE) {
-        return cw_dtls_has_input(stream);
+        return stream->feed_len > 0;
     }
     if (answer == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
         end_by_peer(conn);
@@ -176,17 +176,22 @@ static void read_records(struct cw_conn *conn, struct cw_span datagram)
     }
 }
 
-/* What came behind the handshake's last message, or before it and out of its order. */
+/* What came behind the handshake's last message, or before it and out of its order. The library has the first of it, the rest
+ * is looked at as if it came now: a hello in it would make the library begin again. */
 static void read_kept(struct cw_conn *conn)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
+    struct cw_dtls_piece *piece;
 
     if (!stream->established || !stream->datagrams->has_kept) {
         return;
     }
     stream->datagrams->has_kept = false;
-    cw_dtls_lay_out(stream);
     (void)read_messages(conn);
+    while ((piece = cw_dtls_take_kept(stream)) != NULL) {
+        read_records(conn, cw_span_of(piece->bytes, piece->len));
+        cw_release(piece);
+    }
 }
 
 /* ---- a hello to a connection that is there ---- */
