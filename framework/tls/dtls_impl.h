@@ -4,6 +4,7 @@
 #define CW_DTLS_IMPL_H
 
 #include "dtls_hello.h"
+#include "tls_library.h"
 #include "tls_stream_impl.h"
 
 /* What waits of one connection, each way. More is lost, as it could be on its way. */
@@ -41,7 +42,9 @@ struct cw_dtls {
     int sent;                             /* what the core has said to the last datagram */
     bool counted;                         /* in dtls_handshakes of the loop */
     bool has_kept; /* there may be messages that came before the handshake was over */
-    bool moved;    /* the last datagram was the peer's own and newer than all before */
+    const struct cw_datagram
+        *from; /* an address that this datagram may prove; NULL: it is the peer's already */
+    struct cw_tls_window window; /* before this record */
 };
 
 /* ---- dtls_context.c ---- */
