@@ -57,6 +57,12 @@ static void word(const struct told *told, int code, struct cw_error_report *repo
     }
 }
 
+/* Anybody can say in the network's name that nobody is there. Where there are keys that ends nothing: it is told. */
+static bool has_keys(const struct cw_conn *conn)
+{
+    return conn->stream->ops->handshake && conn->phase != CW_PHASE_HANDSHAKING;
+}
+
 static void tell(struct cw_datagram_socket *socket, const struct told *told)
 {
     int code = told->os_errno == EMSGSIZE ? CW_ETOOBIG : cw_error_from_errno(told->os_errno);
@@ -65,7 +71,7 @@ static void tell(struct cw_datagram_socket *socket, const struct told *told)
         .code = code, .os_errno = told->os_errno, .tls_alert = CW_NO_ALERT};
 
     count(socket, told->os_errno);
-    if (socket->client && code == CW_EREFUSED) {
+    if (socket->client && code == CW_EREFUSED && !has_keys(socket->client)) {
         cw_conn_break_with(conn, code, told->os_errno, NULL);
         return;
     }
