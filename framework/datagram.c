@@ -474,11 +474,27 @@ static bool take_moved(struct cw_datagram_socket *socket, struct arrival *arriva
     if (!conn || conn->peer_link.socket != socket) {
         return false;
     }
-    conn->stream->ops->receive(conn, data, len);
-    if (cw_dtls_moved(conn)) {
-        (void)cw_datagram_move(conn, &arrival->from);
-    }
+    cw_dtls_receive_from(conn, &arrival->from, data, len);
     return true;
+}
+
+void cw_datagram_begin_again(struct cw_conn *conn, uint8_t *data, size_t len)
+{
+    const struct cw_peer_link *link = &conn->peer_link;
+    struct cw_datagram_socket *socket = link->socket;
+    struct arrival arrival = {.from = {.peer = conn->peer,
+                                       .interface = link->interface,
+                                       .socket = socket->number,
+                                       .credit = credit_of(socket, len)}};
+
+    if (link->local_family != 0) {
+        arrival.from.local = socket->address;
+        arrival.from.local.family = link->local_family;
+        memcpy(arrival.from.local.ip, link->local_ip, sizeof link->local_ip);
+    }
+    cw_peers_remove(socket, conn);
+    cw_conn_end_now(conn, CW_BY_PEER);
+    (void)meet(socket, &arrival, data, len);
 }
 
 static bool is_answered_without_peer(struct cw_datagram_socket *socket, struct arrival *arrival,
