@@ -14,7 +14,7 @@ extern const struct cw_protocol numbered;
 
 enum {
     CHOICES = 4,
-    SENT_MAX = 70000,
+    SENT_MAX = 2000,
     STEP_MS = 700,
 };
 
@@ -92,7 +92,7 @@ static void do_rest(struct play *play, enum rest what, uint8_t much)
     case SEND:
     case CONTROL:
     case PAYLOAD:
-        send_some(rig, what, (size_t)much * much);
+        send_some(rig, what, (size_t)much * 6);
         break;
     case RESTS:
         break;
