@@ -424,7 +424,7 @@ static void too_long(struct cw_datagram_socket *socket, const struct arrival *ar
     snprintf(report.text, sizeof report.text,
              "a datagram of %s%zu bytes was dropped, the limit is %" PRIu64,
              arrival->truncated ? "more than " : "", len, socket->message_max);
-    cw_report(socket->loop, socket->origin->service, &report);
+    cw_report_datagram(socket->loop, socket->origin->service, &report);
 }
 
 static uint64_t credit_of(const struct cw_datagram_socket *socket, size_t len)
