@@ -265,7 +265,7 @@ Test(udp_client, a_socket_that_met_itself_is_a_refusal)
     char local[64];
 
     rig_client_begin(&client, NULL);
-    snprintf(local, sizeof local, "127.0.0.1:%u", rig_free_port());
+    snprintf(local, sizeof local, "127.0.0.8:%u", rig_free_port());
     rig_client_connect(&client, local, &(struct cw_connect_options){.local_host = local});
     rig_client_finish(&client);
     cr_expect_eq(client.opened, 0);
