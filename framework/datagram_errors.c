@@ -86,7 +86,8 @@ static void tell(struct cw_datagram_socket *socket, const struct told *told)
         report.address = &told->where.peer;
     }
     word(told, code, &report);
-    cw_report(socket->loop, socket->origin->service, &report);
+    (socket->client ? cw_report : cw_report_datagram)(socket->loop, socket->origin->service,
+                                                      &report);
 }
 
 void cw_dgram_failed(struct cw_datagram_socket *socket, int os_errno)
