@@ -128,6 +128,8 @@
     DATAGRAM_NUMBER("max_peers", at, peers_max, CW_SETTING_COUNT, 16777216, 0),                    \
         DATAGRAM_NUMBER("peer_idle_timeout", at, peer_idle_ms, CW_SETTING_DURATION, YEAR_MS,       \
                         CW_MAY_OFF),                                                               \
+        DATAGRAM_NUMBER("peer_silent_timeout", at, peer_silent_ms, CW_SETTING_DURATION, YEAR_MS,   \
+                        CW_MAY_OFF),                                                               \
         DATAGRAM_NUMBER("amplification", at, amplification, CW_SETTING_COUNT, 1000000,             \
                         CW_MAY_NO_LIMIT),                                                          \
         DATAGRAM_NUMBER("max_queue", at, queue_max_bytes, CW_SETTING_BYTES, TERABYTE, 0),          \

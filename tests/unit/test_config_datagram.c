@@ -37,6 +37,7 @@ Test(config_datagram, every_key_reaches_its_member)
               "  datagram:\n"
               "    max_peers: 500\n"
               "    peer_idle_timeout: 10\n"
+              "    peer_silent_timeout: 20\n"
               "    amplification: 5\n"
               "    max_queue: 64K\n"
               "    receive_buffer: 1M\n"
@@ -60,6 +61,7 @@ Test(config_datagram, every_key_reaches_its_member)
 
     cr_expect_eq(said->peers_max, 500);
     cr_expect_eq(said->peer_idle_ms, 10000);
+    cr_expect_eq(said->peer_silent_ms, 20000);
     cr_expect_eq(said->amplification, 5);
     cr_expect_eq(said->queue_max_bytes, 65536);
     cr_expect_eq(said->receive_buffer_bytes, 1 << 20);
