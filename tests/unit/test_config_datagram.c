@@ -225,6 +225,9 @@ Test(config_datagram, keys_of_dtls_stand_with_those_of_tls)
     cr_expect(tls->connection_id);
     expect_wrong("server:\n  tls: { mtu: 255 }\n",
                  ":2: server.tls.mtu: 255 is not allowed; 256 to 65507 bytes, or with K, M, G");
+    expect_wrong("server:\n  tls: { retransmit_max: 61m }\n",
+                 ":2: server.tls.retransmit_max: 61m is not allowed; 1ms to 1h, seconds where there "
+                 "is no unit (ms, s, m, h)");
     rig_config_end();
 }
 
