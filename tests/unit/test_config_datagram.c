@@ -2,6 +2,7 @@
 #include "config_impl.h"
 #include "server_impl.h"
 #include "support/config_text.h"
+#include "support/fault.h"
 #include "support/leak.h"
 
 #include <causeway/causeway.h>
@@ -314,6 +315,28 @@ Test(config_datagram, an_inherited_descriptor_has_to_be_a_socket_of_ip_datagrams
         cw_server_free(server);
         close(fd);
     }
+}
+
+Test(config_datagram, a_listener_that_memory_runs_out_for_is_not_there)
+{
+    const struct cw_multicast_group groups[] = {{.group = "239.1.2.3", .interface = "lo"},
+                                                {.group = "232.1.2.3", .source = "127.0.0.1"}};
+    const struct cw_listen_options options = {
+        .host = "127.0.0.1",
+        .datagram = {.groups = groups, .group_count = 2, .multicast_interface = "lo"}};
+    bool failed = true;
+
+    fault_install();
+    for (size_t nth = 1; failed; nth++) {
+        struct cw_server *server = cw_create_server(&cw_udp);
+
+        fault_arm(nth);
+        int error = cw_server_listen(server, &options);
+        failed = fault_disarm();
+        cr_expect_eq(error, failed ? CW_ENOMEM : CW_OK);
+        cw_server_free(server);
+    }
+    fault_remove();
 }
 
 /* ---- a client ---- */
