@@ -62,7 +62,7 @@ static uint8_t join(struct rig_udp *peer, const char *name)
     cr_assert_eq(answer[0], 'T');
     memcpy(bytes, answer, TOKEN);
     bytes[0] = 'J';
-    strncpy((char *)bytes + TOKEN, name, JOIN - TOKEN);
+    memcpy(bytes + TOKEN, name, strnlen(name, JOIN - TOKEN));
     rig_udp_send(peer, bytes, JOIN);
     do {
         rig_udp_receive(peer, answer, sizeof answer);
