@@ -16,6 +16,7 @@
 #define DRAFT_AT(member) offsetof(struct cw_config_draft, member)
 
 #define YEAR_MS (365ull * 24 * 3600 * 1000)
+#define HOUR_MS (3600ull * 1000)
 #define TERABYTE (1ull << 40)
 #define KERNEL_KEEPALIVE_MS 32767000ull
 #define START CW_KEY_NEEDS_START
