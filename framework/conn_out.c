@@ -4,7 +4,6 @@
 #include <causeway/log.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 enum {
@@ -373,14 +372,6 @@ void cw_conn_flush(struct cw_conn *conn)
 
 /* ---- the calls that queue ---- */
 
-static bool may_write(const struct cw_conn *conn, bool control)
-{
-    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & (CW_OUTPUT_ENDED | CW_ENDING | CW_TOLD))) {
-        return false;
-    }
-    return control || !(conn->flags & CW_CLOSING);
-}
-
 static size_t total_of(const struct cw_span *parts, size_t count)
 {
     size_t total = 0;
@@ -413,8 +404,7 @@ static int check_room(struct cw_conn *conn, size_t len, size_t max)
     return CW_OK;
 }
 
-/* No more input until the output has gone. */
-static void hold_by_output(struct cw_conn *conn)
+void cw_conn_hold_by_output(struct cw_conn *conn)
 {
     if (!(conn->flags & CW_HELD_OUTPUT)) {
         conn->flags |= CW_HELD_OUTPUT;
@@ -435,7 +425,7 @@ static int queued(struct cw_conn *conn)
     }
     conn->flags |= CW_WANT_DRAIN;
     if (own_bytes(conn) > high && !conn->origin->limits.read_while_full) {
-        hold_by_output(conn);
+        cw_conn_hold_by_output(conn);
         if (conn != conn->loop->current) {
             cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
         }
@@ -517,7 +507,7 @@ uint8_t *cw_conn_append(struct cw_conn *conn, size_t len)
     uint8_t *to;
 
     cw_loop_assert_thread(loop);
-    if (conn->datagram || !may_write(conn, false) || len > APPEND_MAX || has_source(conn) ||
+    if (conn->datagram || !cw_conn_may_write(conn, false) || len > APPEND_MAX || has_source(conn) ||
         loop->out_pool.bytes + len > loop->buffered_max || (conn->flags & CW_BLOCKED) ||
         queued > high_of(conn) || queued > conn->origin->limits.out_max ||
         (!conn->out && !cw_outq_begin(&conn->out, &loop->out_pool, loop->now))) {
@@ -549,7 +539,8 @@ static int write_datagram(struct cw_conn *conn, const struct cw_span *parts, siz
                           bool control)
 {
     size_t total = total_of(parts, count);
-    int error = may_write(conn, control) ? conn->stream->ops->send(conn, parts, count) : CW_ECLOSED;
+    int error =
+        cw_conn_may_write(conn, control) ? conn->stream->ops->send(conn, parts, count) : CW_ECLOSED;
 
     if (error == CW_OK) {
         conn->last_out = conn->loop->now;
@@ -571,7 +562,7 @@ int cw_conn_write(struct cw_conn *conn, const struct cw_span *parts, size_t coun
     if (append_parts(conn, parts, count, total)) {
         return CW_OK;
     }
-    if (!may_write(conn, false)) {
+    if (!cw_conn_may_write(conn, false)) {
         return CW_ECLOSED;
     }
     error = check_room(conn, total, conn->origin->limits.out_max);
@@ -590,7 +581,7 @@ int cw_conn_write_control(struct cw_conn *conn, const struct cw_span *parts, siz
     if (conn->datagram) {
         return write_datagram(conn, parts, count, true);
     }
-    if (!may_write(conn, true)) {
+    if (!cw_conn_may_write(conn, true)) {
         return CW_ECLOSED;
     }
     error = check_room(conn, total, conn->origin->limits.out_max + CONTROL_OVER_MAX);
@@ -664,7 +655,7 @@ int cw_conn_share(struct cw_conn *conn, struct cw_payload *payload, struct cw_ou
 
         return write_datagram(conn, &bytes, 1, false);
     }
-    if (!may_write(conn, false)) {
+    if (!cw_conn_may_write(conn, false)) {
         return CW_ECLOSED;
     }
     if (len > conn->origin->limits.out_max) {
@@ -702,7 +693,7 @@ int cw_conn_write_payload(struct cw_conn *conn, struct cw_span head, struct cw_p
 
         return write_datagram(conn, parts, 2, false);
     }
-    if (!may_write(conn, false)) {
+    if (!cw_conn_may_write(conn, false)) {
         return CW_ECLOSED;
     }
     error = check_room(conn, total, conn->origin->limits.out_max);
@@ -719,96 +710,4 @@ int cw_conn_write_payload(struct cw_conn *conn, struct cw_span head, struct cw_p
     }
     cw_payload_drop(extra);
     return queued(conn);
-}
-
-/* ---- sources ---- */
-
-static int check_source(struct cw_conn *conn, uint64_t len)
-{
-    const struct cw_protocol *protocol = conn->service->protocol;
-
-    cw_loop_assert_thread(conn->loop);
-    if (!may_write(conn, false)) {
-        return CW_ECLOSED;
-    }
-    if (conn->datagram) {
-        return CW_EKIND;
-    }
-    if (!cw_conn_extra(conn)) {
-        return CW_ENOMEM;
-    }
-    if (conn->extra->sources >= CW_SOURCES_MAX) {
-        conn->flags |= CW_WANT_DRAIN;
-        return CW_EFULL;
-    }
-    if (!cw_outq_ensure(&conn->out, &conn->loop->out_pool, conn->loop->now)) {
-        return CW_ENOMEM;
-    }
-    return protocol->send_raw ? protocol->send_raw(conn, cw_conn_state_of(conn), len) : CW_EKIND;
-}
-
-static void source_queued(struct cw_conn *conn)
-{
-    conn->extra->sources++;
-    if (!conn->origin->limits.read_while_full) {
-        hold_by_output(conn);
-    }
-    cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
-}
-
-int cw_conn_send_source(struct cw_conn *conn, uint64_t len, cw_source_fn pull,
-                        cw_source_done_fn done, void *user)
-{
-    struct cw_out_source source = {
-        .pull = pull, .done = done, .user = user, .left = len == CW_OFF ? 0 : len};
-    struct cw_out_node *node = cw_outq_source_node(&conn->loop->out_pool);
-    int error = node ? check_source(conn, len) : CW_ENOMEM;
-
-    if (error < 0) {
-        cw_outq_unused_node(&conn->loop->out_pool, node);
-        cw_conn_settle(conn);
-        return error;
-    }
-    cw_outq_add_source(conn->out, node, &source);
-    source_queued(conn);
-    return CW_OK;
-}
-
-int cw_conn_send_file(struct cw_conn *conn, const struct cw_file_range *range,
-                      cw_source_done_fn done, void *user)
-{
-    struct cw_out_file file = {.fd = fcntl(range->fd, F_DUPFD_CLOEXEC, 3),
-                               .offset = range->offset,
-                               .len = range->len,
-                               .done = done,
-                               .user = user};
-    struct cw_out_node *node = cw_outq_source_node(&conn->loop->out_pool);
-    int error = node ? CW_OK : CW_ENOMEM;
-
-    if (error == CW_OK && file.fd < 0) {
-        error = CW_EDESCRIPTORS;
-    }
-    if (error == CW_OK) {
-        error = check_source(conn, range->len);
-    }
-    if (error < 0) {
-        if (file.fd >= 0) {
-            close(file.fd);
-        }
-        cw_outq_unused_node(&conn->loop->out_pool, node);
-        cw_conn_settle(conn);
-        return error;
-    }
-    cw_outq_add_file(conn->out, node, &file);
-    source_queued(conn);
-    return CW_OK;
-}
-
-void cw_conn_source_ready(struct cw_conn *conn)
-{
-    cw_loop_assert_thread(conn->loop);
-    if (conn->out && cw_outq_wake_sources(conn->out) && conn->phase != CW_PHASE_CLOSED) {
-        conn->out->since = conn->loop->now; /* the peer could not take anything meanwhile */
-        cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
-    }
 }

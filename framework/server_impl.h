@@ -148,7 +148,7 @@ void *cw_copy(const void *memory, size_t size, bool *failed);
 int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry);
 void cw_listen_free(struct cw_listen_entry *entry);
 
-/* ---- listener.c ---- */
+/* ---- listener.c, listener_open.c ---- */
 
 /* `0.0.0.0:7443`, `unix:/run/x`, `descriptor 3`. address: the real one, or NULL. text: CW_WHERE_TEXT_MAX bytes. */
 void cw_listen_where(const struct cw_listen_options *options, const struct cw_address *address,
