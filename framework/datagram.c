@@ -565,20 +565,6 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
     }
 }
 
-#ifdef CW_CHECKED
-/* A span kept beyond its callback fails the same day. */
-static void poison(uint8_t *data, size_t len)
-{
-    memset(data, 0xdb, len);
-}
-#else
-static void poison(uint8_t *data, size_t len)
-{
-    (void)data;
-    (void)len;
-}
-#endif
-
 /* Whoever looks at one segment may change the bytes behind it, which are the next one's. */
 static void take_segments(struct cw_datagram_socket *socket, struct arrival *arrival)
 {
@@ -618,7 +604,7 @@ static void take(struct cw_datagram_socket *socket, struct mmsghdr *received)
     } else {
         take_one(socket, &arrival, arrival.data, arrival.len);
     }
-    poison(arrival.data, arrival.len);
+    cw_poison(arrival.data, arrival.len);
 }
 
 /* ---- reading ---- */

@@ -137,10 +137,9 @@ void cw_listeners_tell(struct cw_server *server)
 
 /* ---- accepting ---- */
 
-static void refuse(struct cw_listener *listener, int fd, int code, const struct cw_address *peer,
-                   uint64_t limit)
+void cw_count_refused(struct cw_loop *loop, int code)
 {
-    struct cw_loop_counters *counters = &listener->loop->counters;
+    struct cw_loop_counters *counters = &loop->counters;
 
     if (code == CW_ECONNSMAX) {
         cw_count(&counters->refused_conns_max, 1);
@@ -149,6 +148,12 @@ static void refuse(struct cw_listener *listener, int fd, int code, const struct 
     } else {
         cw_count(&counters->refused_middleware, 1);
     }
+}
+
+static void refuse(struct cw_listener *listener, int fd, int code, const struct cw_address *peer,
+                   uint64_t limit)
+{
+    cw_count_refused(listener->loop, code);
     close(fd); /* behind the count: who sees the end finds it counted */
     cw_report_refused(listener->loop, listener->origin->service, code, peer, limit);
 }

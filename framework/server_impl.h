@@ -175,6 +175,9 @@ void cw_listeners_free(struct cw_loop *loop);
 int cw_admit(struct cw_loop *loop, const struct cw_address *peer, bool exempt, uint64_t *limit);
 void cw_dismiss(struct cw_loop *loop, const struct cw_address *peer, bool exempt);
 
+/* Counts one that cw_admit, or want of memory, has refused. */
+void cw_count_refused(struct cw_loop *loop, int code);
+
 /* The listeners take the origins and TCP options of their entries; under the update lock, on the loop's thread. */
 void cw_listeners_refresh(struct cw_loop *loop);
 
