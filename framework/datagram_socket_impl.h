@@ -98,7 +98,6 @@ struct cw_datagram_socket {
     bool is_told; /* the kernel says where to a datagram came, and is told where an answer leaves */
     bool gathers; /* UDP_SEGMENT */
     bool is_full; /* waits to be writable */
-    bool refused; /* … and somebody was not taken */
     bool draining;
     bool connected;
     uint64_t amplification;
@@ -109,7 +108,8 @@ struct cw_datagram_socket {
     uint32_t idle;   /* ticks, as the next */
     uint32_t silent; /* 0: it may be so for ever */
     uint32_t kernel_drops;
-    int lost_errno; /* why the last one was lost that could not be sent; 0: it has been told */
+    uint32_t refused; /* peers that wait to be told of room */
+    int lost_errno;   /* why the last one was lost that could not be sent; 0: it has been told */
     union cw_dgram_name lost_name;
     socklen_t lost_name_len;
     uint16_t segment_max;
