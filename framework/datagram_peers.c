@@ -306,7 +306,9 @@ static bool make_room(struct cw_datagram_socket *socket, const struct cw_newcome
     }
     CW_DGRAM_COUNT(socket->loop, peers_replaced, 1);
     cw_peers_remove(socket, conn);
+    socket->makes_room = true;
     cw_conn_end_now(conn, CW_REPLACED);
+    socket->makes_room = false;
     return true;
 }
 

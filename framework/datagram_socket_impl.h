@@ -101,6 +101,7 @@ struct cw_datagram_socket {
     bool refused; /* … and somebody was not taken */
     bool draining;
     bool connected;
+    bool makes_room; /* one leaves for a newcomer, whose place no hook may take */
     uint64_t amplification;
     uint64_t queue_max;
     uint64_t per_turn;

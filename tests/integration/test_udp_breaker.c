@@ -117,3 +117,39 @@ Test(udp_breaker, who_cannot_be_answered_does_not_end_the_runs_of_others)
     rig_udp_close(&known);
     rig_scene_end(&scene);
 }
+
+/* ---- who makes room ---- */
+
+static struct cw_address newcomer;
+
+/* Speaks first to the address of the one for whom there is to be room just now. */
+static void speak_to_newcomer(struct cw_conn *conn, const struct cw_close_reason *reason, void *user)
+{
+    struct cw_conn *other;
+
+    rig_story_on_close(conn, reason, user);
+    if (reason->code == CW_REPLACED) {
+        other = cw_datagram_peer(cw_conn_loop(conn), NULL, &newcomer);
+        cr_expect(!other || cw_conn_is_proven(other));
+    }
+}
+
+Test(udp_breaker, an_address_has_one_peer_though_on_close_has_spoken_to_it)
+{
+    struct cw_hooks hooks = rig_story_with_data(rig_udp_echo);
+    struct rig_udp first;
+    struct rig_udp second;
+
+    hooks.on_close = speak_to_newcomer;
+    rig_udp_begin(&scene, &(struct rig_udp_setup){.datagram = {.peers_max = 1}, .hooks = &hooks});
+    first = rig_udp_peer(&scene);
+    second = rig_udp_peer(&scene);
+    newcomer = rig_udp_address(&second);
+    rig_udp_meet(&scene, &first);
+    rig_udp_expect_echo(&second, "who am I?");
+    cr_expect_eq(rig_host_conns(scene.host), 1, "%zu", (size_t)rig_host_conns(scene.host));
+    cr_expect_eq(atomic_load(&scene.story.opened), 2);
+    rig_udp_close(&first);
+    rig_udp_close(&second);
+    rig_scene_end(&scene);
+}

@@ -80,7 +80,8 @@ int cw_datagram_reply(struct cw_loop *loop, struct cw_datagram *to, struct cw_sp
  * of. It counts as proven. on_connection is called from inside when it is made.
  *
  * listener  which, by its address as on_listening told it; NULL: the first of the loop that speaks datagrams
- * returns   NULL: refused by a limit, no such listener on this loop, or memory ran out
+ * returns   NULL: refused by a limit, or from the on_close of one that has had to make room (CW_REPLACED); no such listener on
+ *           this loop, or memory ran out
  * thread    loop thread */
 struct cw_conn *cw_datagram_peer(struct cw_loop *loop, const struct cw_address *listener,
                                  const struct cw_address *peer);
