@@ -335,27 +335,77 @@ static void count_unfed(struct cw_conn *conn)
     }
 }
 
+/* A datagram above the protocol's limit. */
+struct excess {
+    const struct cw_service_ref *service;
+    const struct cw_address *peer;
+    size_t len;
+    uint64_t limit;
+    bool truncated; /* it was even longer */
+};
+
+static void too_long(struct cw_loop *loop, const struct excess *excess)
+{
+    struct cw_error_report report = {.code = CW_ETOOBIG,
+                                     .tls_alert = CW_NO_ALERT,
+                                     .address = excess->peer,
+                                     .limit = excess->limit};
+
+    CW_DGRAM_COUNT(loop, dropped_truncated, 1);
+    snprintf(report.text, sizeof report.text,
+             "a datagram of %s%zu bytes was dropped, the limit is %" PRIu64,
+             excess->truncated ? "more than " : "", excess->len, excess->limit);
+    cw_report_datagram(loop, excess->service, &report);
+}
+
+/* The socket has seen to it where it knows what the message is: not under keys, nor for a service that came later. */
+static bool is_too_long(struct cw_conn *conn, size_t len)
+{
+    const struct cw_service_ref *service = conn->service;
+    bool is_seen = conn->stream == &cw_stream_datagram && service == conn->origin->service;
+    uint64_t limit = !is_seen && service->protocol->message_max
+                         ? service->protocol->message_max(service->options)
+                         : CW_NO_LIMIT;
+
+    if (len > limit) {
+        too_long(conn->loop, &(struct excess){service, &conn->peer, len, limit, false});
+    }
+    return len > limit;
+}
+
+/* A span kept beyond its callback fails the same day. */
+static void poison(uint8_t *data, size_t len)
+{
+#ifdef CW_CHECKED
+    memset(data, 0xdb, len);
+#else
+    (void)data;
+    (void)len;
+#endif
+}
+
+static void give(struct cw_conn *conn, uint8_t *data, size_t len)
+{
+    ptrdiff_t n = conn->service->protocol->on_bytes(conn, cw_conn_state_of(conn), data, len);
+
+    if (n < 0) {
+        cw_conn_break(conn, n < INT16_MIN ? CW_EPROTO : (int)n);
+    }
+    poison(data, len);
+    if (conn->flags & CW_SWITCHING) {
+        cw_conn_do_switch(conn);
+    }
+}
+
 void cw_conn_feed_datagram(struct cw_conn *conn, uint8_t *data, size_t len)
 {
-    const struct cw_protocol *protocol = conn->service->protocol;
-    ptrdiff_t n;
-
     conn->last_in = conn->loop->now;
     conn->bytes_in += len;
     cw_count(&conn->loop->counters.bytes_in, len);
     if (!may_feed(conn)) {
         count_unfed(conn);
-        return;
-    }
-    n = protocol->on_bytes(conn, cw_conn_state_of(conn), data, len);
-    if (n < 0) {
-        cw_conn_break(conn, n < INT16_MIN ? CW_EPROTO : (int)n);
-    }
-#ifdef CW_CHECKED
-    memset(data, 0xdb, len); /* a span kept beyond its callback fails the same day */
-#endif
-    if (conn->flags & CW_SWITCHING) {
-        cw_conn_do_switch(conn);
+    } else if (!is_too_long(conn, len)) {
+        give(conn, data, len);
     }
 }
 
@@ -419,20 +469,6 @@ static void read_control(struct cw_datagram_socket *socket, struct msghdr *head,
     }
     arrival->from.local.port =
         arrival->from.local.family != CW_FAMILY_NONE ? socket->address.port : 0;
-}
-
-static void too_long(struct cw_datagram_socket *socket, const struct arrival *arrival, size_t len)
-{
-    struct cw_error_report report = {.code = CW_ETOOBIG,
-                                     .tls_alert = CW_NO_ALERT,
-                                     .address = &arrival->from.peer,
-                                     .limit = socket->message_max};
-
-    CW_DGRAM_COUNT(socket->loop, dropped_truncated, 1);
-    snprintf(report.text, sizeof report.text,
-             "a datagram of %s%zu bytes was dropped, the limit is %" PRIu64,
-             arrival->truncated ? "more than " : "", len, socket->message_max);
-    cw_report_datagram(socket->loop, socket->origin->service, &report);
 }
 
 static uint64_t credit_of(const struct cw_datagram_socket *socket, size_t len)
@@ -552,7 +588,8 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
         return;
     }
     if (arrival->truncated || len > socket->message_max) {
-        too_long(socket, arrival, len);
+        too_long(loop, &(struct excess){socket->origin->service, &arrival->from.peer, len,
+                                        socket->message_max, arrival->truncated});
         return;
     }
     if (socket->client) {
@@ -564,20 +601,6 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
         take_for_peer(socket, arrival, data, len);
     }
 }
-
-#ifdef CW_CHECKED
-/* A span kept beyond its callback fails the same day. */
-static void poison(uint8_t *data, size_t len)
-{
-    memset(data, 0xdb, len);
-}
-#else
-static void poison(uint8_t *data, size_t len)
-{
-    (void)data;
-    (void)len;
-}
-#endif
 
 /* Whoever looks at one segment may change the bytes behind it, which are the next one's. */
 static void take_segments(struct cw_datagram_socket *socket, struct arrival *arrival)
