@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static struct rig_secure secure;
 
@@ -47,6 +48,13 @@ static struct cw_datagram_stats stats(void)
     return all;
 }
 
+static void need_ids(void)
+{
+    if (!rig_has_connection_ids()) {
+        cr_skip_test("this mbedTLS has no connection ids");
+    }
+}
+
 /* ---- limits ---- */
 
 Test(dtls_breaker, a_message_above_the_limit_is_dropped_under_the_keys_too)
@@ -60,6 +68,61 @@ Test(dtls_breaker, a_message_above_the_limit_is_dropped_under_the_keys_too)
     rig_dtls_expect_echo(&peer, "this one is short enough");
     cr_expect_eq(stats().dropped_truncated, 1);
     cr_expect_eq(atomic_load(&secure.closed), 0);
+    rig_dtls_close(&peer);
+    rig_secure_end(&secure);
+}
+
+/* ---- a peer that moves ---- */
+
+enum { MUCH = 1000, TIMES = 20 };
+
+/* Answers `much` with much. */
+static void answer_much(struct cw_conn *conn, const struct cw_message *msg, void *user)
+{
+    uint8_t bytes[MUCH] = {0};
+
+    if (msg->body.len == 4) {
+        for (int i = 0; i < TIMES; i++) {
+            cw_conn_send_bytes(conn, bytes, sizeof bytes);
+        }
+    } else {
+        rig_secure_hooks.on_data(conn, msg, user);
+    }
+}
+
+/* It is the peer itself that writes another's address into its datagram. */
+Test(dtls_breaker, an_address_that_a_peer_names_is_not_flooded)
+{
+    struct cw_hooks hooks = rig_secure_hooks;
+    struct rig_datagram record;
+    struct rig_dtls peer;
+    struct rig_dtls victim;
+    size_t heard = 0;
+    uint64_t before;
+    uint8_t buffer[2048];
+
+    need_ids();
+    hooks.on_data = answer_much;
+    start(&(struct cw_listen_options){0}, &(struct cw_udp_options){0}, &hooks);
+    rig_dtls_open(&peer, 0, secure.port, &(struct rig_dtls_setup){.connection_id = true});
+    cr_assert_eq(rig_dtls_handshake(&peer), 0);
+    rig_dtls_expect_echo(&peer, "from the first address");
+    rig_dtls_open(&victim, 0, secure.port, NULL);
+    record = rig_dtls_record(&peer, "much", 4);
+    before = stats().sent;
+    rig_dtls_send(&victim, record.bytes, record.len); /* its address, the peer's record */
+    rig_await(stats().dropped_unproven + stats().sent - before >= TIMES);
+    for (;;) {
+        ssize_t n = recv(victim.fd, buffer, sizeof buffer, MSG_DONTWAIT);
+
+        if (n < 0) {
+            break;
+        }
+        heard += (size_t)n;
+    }
+    cr_expect_leq(heard, 3 * record.len);
+    cr_expect_gt(stats().dropped_unproven, 0);
+    rig_dtls_close(&victim);
     rig_dtls_close(&peer);
     rig_secure_end(&secure);
 }

@@ -86,8 +86,8 @@ int cw_datagram_reply(struct cw_loop *loop, struct cw_datagram *to, struct cw_sp
 struct cw_conn *cw_datagram_peer(struct cw_loop *loop, const struct cw_address *listener,
                                  const struct cw_address *peer);
 
-/* A peer's address is proven when it has answered what only its owner can have got. DTLS does that by itself; plain UDP
- * has to say it in its own words: send a token, see it come back.
+/* A peer's address is proven when it has answered what only its owner can have got. DTLS does that by its handshake; plain UDP,
+ * and a peer of DTLS that has gone on from another address, have to say it in their own words: send a token, see it come back.
  *
  * ```text
  * cw_conn_token(conn, token);                          // to whoever says hello
