@@ -445,6 +445,7 @@ bool cw_datagram_move(struct cw_conn *conn, const struct cw_datagram *from)
         return false;
     }
     cw_peers_remove(socket, conn);
+    cw_dgram_forget(socket, conn); /* a run to where it was does not grow */
     settle_at(conn, from);
     cw_peers_add(socket, conn); /* there is the room of the place it has left */
     return true;

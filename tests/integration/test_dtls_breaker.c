@@ -9,6 +9,7 @@
 #include <causeway/udp.h>
 
 #include <criterion/criterion.h>
+#include <semaphore.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -123,6 +124,52 @@ Test(dtls_breaker, an_address_that_a_peer_names_is_not_flooded)
     cr_expect_leq(heard, 3 * record.len);
     cr_expect_gt(stats().dropped_unproven, 0);
     rig_dtls_close(&victim);
+    rig_dtls_close(&peer);
+    rig_secure_end(&secure);
+}
+
+static sem_t begun;
+static sem_t may_go_on;
+
+/* Echoes, and waits when it is told to, so that what comes meanwhile is read together. */
+static void wait_and_echo(struct cw_conn *conn, const struct cw_message *msg, void *user)
+{
+    if (msg->body.len == 4 && memcmp(msg->body.data, "wait", 4) == 0) {
+        sem_post(&begun);
+        sem_wait(&may_go_on);
+    } else {
+        rig_secure_hooks.on_data(conn, msg, user);
+    }
+}
+
+Test(dtls_breaker, what_is_said_behind_a_move_goes_to_the_new_address)
+{
+    struct cw_hooks hooks = rig_secure_hooks;
+    struct rig_dtls peer;
+    struct rig_dtls elsewhere;
+    struct rig_datagram first;
+    struct rig_datagram second;
+    struct rig_dtls other;
+
+    need_ids();
+    sem_init(&begun, 0, 0);
+    sem_init(&may_go_on, 0, 0);
+    hooks.on_data = wait_and_echo;
+    start(&(struct cw_listen_options){0}, &(struct cw_udp_options){0}, &hooks);
+    rig_dtls_connect(&other, secure.port);
+    rig_dtls_open(&peer, 0, secure.port, &(struct rig_dtls_setup){.connection_id = true});
+    cr_assert_eq(rig_dtls_handshake(&peer), 0);
+    rig_dtls_open(&elsewhere, 0, secure.port, NULL);
+    first = rig_dtls_record(&peer, "first", 5);
+    second = rig_dtls_record(&peer, "other", 5);
+    rig_dtls_write(&other, "wait", 4);
+    sem_wait(&begun);
+    rig_dtls_send(&peer, first.bytes, first.len);
+    rig_dtls_send(&elsewhere, second.bytes, second.len);
+    sem_post(&may_go_on);
+    cr_expect(rig_dtls_hears(&elsewhere, 5000), "the answer to what came from there");
+    rig_dtls_close(&elsewhere);
+    rig_dtls_close(&other);
     rig_dtls_close(&peer);
     rig_secure_end(&secure);
 }
