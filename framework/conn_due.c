@@ -1,8 +1,7 @@
-/* The deadlines of a connection: which is the next, and what happens when it has passed. */
+/* When a connection has to be looked at again, and what is done then. */
 #include "conn_impl.h"
 
-#include "datagram_impl.h"
-#include "loop_impl.h"
+#include <causeway/log.h>
 
 #include <linux/sockios.h>
 #include <sys/ioctl.h>

@@ -372,16 +372,6 @@ void cw_conn_flush(struct cw_conn *conn)
 
 /* ---- the calls that queue ---- */
 
-static size_t total_of(const struct cw_span *parts, size_t count)
-{
-    size_t total = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        total += parts[i].len;
-    }
-    return total;
-}
-
 /* 0, or why `len` more bytes are not taken. */
 static int check_room(struct cw_conn *conn, size_t len, size_t max)
 {
@@ -534,30 +524,14 @@ static bool append_parts(struct cw_conn *conn, const struct cw_span *parts, size
     return to != NULL;
 }
 
-/* Each write is one, and nothing of it waits here. */
-static int write_datagram(struct cw_conn *conn, const struct cw_span *parts, size_t count,
-                          bool control)
-{
-    size_t total = total_of(parts, count);
-    int error =
-        cw_conn_may_write(conn, control) ? conn->stream->ops->send(conn, parts, count) : CW_ECLOSED;
-
-    if (error == CW_OK) {
-        conn->last_out = conn->loop->now;
-        conn->bytes_out += total;
-        cw_count(&conn->loop->counters.bytes_out, total);
-    }
-    return error;
-}
-
 int cw_conn_write(struct cw_conn *conn, const struct cw_span *parts, size_t count)
 {
-    size_t total = total_of(parts, count);
+    size_t total = cw_spans_total(parts, count);
     int error;
 
     cw_loop_assert_thread(conn->loop);
     if (conn->datagram) {
-        return write_datagram(conn, parts, count, false);
+        return cw_conn_write_datagram(conn, parts, count, false);
     }
     if (append_parts(conn, parts, count, total)) {
         return CW_OK;
@@ -574,12 +548,12 @@ int cw_conn_write(struct cw_conn *conn, const struct cw_span *parts, size_t coun
 
 int cw_conn_write_control(struct cw_conn *conn, const struct cw_span *parts, size_t count)
 {
-    size_t total = total_of(parts, count);
+    size_t total = cw_spans_total(parts, count);
     int error;
 
     cw_loop_assert_thread(conn->loop);
     if (conn->datagram) {
-        return write_datagram(conn, parts, count, true);
+        return cw_conn_write_datagram(conn, parts, count, true);
     }
     if (!cw_conn_may_write(conn, true)) {
         return CW_ECLOSED;
@@ -653,7 +627,7 @@ int cw_conn_share(struct cw_conn *conn, struct cw_payload *payload, struct cw_ou
     if (conn->datagram) {
         const struct cw_span bytes = cw_payload_span(payload);
 
-        return write_datagram(conn, &bytes, 1, false);
+        return cw_conn_write_datagram(conn, &bytes, 1, false);
     }
     if (!cw_conn_may_write(conn, false)) {
         return CW_ECLOSED;
@@ -691,7 +665,7 @@ int cw_conn_write_payload(struct cw_conn *conn, struct cw_span head, struct cw_p
     if (conn->datagram) {
         const struct cw_span parts[] = {head, cw_payload_span(body)};
 
-        return write_datagram(conn, parts, 2, false);
+        return cw_conn_write_datagram(conn, parts, 2, false);
     }
     if (!cw_conn_may_write(conn, false)) {
         return CW_ECLOSED;
