@@ -363,6 +363,7 @@ Test(dtls, a_hello_that_claims_a_peers_address_gets_a_cookie_and_changes_nothing
     rig_dtls_send(&peer, hello.bytes, hello.len);
     answer = receive(&peer);
     cr_expect(is_cookie_request(&answer));
+    cr_expect_eq(stats().dtls_cookies, 2);
     rig_dtls_expect_echo(&peer, "behind it");
     cr_expect_eq(atomic_load(&secure.opened), 1);
     rig_dtls_close(&peer);
@@ -451,7 +452,9 @@ Test(dtls, a_cookie_is_good_for_its_own_address_alone)
     rig_dtls_send(&thief, peer.sent[1].bytes, peer.sent[1].len);
     answer = receive(&thief);
     cr_expect(is_cookie_request(&answer));
+    cr_expect_eq(stats().dtls_cookies, 2, "one for each of them");
     cr_expect_eq(rig_host_conns(secure.host), 1);
+    cr_expect_eq(atomic_load(&secure.failed), 0, "%s", secure.reports[0].text);
     rig_dtls_close(&thief);
     rig_dtls_close(&peer);
     rig_secure_end(&secure);
