@@ -7,6 +7,7 @@
 #include <causeway/log.h>
 
 #include <assert.h>
+#include <stdio.h>
 
 enum { TABLE_LEAST = 64, ACTIVE_TICKS = 63 }; /* a second */
 
@@ -306,7 +307,9 @@ static bool make_room(struct cw_datagram_socket *socket, const struct cw_newcome
     }
     CW_DGRAM_COUNT(socket->loop, peers_replaced, 1);
     cw_peers_remove(socket, conn);
+    socket->makes_room = true;
     cw_conn_end_now(conn, CW_REPLACED);
+    socket->makes_room = false;
     return true;
 }
 
@@ -369,6 +372,18 @@ static void enter(struct cw_conn *conn, struct cw_datagram_socket *socket,
     cw_peers_add(socket, conn);
 }
 
+static void trace(const struct cw_datagram_socket *socket, const struct cw_conn *conn)
+{
+    char address[CW_ADDRESS_TEXT_MAX];
+    char text[CW_ADDRESS_TEXT_MAX + 32];
+
+    if (cw_log_takes(CW_LOG_DEBUG)) {
+        snprintf(text, sizeof text, "%.24s://%s", cw_origin_scheme(socket->origin),
+                 cw_address_print(&socket->address, address));
+        cw_trace_accepted(conn, text);
+    }
+}
+
 struct cw_conn *cw_peers_welcome(struct cw_datagram_socket *socket,
                                  const struct cw_newcomer *newcomer)
 {
@@ -390,7 +405,7 @@ struct cw_conn *cw_peers_welcome(struct cw_datagram_socket *socket,
     conn->flags |= exempt ? CW_COUNTED | CW_EXEMPT : CW_COUNTED;
     cw_count(&loop->counters.conns_total, 1);
     enter(conn, socket, newcomer->from);
-    cw_trace_accepted(conn, "datagram");
+    trace(socket, conn);
     return conn;
 }
 
@@ -418,6 +433,18 @@ static bool count_elsewhere(struct cw_conn *conn, const struct cw_address *peer)
     return error == CW_OK;
 }
 
+/* The record is the peer's, the address before it is what anybody can write: it is not proven yet (RFC 9146 §6). */
+static void settle_at(struct cw_conn *conn, const struct cw_datagram *from)
+{
+    struct cw_peer_link *link = &conn->peer_link;
+
+    conn->peer = from->peer;
+    memcpy(link->local_ip, from->local.ip, sizeof link->local_ip);
+    link->local_family = from->local.family;
+    link->rank = CW_RANK_RETURNING;
+    link->credit = from->credit < UINT32_MAX ? (uint32_t)from->credit : UINT32_MAX;
+}
+
 bool cw_datagram_move(struct cw_conn *conn, const struct cw_datagram *from)
 {
     struct cw_datagram_socket *socket = conn->peer_link.socket;
@@ -431,9 +458,8 @@ bool cw_datagram_move(struct cw_conn *conn, const struct cw_datagram *from)
         return false;
     }
     cw_peers_remove(socket, conn);
-    conn->peer = from->peer;
-    memcpy(conn->peer_link.local_ip, from->local.ip, sizeof conn->peer_link.local_ip);
-    conn->peer_link.local_family = from->local.family;
+    cw_dgram_forget(socket, conn); /* a run to where it was does not grow */
+    settle_at(conn, from);
     cw_peers_add(socket, conn); /* there is the room of the place it has left */
     return true;
 }
