@@ -105,10 +105,10 @@ Test(dtls_breaker, an_address_that_a_peer_names_is_not_flooded)
     need_ids();
     hooks.on_data = answer_much;
     start(&(struct cw_listen_options){0}, &(struct cw_udp_options){0}, &hooks);
-    rig_dtls_open(&peer, 0, secure.port, &(struct rig_dtls_setup){.connection_id = true});
+    rig_dtls_open(&peer, secure.port, &(struct rig_dtls_setup){.connection_id = true});
     cr_assert_eq(rig_dtls_handshake(&peer), 0);
     rig_dtls_expect_echo(&peer, "from the first address");
-    rig_dtls_open(&victim, 0, secure.port, NULL);
+    rig_dtls_open(&victim, secure.port, NULL);
     record = rig_dtls_record(&peer, "much", 4);
     before = stats().sent;
     rig_dtls_send(&victim, record.bytes, record.len); /* its address, the peer's record */
@@ -157,9 +157,9 @@ Test(dtls_breaker, what_is_said_behind_a_move_goes_to_the_new_address)
     hooks.on_data = wait_and_echo;
     start(&(struct cw_listen_options){0}, &(struct cw_udp_options){0}, &hooks);
     rig_dtls_connect(&other, secure.port);
-    rig_dtls_open(&peer, 0, secure.port, &(struct rig_dtls_setup){.connection_id = true});
+    rig_dtls_open(&peer, secure.port, &(struct rig_dtls_setup){.connection_id = true});
     cr_assert_eq(rig_dtls_handshake(&peer), 0);
-    rig_dtls_open(&elsewhere, 0, secure.port, NULL);
+    rig_dtls_open(&elsewhere, secure.port, NULL);
     first = rig_dtls_record(&peer, "first", 5);
     second = rig_dtls_record(&peer, "other", 5);
     rig_dtls_write(&other, "wait", 4);
