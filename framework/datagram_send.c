@@ -380,16 +380,6 @@ void cw_dgram_forget(struct cw_datagram_socket *socket, const struct cw_conn *co
     }
 }
 
-static size_t total_of(const struct cw_span *parts, size_t count)
-{
-    size_t total = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        total += parts[i].len;
-    }
-    return total;
-}
-
 static void copy_parts(uint8_t *to, const struct cw_span *parts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -482,7 +472,7 @@ struct target {
 static int add(struct cw_datagram_socket *socket, const struct target *target,
                const struct cw_span *parts, size_t count)
 {
-    size_t len = total_of(parts, count);
+    size_t len = cw_spans_total(parts, count);
     struct cw_dgram_run *run;
     uint8_t *to;
 
@@ -514,7 +504,7 @@ int cw_datagram_send(struct cw_conn *conn, const struct cw_span *parts, size_t c
 {
     struct cw_peer_link *link = &conn->peer_link;
     struct cw_datagram_socket *socket = link->socket;
-    size_t len = total_of(parts, count);
+    size_t len = cw_spans_total(parts, count);
     struct target target = {.conn = conn, .peer = &conn->peer};
 
     if (len > CW_DGRAM_MOST) {
@@ -537,7 +527,7 @@ int cw_datagram_answer(struct cw_datagram_socket *socket, struct cw_datagram *to
                        const struct cw_span *parts, size_t count)
 {
     struct target target = {.peer = &to->peer, .local = to->local};
-    size_t len = total_of(parts, count);
+    size_t len = cw_spans_total(parts, count);
     int error;
 
     if (len > CW_DGRAM_MOST) {
