@@ -137,6 +137,10 @@ struct cw_conn {
             struct cw_peer_link peer_link;
         };
         struct {
+            uint8_t before_user[offsetof(struct event, ev_timeout_pos) + sizeof(void *)];
+            void *user;
+        };
+        struct {
             uint8_t before_times[offsetof(struct event, ev_timeout)];
             uint32_t connected; /* tick */
             uint32_t deadline;  /* tick: the protocol's; while draining, the end of that */
@@ -163,7 +167,6 @@ struct cw_conn {
     uint64_t messages_out;
     struct cw_conn_extra *extra;
 
-    void *user;
     struct cw_address peer;
     uint64_t state[]; /* of the protocol: as much as the origin's needs */
 };
@@ -172,6 +175,8 @@ static_assert(offsetof(struct cw_conn, peer_link) + sizeof(struct cw_peer_link) 
                       offsetof(struct event, ev_timeout) &&
                   offsetof(struct event, ev_base) > offsetof(struct event, ev_fd),
               "the link lies between the descriptor and the times");
+static_assert(offsetof(struct cw_conn, user) + sizeof(void *) <= offsetof(struct event, ev_fd),
+              "of a place in libevent's heap of times only the first half is written");
 
 /* ---- life (conn.c) ---- */
 
