@@ -168,7 +168,7 @@ Test(udp_flood, the_limit_on_connections_is_one_too)
 /* Each speaks again when it has been answered, as somebody does who hears the answer. Who has spoken within a second stays. */
 Test(udp_flood, made_up_sources_that_come_back_do_not_take_the_place_of_who_talks_all_the_time)
 {
-    enum { WAVE = 256, WAVES = 30, ROOM = 1000, TALKERS = 5 };
+    enum { WAVE = 128, WAVES = 30, ROOM = 100, TALKERS = 5 };
     struct cw_hooks hooks = rig_story_with_data(rig_udp_tell_id);
     struct rig_udp talkers[TALKERS];
     uint64_t ids[TALKERS];
@@ -184,17 +184,14 @@ Test(udp_flood, made_up_sources_that_come_back_do_not_take_the_place_of_who_talk
         uint64_t later = rig_now_ms() + 40;
 
         while (rig_rest(later)) {}
-        for (unsigned i = 0; i < WAVE; i += BATCH) {
-            send_batch(&peer, wave / 2 * WAVE + i, BATCH);
-            if (i / BATCH % BETWEEN == 0) {
-                unsigned k = i / BATCH / BETWEEN % TALKERS;
-                cr_assert_eq(rig_udp_ask_id(&talkers[k]), ids[k], "talker %u was forgotten", k);
-            }
-        }
         for (int k = 0; k < TALKERS; k++) {
             cr_assert_eq(rig_udp_ask_id(&talkers[k]), ids[k], "talker %d was forgotten", k);
         }
+        for (unsigned i = 0; i < WAVE; i += BATCH) {
+            send_batch(&peer, wave / 2 * WAVE + i, BATCH);
+        }
     }
+    cr_assert_eq(rig_udp_ask_id(&talkers[0]), ids[0]);
     cr_expect_leq(rig_host_conns(scene.host), ROOM);
     cr_expect_gt(rig_udp_stats(&scene).peers_replaced, 0, "who has not makes room");
     for (int k = 0; k < TALKERS; k++) {
