@@ -90,35 +90,6 @@ Test(udp_peers, traffic_in_either_direction_keeps_a_peer)
     rig_scene_end(&scene);
 }
 
-Test(udp_peers, a_peer_that_is_sent_to_and_says_nothing_expires_too)
-{
-    const struct cw_message news = cw_message_text("news");
-    struct rig_udp gone;
-    struct rig_udp talker;
-    uint64_t ids[2];
-    uint64_t before;
-
-    rig_udp_begin(&scene, &(struct rig_udp_setup){
-                              .datagram = {.peer_silent_ms = 1000, .amplification = CW_NO_LIMIT}});
-    gone = rig_udp_peer(&scene);
-    talker = rig_udp_peer(&scene);
-    before = rig_now_ms();
-    ids[0] = rig_udp_meet(&scene, &gone);
-    ids[1] = rig_udp_meet(&scene, &talker);
-    while (atomic_load(&scene.story.closed) == 0) {
-        cr_assert_eq(cw_send_to(rig_host_server(scene.host), ids[0], &news), CW_OK);
-        rig_udp_expect_echo(&talker, "here I am");
-        rest(20);
-    }
-    cr_expect_geq(rig_now_ms() - before, 1000 - 17);
-    cr_expect_eq(scene.story.reason.code, CW_EXPIRED);
-    cr_expect(!is_there(ids[0]));
-    cr_expect(is_there(ids[1]));
-    rig_udp_close(&gone);
-    rig_udp_close(&talker);
-    rig_scene_end(&scene);
-}
-
 Test(udp_peers, the_idle_time_of_a_server_is_not_that_of_its_peers)
 {
     struct rig_udp peer;
