@@ -9,7 +9,14 @@
 #include <assert.h>
 #include <stdio.h>
 
-enum { TABLE_LEAST = 64, ACTIVE_TICKS = 63 }; /* a second */
+enum { TABLE_LEAST = 64, ACTIVE_TICKS = 63 /* a second */ };
+
+/* Of the places, for strangers: one in so many. And after which part of peer_idle_ms somebody makes way for them. */
+enum {
+    STRANGERS_SHARE = 8,
+    LONG_SILENT_PART = 4,
+    LONG_SILENT_TICKS = 938 /* where there is none */
+};
 
 #define SLOT_BITS (CW_SLOTS_MAX - 1u)
 
@@ -176,6 +183,7 @@ static void take_out(struct cw_datagram_socket *socket, struct cw_conn *conn)
     } else {
         order->oldest = link->newer;
     }
+    order->count--;
 }
 
 static void put_newest(struct cw_datagram_socket *socket, struct cw_conn *conn)
@@ -191,6 +199,7 @@ static void put_newest(struct cw_datagram_socket *socket, struct cw_conn *conn)
         order->oldest = conn->slot + 1;
     }
     order->newest = conn->slot + 1;
+    order->count++;
 }
 
 void cw_peers_add(struct cw_datagram_socket *socket, struct cw_conn *conn)
@@ -280,22 +289,33 @@ void cw_peers_heard(struct cw_conn *conn, size_t len)
 
 /* ---- too many ---- */
 
-/* The one that leaves: of the lowest rank there is, who was not heard of for longest. Who has shown that there is somebody
- * leaves only when he has been silent for a second, and nobody of a higher rank leaves in his place. NULL: nobody. */
+/* The longest silent of a rank, if it is silent for so long. */
+static struct cw_conn *silent_one(const struct cw_datagram_socket *socket, int rank, uint32_t ticks)
+{
+    uint32_t slot = socket->order[rank].oldest;
+    struct cw_conn *conn = slot != 0 ? at_slot(socket, slot) : NULL;
+
+    return conn && socket->loop->now - conn->last_in >= ticks ? conn : NULL;
+}
+
+/* The one that leaves: of the lowest rank there is, who was not heard of for longest. Who has shown that there is somebody leaves
+ * only when he has been silent for a second, and nobody of a higher rank leaves in his place. But strangers have a share, at the
+ * cost of those who came back and have long been silent: without it newcomers to a full house would push out each other before
+ * they can come back. NULL: nobody. */
 static struct cw_conn *longest_idle(const struct cw_datagram_socket *socket)
 {
+    uint32_t long_ago = socket->idle > 0 ? socket->idle / LONG_SILENT_PART : LONG_SILENT_TICKS;
+    struct cw_conn *conn = NULL;
     int rank = CW_RANK_STRANGER;
-    struct cw_conn *conn;
 
-    while (rank < CW_RANKS && socket->order[rank].oldest == 0) {
+    if (socket->order[CW_RANK_STRANGER].count < socket->table.count / STRANGERS_SHARE) {
+        conn = silent_one(socket, CW_RANK_RETURNING,
+                          long_ago > ACTIVE_TICKS ? long_ago : ACTIVE_TICKS);
+    }
+    while (rank < CW_RANKS - 1 && socket->order[rank].oldest == 0) {
         rank++;
     }
-    if (rank == CW_RANKS) {
-        return NULL;
-    }
-    conn = at_slot(socket, socket->order[rank].oldest);
-    return rank == CW_RANK_STRANGER || socket->loop->now - conn->last_in >= ACTIVE_TICKS ? conn
-                                                                                         : NULL;
+    return conn ? conn : silent_one(socket, rank, rank == CW_RANK_STRANGER ? 0 : ACTIVE_TICKS);
 }
 
 static bool make_room(struct cw_datagram_socket *socket, const struct cw_newcomer *newcomer)

@@ -80,6 +80,7 @@ struct cw_peer_table {
 struct cw_peer_order {
     uint32_t newest; /* slot + 1 */
     uint32_t oldest;
+    uint32_t count;
 };
 
 struct cw_datagram_socket {

@@ -419,6 +419,42 @@ Test(udp_peers, a_peer_that_is_talked_to_but_never_answers_stays_a_stranger)
     rig_scene_end(&scene);
 }
 
+Test(udp_peers, newcomers_to_a_full_house_do_not_push_out_each_other)
+{
+    enum { ROOM = 80, NEWCOMERS = 10 };
+    struct cw_hooks hooks = rig_story_with_data(rig_udp_tell_id);
+    struct rig_udp peers[ROOM];
+    struct rig_udp newcomers[NEWCOMERS];
+    uint64_t ids[ROOM];
+    uint64_t first[NEWCOMERS];
+
+    rig_udp_begin(&scene,
+                  &(struct rig_udp_setup){.datagram = {.peers_max = ROOM, .peer_idle_ms = 20000},
+                                          .hooks = &hooks});
+    for (int i = 0; i < ROOM; i++) {
+        peers[i] = rig_udp_peer(&scene);
+        ids[i] = rig_udp_ask_id(&peers[i]);
+    }
+    rest(100);
+    for (int i = 0; i < ROOM; i++) {
+        cr_assert_eq(rig_udp_ask_id(&peers[i]), ids[i]);
+    }
+    rest(5500); /* a quarter of the idle time, and more */
+    for (int i = 0; i < NEWCOMERS; i++) {
+        newcomers[i] = rig_udp_peer(&scene);
+        first[i] = rig_udp_ask_id(&newcomers[i]);
+    }
+    rest(100);
+    for (int i = 0; i < NEWCOMERS; i++) {
+        cr_expect_eq(rig_udp_ask_id(&newcomers[i]), first[i], "newcomer %d", i);
+        rig_udp_close(&newcomers[i]);
+    }
+    rig_udp_await(&scene, peers_replaced, NEWCOMERS);
+    cr_expect(is_there(ids[ROOM - 1]));
+    close_all(peers, ROOM);
+    rig_scene_end(&scene);
+}
+
 /* ---- a server that speaks first ---- */
 
 struct call {
