@@ -107,14 +107,47 @@
         TLS_NUMBER("mtu", at, mtu_bytes, CW_SETTING_BYTES, 256, 65507),                            \
         TLS_NUMBER("retransmit_min", at, retransmit_min_ms, CW_SETTING_DURATION, 1, 3600000),      \
         TLS_NUMBER("retransmit_max", at, retransmit_max_ms, CW_SETTING_DURATION, 1, 3600000),      \
-        {.name = "connection_id",                                                                  \
-         .member = "tls.connection_id",                                                            \
-         .kind = CW_SETTING_SWITCH,                                                                \
-         .offset = (at) + offsetof(struct cw_config_tls, options.connection_id)},                  \
+        TLS_KEY("connection_id", at, connection_id, CW_SETTING_SWITCH),                            \
     {                                                                                              \
         .name = "certificates", .member = "tls.certificates", .kind = CW_KEY_CERTIFICATES,         \
         .offset = (at) + offsetof(struct cw_config_tls, options), .section = &certificate          \
     }
+
+#define DATAGRAM_KEY(key, at, field, what)                                                         \
+    {                                                                                              \
+        .name = key, .member = "datagram." #field, .kind = what, .flags = START,                   \
+        .offset = (at) + offsetof(struct cw_datagram_options, field)                               \
+    }
+#define DATAGRAM_NUMBER(key, at, field, what, top, may)                                            \
+    {                                                                                              \
+        .name = key, .member = "datagram." #field, .kind = what, .flags = (may) | START,           \
+        .offset = (at) + offsetof(struct cw_datagram_options, field), .least = 1, .most = top      \
+    }
+
+#define DATAGRAM_KEYS(at)                                                                          \
+    DATAGRAM_NUMBER("max_peers", at, peers_max, CW_SETTING_COUNT, 16777216, 0),                    \
+        DATAGRAM_NUMBER("peer_idle_timeout", at, peer_idle_ms, CW_SETTING_DURATION, YEAR_MS,       \
+                        CW_MAY_OFF),                                                               \
+        DATAGRAM_NUMBER("amplification", at, amplification, CW_SETTING_COUNT, 1000000,             \
+                        CW_MAY_NO_LIMIT),                                                          \
+        DATAGRAM_NUMBER("max_queue", at, queue_max_bytes, CW_SETTING_BYTES, TERABYTE, 0),          \
+        DATAGRAM_NUMBER("receive_buffer", at, receive_buffer_bytes, CW_SETTING_BYTES, INT_MAX, 0), \
+        DATAGRAM_NUMBER("send_buffer", at, send_buffer_bytes, CW_SETTING_BYTES, INT_MAX, 0),       \
+        DATAGRAM_NUMBER("datagrams_per_turn", at, datagrams_per_turn, CW_SETTING_COUNT, 65536, 0), \
+        DATAGRAM_NUMBER("ttl", at, ttl, CW_SETTING_COUNT, 255, 0),                                 \
+        DATAGRAM_KEY("dont_fragment", at, dont_fragment, CW_SETTING_SWITCH),                       \
+        DATAGRAM_KEY("offload", at, no_offload, CW_SETTING_SWITCH_OFF),                            \
+        DATAGRAM_KEY("one_worker", at, one_worker, CW_SETTING_SWITCH),                             \
+        {.name = "groups",                                                                         \
+         .member = "datagram.groups",                                                              \
+         .kind = CW_KEY_GROUPS,                                                                    \
+         .flags = START,                                                                           \
+         .offset = (at) + offsetof(struct cw_datagram_options, groups),                            \
+         .section = &group},                                                                       \
+        DATAGRAM_KEY("multicast_interface", at, multicast_interface, CW_SETTING_TEXT),             \
+        DATAGRAM_NUMBER("multicast_ttl", at, multicast_ttl, CW_SETTING_COUNT, 255, 0),             \
+        DATAGRAM_KEY("multicast_loop", at, multicast_no_loop, CW_SETTING_SWITCH_OFF),              \
+        DATAGRAM_KEY("broadcast", at, broadcast, CW_SETTING_SWITCH)
 
 #define PLACE_KEYS(at)                                                                             \
     {.name = "bind",                                                                               \
@@ -160,10 +193,24 @@ static const struct cw_config_key certificate_keys[] = {
 };
 static const struct cw_config_section certificate = SECTION(certificate_keys);
 
+static const struct cw_config_key group_keys[] = {
+    {.name = "group", .kind = CW_SETTING_TEXT, .offset = offsetof(struct cw_multicast_group, group)},
+    {.name = "interface",
+     .kind = CW_SETTING_TEXT,
+     .offset = offsetof(struct cw_multicast_group, interface)},
+    {.name = "source",
+     .kind = CW_SETTING_TEXT,
+     .offset = offsetof(struct cw_multicast_group, source)},
+};
+static const struct cw_config_section group = SECTION(group_keys);
+
 static const struct cw_config_key listener_tcp_keys[] = {TCP_KEYS(DRAFT_AT(tcp))};
 static const struct cw_config_section listener_tcp = SECTION(listener_tcp_keys);
 static const struct cw_config_key listener_tls_keys[] = {TLS_KEYS(DRAFT_AT(tls))};
 static const struct cw_config_section listener_tls = SECTION(listener_tls_keys);
+static const struct cw_config_key listener_datagram_keys[] = {
+    DATAGRAM_KEYS(DRAFT_AT(listener.options.datagram))};
+static const struct cw_config_section listener_datagram = SECTION(listener_datagram_keys);
 
 static const struct cw_config_key listener_keys[] = {
     {.name = "protocol",
@@ -173,6 +220,7 @@ static const struct cw_config_key listener_keys[] = {
     PLACE_KEYS(0),
     {.name = "tls", .kind = CW_KEY_OWN_TLS, .offset = DRAFT_AT(own_tls), .section = &listener_tls},
     {.name = "tcp", .kind = CW_KEY_SECTION, .section = &listener_tcp},
+    {.name = "datagram", .kind = CW_KEY_SECTION, .section = &listener_datagram},
 };
 static const struct cw_config_section listener = SECTION(listener_keys);
 
@@ -184,6 +232,8 @@ static const struct cw_config_key server_tcp_keys[] = {
 static const struct cw_config_section server_tcp = SECTION(server_tcp_keys);
 static const struct cw_config_key server_tls_keys[] = {TLS_KEYS(FILE_AT(tls))};
 static const struct cw_config_section server_tls = SECTION(server_tls_keys);
+static const struct cw_config_key server_datagram_keys[] = {DATAGRAM_KEYS(FILE_AT(config.datagram))};
+static const struct cw_config_section server_datagram = SECTION(server_datagram_keys);
 
 static const struct cw_config_key log_keys[] = {
     {.name = "level",
@@ -244,6 +294,7 @@ static const struct cw_config_key server_keys[] = {
     SERVER_KEY("max_room_name", room_name_max_bytes, CW_SETTING_BYTES, 65536, START),
     SERVER_KEY("max_room_presence", room_presence_max_bytes, CW_SETTING_BYTES, 65536, START),
     {.name = "tcp", .kind = CW_KEY_SECTION, .section = &server_tcp},
+    {.name = "datagram", .kind = CW_KEY_SECTION, .section = &server_datagram},
     {.name = "tls", .kind = CW_KEY_SECTION, .section = &server_tls},
     {.name = "log", .kind = CW_KEY_SECTION, .section = &log_section},
 };
@@ -281,7 +332,8 @@ static void walk_section(const struct walk *walk, const struct cw_config_section
 {
     for (size_t i = 0; i < section->count; i++) {
         const struct cw_config_key *key = &section->keys[i];
-        bool list = key->kind == CW_KEY_LISTENERS || key->kind == CW_KEY_CERTIFICATES;
+        bool list = key->kind == CW_KEY_LISTENERS || key->kind == CW_KEY_CERTIFICATES ||
+                    key->kind == CW_KEY_GROUPS;
         char path[CW_CONFIG_PATH_MAX];
 
         snprintf(path, sizeof path, "%s%s%s", above, above[0] ? "." : "", key->name);
@@ -415,6 +467,7 @@ char *cw_config_allowed(const struct cw_config_key *key, char *text)
         {CW_KEY_OWN_TLS, "true, false, or keys with their values"},
         {CW_KEY_LISTENERS, "a list of at most 64 listeners: - { port: 7000 }"},
         {CW_KEY_CERTIFICATES, "a list of at most 1024 certificates: - { cert: a.pem, key: a.key }"},
+        {CW_KEY_GROUPS, "a list of at most 64 groups: - { group: 239.1.2.3 }"},
     };
 
     if (key->choices || key->kind == CW_KEY_VERSION) {

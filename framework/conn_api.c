@@ -20,18 +20,28 @@ enum { TURN_BYTES = 16384 }; /* of a message that count as one more */
 
 /* ---- sending ---- */
 
+/* Datagrams that were larger than the stream or its path takes. */
+static uint64_t refused_by_stream(const struct cw_loop *loop)
+{
+    return atomic_load_explicit(&loop->datagram_counters.dropped_too_big, memory_order_relaxed);
+}
+
 int cw_conn_send(struct cw_conn *conn, const struct cw_message *msg)
 {
+    struct cw_loop *loop = conn->loop;
+    uint64_t before = refused_by_stream(loop);
     int queued;
 
-    cw_loop_assert_thread(conn->loop);
+    cw_loop_assert_thread(loop);
     if ((conn->flags & CW_CLOSING) || !(conn->flags & CW_PROTOCOL_OPEN)) {
         return CW_ECLOSED;
     }
     queued = conn->service->protocol->send(conn, cw_conn_state_of(conn), msg);
     if (queued >= 0 && msg->part <= CW_BEGIN) {
         conn->messages_out++;
-        cw_count(&conn->loop->counters.messages_out, 1);
+        cw_count(&loop->counters.messages_out, 1);
+    } else if (queued == CW_ETOOBIG && conn->datagram && refused_by_stream(loop) == before) {
+        cw_count(&loop->datagram_counters.dropped_too_big, 1); /* the protocol has refused it */
     }
     return queued;
 }
@@ -116,7 +126,7 @@ static void spend_turn(struct cw_conn *conn, size_t len)
     size_t spent = conn->turn_messages + 1 + len / TURN_BYTES;
 
     conn->turn_messages = (uint16_t)(spent < UINT16_MAX ? spent : UINT16_MAX);
-    if (spent >= conn->origin->limits.messages_per_turn) {
+    if (spent >= conn->origin->limits.messages_per_turn && !conn->datagram) {
         yield(conn);
     }
 }

@@ -160,9 +160,11 @@ struct cw_datagram_socket *cw_datagram_socket_new(const struct cw_datagram_setup
         return NULL;
     }
     fill_in(socket, setup);
-    socket->number = ++shared->last_number;
-    socket->next = shared->sockets;
-    shared->sockets = socket;
+    if (!socket->connected) { /* of clients there may be thousands, and nobody looks for them */
+        socket->number = ++shared->last_number;
+        socket->next = shared->sockets;
+        shared->sockets = socket;
+    }
     cw_count(&setup->loop->datagram_counters.sockets, 1);
     return socket;
 }
@@ -171,10 +173,12 @@ static void take_out(struct cw_datagram_socket *socket)
 {
     struct cw_datagram_socket **link = &socket->loop->datagrams->sockets;
 
-    while (*link != socket) {
+    while (*link && *link != socket) {
         link = &(*link)->next;
     }
-    *link = socket->next;
+    if (*link) {
+        *link = socket->next;
+    }
 }
 
 void cw_datagram_socket_free(struct cw_datagram_socket *socket)
@@ -304,17 +308,21 @@ struct cw_stream cw_stream_datagram = {.ops = &datagram_ops};
 
 /* ---- one datagram for one peer ---- */
 
-static bool is_stopped(struct cw_conn *conn)
+/* Nothing holds it, or the protocol waits for the peer's goodbye. */
+static bool may_feed(const struct cw_conn *conn)
 {
-    conn->flags &= ~(uint32_t)CW_HELD_TURN; /* what comes now cannot wait for another turn */
-    if (!(conn->flags & CW_STOP_MASK)) {
-        return false;
+    if (conn->phase == CW_PHASE_DRAINING) {
+        return (conn->flags & (CW_AWAIT_FINISH | CW_DISCARD)) == CW_AWAIT_FINISH;
     }
-    if (!(conn->flags & CW_CLOSING)) {
+    return conn->phase == CW_PHASE_OPEN && !(conn->flags & CW_STOP_MASK);
+}
+
+static void count_unfed(struct cw_conn *conn)
+{
+    if ((conn->flags & CW_STOP_MASK) && !(conn->flags & CW_CLOSING)) {
         CW_DGRAM_COUNT(conn->loop, dropped_paused, 1);
         cw_conn_count_dropped(conn);
     }
-    return true;
 }
 
 void cw_conn_feed_datagram(struct cw_conn *conn, uint8_t *data, size_t len)
@@ -325,14 +333,17 @@ void cw_conn_feed_datagram(struct cw_conn *conn, uint8_t *data, size_t len)
     conn->last_in = conn->loop->now;
     conn->bytes_in += len;
     cw_count(&conn->loop->counters.bytes_in, len);
-    if (is_stopped(conn) || conn->phase != CW_PHASE_OPEN) {
+    if (!may_feed(conn)) {
+        count_unfed(conn);
         return;
     }
-    conn->turn_messages = 0;
     n = protocol->on_bytes(conn, cw_conn_state_of(conn), data, len);
     if (n < 0) {
         cw_conn_break(conn, n < INT16_MIN ? CW_EPROTO : (int)n);
     }
+#ifdef CW_CHECKED
+    memset(data, 0xdb, len); /* a span kept beyond its callback fails the same day */
+#endif
     if (conn->flags & CW_SWITCHING) {
         cw_conn_do_switch(conn);
     }
@@ -356,7 +367,9 @@ void cw_dgram_read_local(struct cmsghdr *control, struct cw_datagram *from)
 
         memcpy(&info, CMSG_DATA(control), sizeof info);
         from->local.family = CW_IPV4;
-        memcpy(from->local.ip, &info.ipi_spec_dst, 4);
+        /* With an error of what was sent there is no way back yet, and the other one says where it was sent from. */
+        memcpy(from->local.ip, info.ipi_spec_dst.s_addr != 0 ? &info.ipi_spec_dst : &info.ipi_addr,
+               4);
         from->interface = (uint32_t)info.ipi_ifindex;
     } else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
         struct in6_pktinfo info;
@@ -474,10 +487,16 @@ static bool is_answered_without_peer(struct cw_datagram_socket *socket, struct a
                                      struct cw_span data)
 {
     const struct cw_service_ref *service = socket->origin->service;
+    struct cw_loop *loop = socket->loop;
 
-    return service->protocol->on_datagram && !socket->gate &&
-           service->protocol->on_datagram(socket->loop, service->options, service->user,
-                                          &arrival->from, data) != 0;
+    if (!service->protocol->on_datagram || socket->gate ||
+        service->protocol->on_datagram(loop, service->options, service->user, &arrival->from,
+                                       data) == 0) {
+        return false;
+    }
+    cw_count(&loop->counters.messages_in, 1);
+    cw_count(&loop->counters.bytes_in, data.len);
+    return true;
 }
 
 static void take_for_peer(struct cw_datagram_socket *socket, struct arrival *arrival, uint8_t *data,
@@ -505,6 +524,11 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
 
     CW_DGRAM_COUNT(loop, received, 1);
     loop->reads++;
+    arrival->from.credit = credit_of(socket, len);
+    if (!socket->client && cw_middleware_datagram(loop->server, loop, &arrival->from, len) < 0) {
+        CW_DGRAM_COUNT(loop, dropped_rule, 1);
+        return;
+    }
     if (arrival->truncated || len > socket->message_max) {
         too_long(socket, arrival, len);
         return;
@@ -512,11 +536,6 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
     if (socket->client) {
         socket->client->last_in = loop->now;
         socket->client->stream->ops->receive(socket->client, data, len);
-        return;
-    }
-    arrival->from.credit = credit_of(socket, len);
-    if (cw_middleware_datagram(loop->server, loop, &arrival->from, len) < 0) {
-        CW_DGRAM_COUNT(loop, dropped_rule, 1);
         return;
     }
     if (!is_answered_without_peer(socket, arrival, cw_span_of(data, len))) {
@@ -649,6 +668,11 @@ static void on_readable(evutil_socket_t fd, short events, void *arg)
     }
 }
 
+void cw_dgram_look_soon(struct cw_datagram_socket *socket)
+{
+    event_active(socket->readable, EV_READ, 0);
+}
+
 /* ---- writing ---- */
 
 static void on_writable(evutil_socket_t fd, short events, void *arg)
@@ -678,7 +702,7 @@ bool cw_dgram_watch_writable(struct cw_datagram_socket *socket, bool watch)
     return socket->is_full;
 }
 
-/* ---- a client, and peers that are spoken to first ---- */
+/* ---- a client ---- */
 
 struct cw_conn *cw_datagram_client(struct cw_loop *loop, struct cw_origin *origin, int fd,
                                    const struct cw_address *peer)
@@ -714,44 +738,6 @@ struct cw_conn *cw_datagram_client(struct cw_loop *loop, struct cw_origin *origi
     conn->peer_link.rank = CW_RANK_PROVEN;
     socket->client = conn;
     return conn;
-}
-
-static struct cw_datagram_socket *socket_at(const struct cw_loop *loop,
-                                            const struct cw_address *listener)
-{
-    struct cw_datagram_socket *socket = loop->datagrams ? loop->datagrams->sockets : NULL;
-
-    while (socket && (socket->connected ||
-                      (listener && (listener->port != socket->address.port ||
-                                    !cw_address_same_host(listener, &socket->address))))) {
-        socket = socket->next;
-    }
-    return socket;
-}
-
-struct cw_conn *cw_datagram_peer(struct cw_loop *loop, const struct cw_address *listener,
-                                 const struct cw_address *peer)
-{
-    struct cw_datagram_socket *socket = socket_at(loop, listener);
-    struct cw_datagram from = {.peer = *peer};
-    struct cw_peer_key key;
-    struct cw_conn *conn;
-
-    cw_loop_assert_thread(loop);
-    if (!socket || socket->draining || socket->origin->tls || peer->port == 0 ||
-        (peer->family != CW_IPV4 && peer->family != CW_IPV6)) {
-        return NULL;
-    }
-    cw_peer_key_of(&key, &from);
-    conn = cw_peers_find(socket, &key);
-    if (!conn) {
-        conn = cw_peers_welcome(socket, &(struct cw_newcomer){.from = &from, .in_hook = true});
-        if (conn) {
-            cw_conn_set_proven(conn);
-            cw_conn_handshake(conn);
-        }
-    }
-    return conn && !(conn->flags & CW_CLOSING) ? conn : NULL;
 }
 
 /* ---- figures ---- */

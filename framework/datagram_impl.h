@@ -70,9 +70,12 @@ bool cw_datagram_options_want_one(const struct cw_datagram_options *options,
                                   const struct cw_address *address);
 
 /* Sets them on a socket, and joins the groups. family: AF_INET, AF_INET6. 0, or an enum cw_error with errno set, or 0, and
- * *step the name of the option. */
+ * *step the name of the option, or the group. */
 int cw_datagram_options_apply(int fd, int family, const struct cw_datagram_options *options,
                               const char **step);
+
+/* Why it was not possible, in words. os_errno: what errno was. */
+const char *cw_datagram_options_why(int code, int os_errno);
 
 /* ---- multicast: multicast.c ---- */
 

@@ -333,3 +333,21 @@ int cw_datagram_options_apply(int fd, int family, const struct cw_datagram_optio
     }
     return error;
 }
+
+const char *cw_datagram_options_why(int code, int os_errno)
+{
+    switch (code) {
+    case CW_ENOTFOUND:
+        return "there is no such interface";
+    case CW_EADDRINUSE:
+        return "it is joined already";
+    case CW_EFULL:
+        return "the system allows no more groups (net.ipv4.igmp_max_memberships)";
+    case CW_EINVAL:
+    case CW_EOS:
+        return os_errno == EAFNOSUPPORT ? "it is of another family than the listener"
+                                        : strerror(os_errno);
+    default:
+        return cw_strerror(code);
+    }
+}

@@ -279,20 +279,22 @@ void cw_peers_heard(struct cw_conn *conn, size_t len)
 
 /* ---- too many ---- */
 
-/* The one that leaves: of the lowest rank, who was not heard of for longest. Who has shown that there is somebody leaves only when
- * he has been silent for a second. NULL: nobody. */
+/* The one that leaves: of the lowest rank there is, who was not heard of for longest. Who has shown that there is somebody
+ * leaves only when he has been silent for a second, and nobody of a higher rank leaves in his place. NULL: nobody. */
 static struct cw_conn *longest_idle(const struct cw_datagram_socket *socket)
 {
-    for (int rank = CW_RANK_STRANGER; rank < CW_RANKS; rank++) {
-        struct cw_conn *conn =
-            socket->order[rank].oldest != 0 ? at_slot(socket, socket->order[rank].oldest) : NULL;
-        uint32_t silent = conn ? socket->loop->now - conn->last_in : 0;
+    int rank = CW_RANK_STRANGER;
+    struct cw_conn *conn;
 
-        if (conn && (rank == CW_RANK_STRANGER || silent >= ACTIVE_TICKS)) {
-            return conn;
-        }
+    while (rank < CW_RANKS && socket->order[rank].oldest == 0) {
+        rank++;
     }
-    return NULL;
+    if (rank == CW_RANKS) {
+        return NULL;
+    }
+    conn = at_slot(socket, socket->order[rank].oldest);
+    return rank == CW_RANK_STRANGER || socket->loop->now - conn->last_in >= ACTIVE_TICKS ? conn
+                                                                                         : NULL;
 }
 
 static bool make_room(struct cw_datagram_socket *socket, const struct cw_newcomer *newcomer)

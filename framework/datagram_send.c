@@ -6,7 +6,6 @@
 #include <causeway/log.h>
 
 #include <errno.h>
-#include <event2/event.h>
 #include <netinet/udp.h>
 
 enum { TRIES = 4 };
@@ -128,7 +127,7 @@ static void count_lost(struct cw_datagram_socket *socket, const struct cw_dgram_
         socket->lost_errno = error;
         socket->lost_name = run->name;
         socket->lost_name_len = run->name_len;
-        event_active(socket->readable, EV_READ, 0); /* hooks are not called from here */
+        cw_dgram_look_soon(socket); /* hooks are not called from here */
     }
 }
 
@@ -402,28 +401,36 @@ static bool can_grow(const struct cw_datagram_socket *socket, const struct cw_dg
            run->len == (uint32_t)run->segment * run->count && run->len + len <= CW_DGRAM_MOST;
 }
 
+static struct cw_dgram_run *last_run(struct cw_datagram_loop *shared)
+{
+    return shared->run_count > 0 ? &shared->runs[shared->run_count - 1] : NULL;
+}
+
+/* Sends the batch if it cannot take one more; the kernel may be full then. */
+static void make_room(struct cw_datagram_socket *socket, const struct cw_conn *conn, size_t len)
+{
+    struct cw_datagram_loop *shared = socket->loop->datagrams;
+
+    if (shared->owner != socket || shared->out_len + len > sizeof shared->out ||
+        (shared->run_count == CW_DGRAM_BATCH && !can_grow(socket, last_run(shared), conn, len))) {
+        cw_dgram_flush(shared);
+    }
+}
+
 /* Where the bytes of one more go, at the end of the batch; *run: its own, still without an address, or NULL: a run has grown. */
 static uint8_t *make_place(struct cw_datagram_socket *socket, struct cw_conn *conn, size_t len,
                            struct cw_dgram_run **run)
 {
     struct cw_datagram_loop *shared = socket->loop->datagrams;
-    struct cw_dgram_run *last;
+    struct cw_dgram_run *last = last_run(shared);
     uint8_t *to;
 
-    if (shared->owner != socket || shared->out_len + len > sizeof shared->out) {
-        cw_dgram_flush(shared);
-        shared->owner = socket;
-    }
-    last = shared->run_count > 0 ? &shared->runs[shared->run_count - 1] : NULL;
+    shared->owner = socket;
     *run = NULL;
     if (last && can_grow(socket, last, conn, len)) {
         last->len += (uint32_t)len;
         last->count++;
     } else {
-        if (shared->run_count == CW_DGRAM_BATCH) {
-            cw_dgram_flush(shared);
-            shared->owner = socket;
-        }
         *run = &shared->runs[shared->run_count++];
         (*run)->conn = conn;
         (*run)->start = (uint32_t)shared->out_len;
@@ -471,6 +478,9 @@ static int add(struct cw_datagram_socket *socket, const struct target *target,
     struct cw_dgram_run *run;
     uint8_t *to;
 
+    if (!socket->is_full) {
+        make_room(socket, target->conn, len);
+    }
     if (socket->is_full) {
         struct cw_dgram_run alone = {
             .conn = target->conn, .len = (uint32_t)len, .segment = (uint16_t)len, .count = 1};
@@ -539,10 +549,16 @@ int cw_datagram_answer(struct cw_datagram_socket *socket, struct cw_datagram *to
 int cw_datagram_reply(struct cw_loop *loop, struct cw_datagram *to, struct cw_span body)
 {
     struct cw_datagram_socket *socket = loop->datagrams ? loop->datagrams->sockets : NULL;
+    int error;
 
     cw_loop_assert_thread(loop);
     while (socket && socket->number != to->socket) {
         socket = socket->next;
     }
-    return socket ? cw_datagram_answer(socket, to, &body, 1) : CW_ENOTFOUND;
+    error = socket ? cw_datagram_answer(socket, to, &body, 1) : CW_ENOTFOUND;
+    if (error == CW_OK) {
+        cw_count(&loop->counters.messages_out, 1);
+        cw_count(&loop->counters.bytes_out, body.len);
+    }
+    return error;
 }

@@ -51,7 +51,7 @@ struct cw_dgram_waiting {
 
 /* One loop's, shared by its sockets. */
 struct cw_datagram_loop {
-    struct cw_datagram_socket *sockets;
+    struct cw_datagram_socket *sockets; /* of listeners */
     uint32_t last_number;
     struct cw_hash_seed seed;
 
@@ -188,6 +188,9 @@ void cw_dgram_failed(struct cw_datagram_socket *socket, int os_errno);
 
 /* Takes over what a control message says of our own address and interface, if it is one that does. */
 void cw_dgram_read_local(struct cmsghdr *control, struct cw_datagram *from);
+
+/* Has it read from in the next turn, its errors first. */
+void cw_dgram_look_soon(struct cw_datagram_socket *socket);
 
 /* Watches for room, or does not any more. False: no memory. */
 bool cw_dgram_watch_writable(struct cw_datagram_socket *socket, bool watch);

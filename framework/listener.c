@@ -95,16 +95,15 @@ static int binding_fail(const struct binding *binding, const char *step)
     return fail(binding->server, binding->entry, binding_address(binding, &address), step, errno);
 }
 
-/* The same for what has a code of its own. */
-static int binding_fail_with(const struct binding *binding, const char *step, int code)
+/* The same for options of datagrams, which have codes and words of their own. */
+static int fail_datagram(struct cw_server *server, const struct cw_listen_entry *entry,
+                         const struct cw_address *address, const char *step, int code)
 {
+    const char *why = cw_datagram_options_why(code, errno);
     char where[CW_WHERE_TEXT_MAX];
-    struct cw_address address;
 
-    cw_listen_where(&binding->entry->options, binding_address(binding, &address), where,
-                    sizeof where);
-    return cw_server_fail(binding->server, code, "listen %s: datagram.%s: %s", where, step,
-                          code == CW_EOS || code == CW_EINVAL ? strerror(errno) : cw_strerror(code));
+    cw_listen_where(&entry->options, address, where, sizeof where);
+    return cw_server_fail(server, code, "listen %s: %s: %s", where, step, why);
 }
 
 static void set_flag(int fd, int level, int name, int value)
@@ -134,12 +133,15 @@ static bool is_reused(const struct binding *binding)
 static int set_up_socket(const struct binding *binding, int fd)
 {
     const struct cw_listen_options *options = &binding->entry->options;
-    const char *step = "datagram options";
+    const char *step = "";
+    struct cw_address address;
     int error;
 
     if (is_of_datagrams(binding->entry)) {
         error = cw_datagram_options_apply(fd, binding->system.ss_family, &options->datagram, &step);
-        return error < 0 ? binding_fail_with(binding, step, error) : CW_OK;
+        return error < 0 ? fail_datagram(binding->server, binding->entry,
+                                         binding_address(binding, &address), step, error)
+                         : CW_OK;
     }
     error = cw_tcp_options_apply(fd, &options->tcp, true);
     if (error < 0) {
@@ -442,11 +444,12 @@ static int open_unix(struct cw_server *server, struct cw_listen_entry *entry)
 static int open_inherited_datagrams(struct cw_server *server, struct cw_listen_entry *entry)
 {
     struct sockaddr_storage system = {0};
-    const char *step = "options";
+    const char *step = "";
     socklen_t len = sizeof system;
     int kind = 0;
     socklen_t kind_len = sizeof kind;
     int fd = entry->options.fd;
+    int error;
 
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &kind_len) < 0 ||
         getsockname(fd, (struct sockaddr *)&system, &len) < 0) {
@@ -456,8 +459,9 @@ static int open_inherited_datagrams(struct cw_server *server, struct cw_listen_e
         return cw_server_fail(server, CW_EINVAL,
                               "listen descriptor %d: it is not a socket of datagrams over IP", fd);
     }
-    if (cw_datagram_options_apply(fd, system.ss_family, &entry->options.datagram, &step) < 0) {
-        return fail(server, entry, NULL, step, errno);
+    error = cw_datagram_options_apply(fd, system.ss_family, &entry->options.datagram, &step);
+    if (error < 0) {
+        return fail_datagram(server, entry, NULL, step, error);
     }
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     fcntl(fd, F_SETFD, FD_CLOEXEC);

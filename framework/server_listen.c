@@ -7,8 +7,6 @@
 #include <causeway/log.h>
 #include <causeway/parts.h>
 
-#include <sys/socket.h>
-
 void cw_listen_free(struct cw_listen_entry *entry)
 {
     cw_release((void *)(uintptr_t)entry->options.host);
@@ -226,37 +224,13 @@ static int make_tls(struct cw_server *server, struct cw_listen_entry *entry)
                           complaint.text[0] ? complaint.text : cw_strerror(error));
 }
 
-/* Of a descriptor that does not answer the one who opens it says what is wrong. */
-static int check_descriptor(struct cw_server *server, const struct cw_listen_entry *entry)
-{
-    int fd = entry->options.fd;
-    int type = SOCK_DGRAM;
-    int family = AF_INET;
-    socklen_t type_len = sizeof type;
-    socklen_t family_len = sizeof family;
-
-    if (fd == 0 || !is_datagram(server, &entry->options) ||
-        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &family_len) < 0) {
-        return CW_OK;
-    }
-    return type == SOCK_DGRAM && (family == AF_INET || family == AF_INET6)
-               ? CW_OK
-               : cw_server_fail(server, CW_EINVAL,
-                                "listen descriptor %d: it is not a socket of IP datagrams", fd);
-}
-
 int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry)
 {
     struct cw_service *given = &entry->options.service;
     struct cw_service_ref *service;
     struct cw_complaint complaint;
     struct cw_limits limits;
-    int error = check_descriptor(server, entry);
 
-    if (error < 0) {
-        return error;
-    }
     if (given->protocol) {
         service = cw_service_new(given, &complaint);
         if (!service) {

@@ -128,7 +128,7 @@ static size_t read_messages(struct cw_conn *conn)
     while (may_read(conn)) {
         int n = mbedtls_ssl_read(&stream->session.ssl, shared->in, sizeof shared->in);
 
-        if (n > 0) {
+        if (n >= 0) {
             count++;
             cw_conn_feed_datagram(conn, shared->in, (size_t)n);
         } else if (!goes_on(conn, n)) {
@@ -138,7 +138,8 @@ static size_t read_messages(struct cw_conn *conn)
     return count;
 }
 
-/* One record. The library passes over an empty one without a word; that it was there is seen by the record's number. */
+/* One record. The library passes over an empty one without a word (unless it stands behind another); that it was there is
+ * seen by its number. */
 static void read_record(struct cw_conn *conn, struct cw_span record)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);

@@ -263,6 +263,7 @@ Test(udp_client, it_has_the_user_pointer_and_the_local_address_and_port_asked_fo
     uint16_t port = rig_free_port();
     struct rig_client client;
     struct cw_address from;
+    struct cw_address own;
     char local[64];
     char hello[8];
 
@@ -276,6 +277,9 @@ Test(udp_client, it_has_the_user_pointer_and_the_local_address_and_port_asked_fo
     cr_assert_eq(rig_udp_receive_from(&peer, hello, sizeof hello, &from), 5);
     cr_expect_eq(from.port, port);
     cr_expect_eq(from.ip[3], 9);
+    cr_expect_eq(cw_conn_local(client.conn, &own), CW_OK);
+    cr_expect_eq(own.port, port);
+    cr_expect(cw_address_same_host(&own, &from));
     cr_expect_eq(client.conn_user, &peer);
     rig_client_end(&client);
     rig_udp_close(&peer);
@@ -775,6 +779,20 @@ Test(udp_client, expired_it_connects_again_if_asked)
     cr_expect_eq(client.reason.code, CW_EXPIRED);
     cr_expect_eq(client.failed, 0);
     rig_client_end(&client);
+    rig_udp_close(&peer);
+}
+
+Test(udp_client, the_hook_on_idle_may_keep_it)
+{
+    struct rig_client client;
+    struct rig_udp peer;
+
+    meet(&client, &peer, NULL, &(struct cw_connect_options){.datagram = {.peer_idle_ms = 50}});
+    client.kept = 2;
+    rig_client_until(&client, client.closed == 1);
+    cr_expect_eq(client.idled, 3);
+    cr_expect_eq(client.reason.code, CW_EXPIRED);
+    rig_client_finish(&client);
     rig_udp_close(&peer);
 }
 

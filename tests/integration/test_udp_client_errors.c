@@ -154,6 +154,26 @@ Test(udp_client_errors, refused_it_tries_again_until_somebody_listens)
     rig_udp_close(&peer);
 }
 
+Test(udp_client_errors, with_a_local_port_asked_for_it_comes_back_by_that_port)
+{
+    uint16_t port = rig_free_port();
+    struct rig_client client;
+    char local[64];
+
+    snprintf(local, sizeof local, "127.0.0.9:%u", rig_free_port());
+    rig_client_begin(&client, NULL);
+    client.then = rig_client_greet;
+    rig_client_connect(&client, rig_at("127.0.0.1", port),
+                       &(struct cw_connect_options){.local_host = local,
+                                                    .reconnect = true,
+                                                    .attempts_max = 3,
+                                                    .reconnect_min_ms = 1,
+                                                    .reconnect_max_ms = 1});
+    rig_client_finish(&client);
+    cr_expect_eq(client.opened, 3);
+    cr_expect_eq(client.report.code, CW_EREFUSED, "%s", client.report.text);
+}
+
 static void greet_later(struct cw_conn *conn, void *user)
 {
     rig_check(cw_conn_send_text(conn, "hello") == CW_OK);

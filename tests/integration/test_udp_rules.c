@@ -93,6 +93,30 @@ Test(udp_rules, who_is_not_allowed_gets_none_either)
     rig_scene_end(&scene);
 }
 
+Test(udp_rules, who_is_denied_cannot_cause_errors_with_datagrams_that_are_too_long)
+{
+    const char *const deny[] = {"127.0.0.66", NULL};
+    uint8_t bytes[600] = {0};
+    struct rig_udp denied;
+    struct rig_udp peer;
+
+    begin_with(&(struct rig_udp_setup){.udp = {.datagram_max_bytes = 512}},
+               cw_ip_limit(&(struct cw_ip_limit_options){.deny = deny}));
+    denied = rig_udp_peer_at(&scene, "127.0.0.66");
+    peer = rig_udp_peer(&scene);
+    rig_udp_send(&denied, bytes, sizeof bytes);
+    rig_udp_expect_echo(&peer, "hello");
+    cr_expect_eq(rig_udp_stats(&scene).dropped_rule, 1);
+    cr_expect_eq(rig_udp_stats(&scene).dropped_truncated, 0);
+    cr_expect_eq(atomic_load(&scene.story.errors), 0);
+    rig_udp_send(&peer, bytes, sizeof bytes);
+    rig_udp_await(&scene, dropped_truncated, 1);
+    rig_await(atomic_load(&scene.story.errors) == 1);
+    rig_udp_close(&denied);
+    rig_udp_close(&peer);
+    rig_scene_end(&scene);
+}
+
 static void answer(struct cw_loop *loop, struct cw_datagram *from, const struct cw_message *msg,
                    void *user)
 {

@@ -40,6 +40,21 @@ static void expect_no_peers(void)
 
 /* ---- one datagram, one answer ---- */
 
+/* What came and was answered counts as messages do. */
+static void expect_figures(const size_t *sizes, size_t count)
+{
+    struct cw_server_stats stats = rig_scene_stats(&scene);
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        bytes += sizes[i];
+    }
+    cr_expect_eq(stats.messages_in, count);
+    cr_expect_eq(stats.messages_out, count);
+    cr_expect_eq(stats.bytes_in, bytes);
+    cr_expect_eq(stats.bytes_out, bytes);
+}
+
 static void expect_answers(const char *host, const char *own)
 {
     uint8_t *bytes = rig_pattern_new(RIG_UDP_MAX);
@@ -58,6 +73,7 @@ static void expect_answers(const char *host, const char *own)
     cr_expect_eq(atomic_load(&asked), count);
     cr_expect_eq(rig_udp_stats(&scene).received, count);
     rig_udp_await(&scene, sent, count);
+    expect_figures(sizes, count);
     expect_no_peers();
     rig_udp_close(&peer);
     rig_scene_end(&scene);

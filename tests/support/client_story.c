@@ -43,6 +43,15 @@ static void on_data(struct cw_conn *conn, const struct cw_message *msg, void *us
     go_on(client);
 }
 
+static int on_idle(struct cw_conn *conn, void *user)
+{
+    struct rig_client *client = user;
+
+    rig_check(client->conn == conn);
+    client->idled++;
+    return client->idled <= client->kept ? CW_KEEP : 0;
+}
+
 static void on_close(struct cw_conn *conn, const struct cw_close_reason *reason, void *user)
 {
     struct rig_client *client = user;
@@ -69,7 +78,12 @@ static void on_error(struct cw_server *server, const struct cw_error_report *rep
 }
 
 const struct cw_hooks rig_client_hooks = {
-    .on_connection = on_connection, .on_data = on_data, .on_close = on_close, .on_error = on_error};
+    .on_connection = on_connection,
+    .on_data = on_data,
+    .on_idle = on_idle,
+    .on_close = on_close,
+    .on_error = on_error,
+};
 
 void rig_client_begin(struct rig_client *client, struct rig_client *other)
 {

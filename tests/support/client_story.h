@@ -36,8 +36,10 @@ struct rig_client {
     struct cw_close_reason reason;
     struct cw_error_report report; /* the last one; `conn` is not to be followed */
     struct cw_address address;     /* of the report */
-    unsigned greeted;              /* connections */
-    unsigned wanted;               /* whatever the test's `then` needs */
+    unsigned idled;
+    unsigned kept;    /* times on_idle keeps it */
+    unsigned greeted; /* connections */
+    unsigned wanted;  /* whatever the test's `then` needs */
     uint16_t port;
     void (*then)(struct rig_client *client); /* after each of them */
 };

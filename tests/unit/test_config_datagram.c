@@ -303,7 +303,8 @@ Test(config_datagram, an_inherited_descriptor_has_to_be_a_socket_of_ip_datagrams
         char text[100];
 
         cr_assert_geq(fd, 0);
-        snprintf(text, sizeof text, "listen descriptor %d: it is not a socket of IP datagrams", fd);
+        snprintf(text, sizeof text, "listen descriptor %d: it is not a socket of datagrams over IP",
+                 fd);
         cr_expect_eq(cw_server_listen(server, &(struct cw_listen_options){.fd = fd}), CW_OK);
         cr_expect_eq(cw_server_run(server), CW_EINVAL);
         cr_expect_str_eq(cw_server_error(server), text);

@@ -120,7 +120,7 @@ Test(dtls_hello, other_records_and_messages_are_none)
         uint8_t value;
         const char *what;
     } cases[] = {
-        {0, 23, "data"},        {0, 21, "an alert"},          {1, 3, "TLS"},
+        {0, 23, "data"},         {0, 21, "an alert"},           {1, 3, "TLS"},
         {4, 1, "another epoch"}, {HEAD, 2, "a server's hello"}, {HEAD, 16, "a key exchange"},
     };
 
@@ -162,7 +162,10 @@ Test(dtls_hello, records_of_a_datagram_come_one_by_one)
     struct cw_span datagram;
 
     put(&two, one.bytes, one.len);
-    put(&two, "\x17\xfe\xfd\0\x01\0\0\0\0\0\x09\0\x03" "abc", 16);
+    put(&two,
+        "\x17\xfe\xfd\0\x01\0\0\0\0\0\x09\0\x03"
+        "abc",
+        16);
     datagram = cw_span_of(two.bytes, two.len);
     cr_assert(cw_dtls_next_record(&datagram, 8, &record));
     cr_assert_eq(record.bytes.len, one.len);
@@ -177,7 +180,9 @@ Test(dtls_hello, records_of_a_datagram_come_one_by_one)
 
 Test(dtls_hello, a_record_with_a_connection_id_has_it_before_its_length)
 {
-    const uint8_t bytes[] = "\x19\xfe\xfd\0\x01\0\0\0\0\0\x09" "ABCDEFGH" "\0\x02xy";
+    const uint8_t bytes[] = "\x19\xfe\xfd\0\x01\0\0\0\0\0\x09"
+                            "ABCDEFGH"
+                            "\0\x02xy";
     struct cw_span datagram = cw_span_of(bytes, sizeof bytes - 1);
     struct cw_dtls_record record;
 
@@ -189,7 +194,8 @@ Test(dtls_hello, a_record_with_a_connection_id_has_it_before_its_length)
 
 Test(dtls_hello, what_is_left_of_a_broken_datagram_is_nothing)
 {
-    uint8_t bytes[] = "\x17\xfe\xfd\0\x01\0\0\0\0\0\x09\0\x04" "abc";
+    uint8_t bytes[] = "\x17\xfe\xfd\0\x01\0\0\0\0\0\x09\0\x04"
+                      "abc";
     struct cw_span datagram = cw_span_of(bytes, sizeof bytes - 1);
     struct cw_dtls_record record;
 

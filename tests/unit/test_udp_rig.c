@@ -377,6 +377,95 @@ Test(udp_rig, a_goodbye_that_cannot_be_sent_holds_nothing_up)
     rig_free(rig);
 }
 
+/* Each byte is a message, '.' is the answer to a goodbye that is waited for, and 'p' has the application pause. */
+static ptrdiff_t read_bytes(struct cw_conn *conn, void *state, uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        const struct cw_message msg = cw_message_of(data + i, 1);
+
+        if (data[i] == '.') {
+            cw_conn_finish(conn, 7, SPAN("well said"));
+        } else if (cw_conn_deliver(conn, &msg) == CW_STOP) {
+            break;
+        }
+    }
+    return (ptrdiff_t)len;
+}
+
+static int await_answer(struct cw_conn *conn, void *state, const struct cw_close_reason *reason)
+{
+    (void)say_goodbye(conn, state, reason);
+    return 1;
+}
+
+static const struct cw_protocol patient = {
+    .name = "patient",
+    .transport = CW_DATAGRAM,
+    .on_bytes = read_bytes,
+    .on_shutdown = await_answer,
+    .send = write_it,
+};
+
+Test(udp_rig, a_datagram_of_many_messages_is_heard_to_its_end)
+{
+    struct rig *rig = rig_new(&(struct rig_setup){.protocol = &patient, .messages_per_turn = 2});
+
+    feed_text(rig, "abcdefgh");
+    cr_assert_eq(rig->messages, 8);
+    rig_free(rig);
+}
+
+Test(udp_rig, the_answer_to_a_goodbye_is_heard_and_ends_it)
+{
+    struct rig *rig = rig_new(&(struct rig_setup){.protocol = &patient});
+
+    cw_conn_close(rig->conn);
+    rig_run(rig);
+    cr_assert_str_eq(rig_sent(rig), "\"goodbye\"\n");
+    cr_assert_not_null(rig->conn, "it waits for the answer");
+    feed_text(rig, "late");
+    cr_assert_eq(rig->messages, 0, "nothing is delivered any more");
+    feed_text(rig, ".");
+    cr_assert_null(rig->conn);
+    cr_assert_str_eq(rig_told(rig), "open\nclose CW_BY_APP: well said\n");
+    rig_free(rig);
+}
+
+Test(udp_rig, an_answer_that_does_not_come_is_waited_for_only_so_long)
+{
+    struct rig *rig = rig_new(&(struct rig_setup){.protocol = &patient});
+
+    cw_conn_close(rig->conn);
+    rig_run(rig);
+    rig_advance(rig, 4000);
+    cr_assert_not_null(rig->conn);
+    rig_advance(rig, 2000);
+    cr_assert_null(rig->conn);
+    cr_assert_eq(rig->closes, 1);
+    rig_free(rig);
+}
+
+#ifdef CW_CHECKED
+static ptrdiff_t look_away(struct cw_conn *conn, void *state, uint8_t *data, size_t len)
+{
+    return (ptrdiff_t)len;
+}
+
+static const struct cw_protocol absent = {
+    .name = "absent", .transport = CW_DATAGRAM, .on_bytes = look_away, .send = write_it};
+
+Test(udp_rig, in_a_checked_build_what_is_kept_of_a_datagram_becomes_rubbish)
+{
+    static const uint8_t rubbish[] = {0xdb, 0xdb, 0xdb};
+    uint8_t data[32] = "abc";
+    struct rig *rig = rig_new(&(struct rig_setup){.protocol = &absent});
+
+    cw_conn_feed_datagram(rig->conn, data, 3);
+    cr_assert_arr_eq(data, rubbish, 3);
+    rig_free(rig);
+}
+#endif
+
 Test(udp_rig, every_deed_in_every_hook_survives_the_lack_of_every_allocation)
 {
     static const enum rig_deed deeds[] = {RIG_PAUSE, RIG_CLOSE, RIG_ABORT};

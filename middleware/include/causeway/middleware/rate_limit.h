@@ -8,7 +8,8 @@
 extern "C" {
 #endif
 
-/* What happens to a message above the rate. */
+/* What happens to a message above the rate. A peer of UDP that rests is not slowed down: what it sends meanwhile is dropped, and
+ * counted in dropped_paused of struct cw_datagram_stats. */
 enum cw_rate_action {
     CW_RATE_PAUSE = 0, /* it is delivered, and reading rests until the rate allows the next */
     CW_RATE_DROP = 1,  /* it is dropped and counted */
