@@ -128,6 +128,7 @@ def over_udp():
         case("64 B, depth 1, 16 sockets", 16, 1, 64),
         case("64 B, depth 16, 16 sockets", 16, 16, 64, "≤1.10", also=(*floors, "no offload", "stateless")),
         case("64 B, depth 64, 16 sockets", 16, 64, 64),
+        case("64 B, depth 1, 1000 sockets", 1000, 1, 64),
         case("1200 B, depth 16, 16 sockets", 16, 16, 1200),
         case("64 B, depth 64, 1 socket", 1, 64, 64, "≤1.00", also=floors),
         case("1200 B, depth 64, 1 socket", 1, 64, 1200, "≤1.00", also=floors),

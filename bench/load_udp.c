@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { SOCKETS_MAX = 10000, PEERS_MAX = 1 << 22, SECONDS_MAX = 600, OVERTIME_SECONDS = 120 };
@@ -148,6 +149,16 @@ static bool parse(int argc, char **argv, struct udp_options *options)
     return optind == argc && options->address.sin_port != 0;
 }
 
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static double per(uint64_t total, uint64_t count)
 {
     return count > 0 ? (double)total / (double)count : 0;
@@ -208,6 +219,7 @@ int main(int argc, char **argv)
     /* Every wait has its own limit; this one ends the process should one of them be wrong. */
     alarm(2 * (unsigned)(options->seconds + options->warmup_seconds) + 2 * options->wait_seconds +
           OVERTIME_SECONDS);
+    raise_descriptors();
     bool whole = udp_open(&load) && run(&load);
     if (whole)
         report(&load);

@@ -201,7 +201,8 @@ static bool open_socket(struct udp_load *load, uint32_t index)
 
     peer->index = index;
     peer->flights = calloc(load->options.depth, sizeof *peer->flights);
-    peer->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    peer->fd =
+        socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | (load->options.dtls ? SOCK_NONBLOCK : 0), 0);
     if (peer->fd >= 0 && peer->flights != NULL && set_up(load, peer->fd) &&
         epoll_ctl(load->epoll, EPOLL_CTL_ADD, peer->fd, &event) == 0)
         return true;

@@ -289,7 +289,7 @@ class Bench:
             return self.those_there({"causeway": own + ["--tls", cert, key], "plain": own})
         if case.mode == "udp_room":
             own, floor = own + ["--room"], floor + ["--room"]
-        found = {"causeway": own}
+        found = {"causeway": self.udp_echo_argv() if case.mode == "udp" else own}
         if case.mode != "udp_idle":
             found["floor"] = floor
             if self.options.control:
@@ -301,6 +301,10 @@ class Bench:
             found["libuv"] = [self.program("libuv_udp_echo"), "--port", 0]
             found["node"] = [self.tool("node"), HERE / "peers/node_udp_echo.js", "--port", 0]
         return self.those_there(found)
+
+    def udp_echo_argv(self):
+        return [self.build / "examples/echo/echo", "--protocol", "udp", "--host", "127.0.0.1", "--port", 0,
+                "--max-connections-per-ip", 10000, "--receive-buffer", 4 << 20]
 
     def packages(self):
         """Where peers/install_npm.sh puts what it installs."""

@@ -5,7 +5,6 @@
 
 #include "../work.h"
 
-#include <causeway/log.h>
 
 struct cw_dtls_gate {
     struct cw_datagram_socket *socket;

@@ -2,9 +2,9 @@
 #include "dtls_impl.h"
 
 #include "tls_library.h"
-#include <causeway/log.h>
 
 #include <causeway/log.h>
+
 
 /* ---- made ---- */
 
