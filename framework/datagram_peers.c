@@ -35,8 +35,26 @@ void cw_peer_key_of(struct cw_peer_key *key, const struct cw_datagram *from)
     }
 }
 
+/* Of IPv4 the key is mostly zeros: what is not fits two words. */
+static size_t shorten(const struct cw_peer_key *key, uint8_t *text)
+{
+    memcpy(text, key->peer_ip, 4);
+    memcpy(text + 4, &key->port, sizeof key->port);
+    text[6] = key->family;
+    text[7] = key->local_family;
+    memcpy(text + 8, key->local_ip, 4);
+    return key->local_family == CW_FAMILY_NONE ? 8 : 12;
+}
+
 static uint32_t hash_of(const struct cw_datagram_socket *socket, const struct cw_peer_key *key)
 {
+    uint8_t text[12];
+
+    if (key->family == CW_IPV4) {
+        size_t len = shorten(key, text);
+
+        return (uint32_t)cw_hash(&socket->loop->datagrams->seed, cw_span_of(text, len));
+    }
     return (uint32_t)cw_hash(&socket->loop->datagrams->seed, cw_span_of(key, sizeof *key));
 }
 

@@ -204,6 +204,7 @@ static size_t transmit(struct cw_datagram_socket *socket, const struct shipment 
         int n = sendmmsg(socket->fd, call.heads + done, (unsigned)(count - done),
                          MSG_NOSIGNAL | MSG_DONTWAIT);
 
+        socket->interrupted |= n < 0 || (size_t)n < count - done;
         for (int i = 0; i < n; i++) {
             CW_DGRAM_COUNT(socket->loop, sent, all[done++].run->count);
         }

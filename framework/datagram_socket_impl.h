@@ -98,6 +98,7 @@ struct cw_datagram_socket {
     struct cw_address address;
     bool is_told; /* the kernel says where to a datagram came, and is told where an answer leaves */
     bool gathers; /* UDP_SEGMENT */
+    bool interrupted; /* a call that sends stopped early: perhaps for an error that the queue tells of */
     bool is_full; /* waits to be writable */
     bool draining;
     bool connected;
