@@ -82,6 +82,28 @@ static int make_tls(struct cw_target *target, struct cw_complaint *complaint)
     return target->tls ? CW_OK : error;
 }
 
+/* Options that only the other transport has. */
+static int check_transport(const struct cw_target *target, const struct cw_connect_options *given,
+                           struct cw_complaint *complaint)
+{
+    const char *protocol = target->service->protocol->name;
+    const char *stream = cw_tcp_options_are_given(&given->tcp) ? "tcp"
+                         : given->tls && given->tls->start_tls ? "tls.start_tls"
+                                                               : NULL;
+
+    if (!target->is_datagram && cw_datagram_options_are_given(&given->datagram)) {
+        snprintf(complaint->text, sizeof complaint->text,
+                 "datagram: %.40s is no protocol of datagrams", protocol);
+        return CW_EINVAL;
+    }
+    if (target->is_datagram && stream) {
+        snprintf(complaint->text, sizeof complaint->text,
+                 "%s: %.40s is a protocol of datagrams and has none of that", stream, protocol);
+        return CW_EINVAL;
+    }
+    return CW_OK;
+}
+
 /* What only a listener can have is not looked at. */
 static int fill_datagram(struct cw_target *target, const struct cw_datagram_options *given,
                          struct cw_complaint *complaint)
@@ -118,6 +140,7 @@ static int fill_target(struct cw_target *target, const char *address,
     struct cw_server_options as_server;
     int error = cw_endpoint_parse(address, &target->endpoint, complaint);
 
+    error = error < 0 ? error : check_transport(target, given, complaint);
     if (error == CW_OK && target->is_datagram) {
         error = fill_datagram(target, &given->datagram, complaint);
     }

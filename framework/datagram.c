@@ -91,9 +91,11 @@ static void ask(struct cw_datagram_socket *socket, const struct cw_datagram_opti
     if (socket->family == AF_INET6) {
         set_flag(fd, IPPROTO_IPV6, IPV6_RECVERR);
     }
+    /* Of a datagram over IPv4 the second alone tells an address of ours when it went to a group or to all. */
     if (socket->is_told && socket->family == AF_INET6) {
         set_flag(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
-    } else if (socket->is_told) {
+    }
+    if (socket->is_told) {
         set_flag(fd, IPPROTO_IP, IP_PKTINFO);
     }
     if (!options->no_offload) {
@@ -373,16 +375,12 @@ void cw_dgram_read_local(struct cmsghdr *control, struct cw_datagram *from)
         from->interface = (uint32_t)info.ipi_ifindex;
     } else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
         struct in6_pktinfo info;
-        const uint8_t *ip = info.ipi6_addr.s6_addr;
 
         memcpy(&info, CMSG_DATA(control), sizeof info);
         from->interface = info.ipi6_ifindex;
-        if (IN6_IS_ADDR_V4MAPPED(&info.ipi6_addr)) {
-            from->local.family = CW_IPV4;
-            memcpy(from->local.ip, ip + 12, 4);
-        } else if (!IN6_IS_ADDR_MULTICAST(&info.ipi6_addr)) {
+        if (!IN6_IS_ADDR_V4MAPPED(&info.ipi6_addr) && !IN6_IS_ADDR_MULTICAST(&info.ipi6_addr)) {
             from->local.family = CW_IPV6;
-            memcpy(from->local.ip, ip, 16);
+            memcpy(from->local.ip, &info.ipi6_addr, 16);
         }
     }
 }
@@ -426,7 +424,7 @@ static void too_long(struct cw_datagram_socket *socket, const struct arrival *ar
     snprintf(report.text, sizeof report.text,
              "a datagram of %s%zu bytes was dropped, the limit is %" PRIu64,
              arrival->truncated ? "more than " : "", len, socket->message_max);
-    cw_report(socket->loop, socket->origin->service, &report);
+    cw_report_datagram(socket->loop, socket->origin->service, &report);
 }
 
 static uint64_t credit_of(const struct cw_datagram_socket *socket, size_t len)
@@ -476,11 +474,27 @@ static bool take_moved(struct cw_datagram_socket *socket, struct arrival *arriva
     if (!conn || conn->peer_link.socket != socket) {
         return false;
     }
-    conn->stream->ops->receive(conn, data, len);
-    if (cw_dtls_moved(conn)) {
-        (void)cw_datagram_move(conn, &arrival->from);
-    }
+    cw_dtls_receive_from(conn, &arrival->from, data, len);
     return true;
+}
+
+void cw_datagram_begin_again(struct cw_conn *conn, uint8_t *data, size_t len)
+{
+    const struct cw_peer_link *link = &conn->peer_link;
+    struct cw_datagram_socket *socket = link->socket;
+    struct arrival arrival = {.from = {.peer = conn->peer,
+                                       .interface = link->interface,
+                                       .socket = socket->number,
+                                       .credit = credit_of(socket, len)}};
+
+    if (link->local_family != 0) {
+        arrival.from.local = socket->address;
+        arrival.from.local.family = link->local_family;
+        memcpy(arrival.from.local.ip, link->local_ip, sizeof link->local_ip);
+    }
+    cw_peers_remove(socket, conn);
+    cw_conn_end_now(conn, CW_BY_PEER);
+    (void)meet(socket, &arrival, data, len);
 }
 
 static bool is_answered_without_peer(struct cw_datagram_socket *socket, struct arrival *arrival,

@@ -57,6 +57,15 @@ static void word(const struct told *told, int code, struct cw_error_report *repo
     }
 }
 
+/* Who has proved who he is by DTLS is not gone because of a word that anybody may have forged. */
+static bool ends_client(const struct cw_conn *conn, int code)
+{
+    bool is_proven = conn->stream != &cw_stream_datagram && conn->phase != CW_PHASE_HANDSHAKING &&
+                     conn->phase != CW_PHASE_CLOSED;
+
+    return code == CW_EREFUSED && !is_proven;
+}
+
 static void tell(struct cw_datagram_socket *socket, const struct told *told)
 {
     int code = told->os_errno == EMSGSIZE ? CW_ETOOBIG : cw_error_from_errno(told->os_errno);
@@ -65,7 +74,7 @@ static void tell(struct cw_datagram_socket *socket, const struct told *told)
         .code = code, .os_errno = told->os_errno, .tls_alert = CW_NO_ALERT};
 
     count(socket, told->os_errno);
-    if (socket->client && code == CW_EREFUSED) {
+    if (socket->client && ends_client(conn, code)) {
         cw_conn_break_with(conn, code, told->os_errno, NULL);
         return;
     }
@@ -77,7 +86,8 @@ static void tell(struct cw_datagram_socket *socket, const struct told *told)
         report.address = &told->where.peer;
     }
     word(told, code, &report);
-    cw_report(socket->loop, socket->origin->service, &report);
+    (socket->client ? cw_report : cw_report_datagram)(socket->loop, socket->origin->service,
+                                                      &report);
 }
 
 void cw_dgram_failed(struct cw_datagram_socket *socket, int os_errno)

@@ -165,6 +165,10 @@ void cw_conn_feed_datagram(struct cw_conn *conn, uint8_t *data, size_t len);
 /* The peer goes on from another address, which what came from there has proved. False: that one is another peer's. */
 bool cw_datagram_move(struct cw_conn *conn, const struct cw_datagram *from);
 
+/* The peer has lost all it knew and begins again from its address: this connection ends at once, and the datagram is looked at as
+ * a stranger's. Only of a server's; conn is gone behind it. */
+void cw_datagram_begin_again(struct cw_conn *conn, uint8_t *data, size_t len);
+
 /* Answers by the socket without a peer; credit counts. 0 or an enum cw_error, counted. */
 int cw_datagram_answer(struct cw_datagram_socket *socket, struct cw_datagram *to,
                        const struct cw_span *parts, size_t count);
@@ -184,12 +188,13 @@ void cw_dtls_gate_free(struct cw_dtls_gate *gate); /* NULL is allowed */
 struct cw_stream *cw_dtls_gate_admit(struct cw_dtls_gate *gate, struct cw_tls *tls,
                                      struct cw_datagram *from, uint8_t *data, size_t len);
 
-/* The connection whose connection id this record has; 0: none. It may be gone. What has come is given to its `receive`; the address
- * is its sender's only when that has proved it: see cw_dtls_moved. */
+/* The connection whose connection id this record has; 0: none. It may be gone. What has come is for cw_dtls_receive_from. */
 uint64_t cw_dtls_gate_find(struct cw_dtls_gate *gate, const uint8_t *data, size_t len);
 
-/* Whether the datagram that `receive` was given last was the peer's own and newer than all before it. */
-bool cw_dtls_moved(const struct cw_conn *conn);
+/* As `receive`, of a datagram with the connection's id from an address that is not its own: it moves there (cw_datagram_move)
+ * when that is the peer's and newer than all before it, and its messages are handed over behind that. */
+void cw_dtls_receive_from(struct cw_conn *conn, const struct cw_datagram *from, uint8_t *data,
+                          size_t len);
 
 /* A client's stream. NULL: no memory. */
 struct cw_stream *cw_dtls_stream_new(struct cw_tls *tls, struct cw_loop *loop);

@@ -72,11 +72,12 @@ enum cw_log_kind {
     CW_LOGGED_CONNS_MAX,
     CW_LOGGED_ADDRESS_MAX,
     CW_LOGGED_DESCRIPTORS,
-    CW_LOGGED_REFUSED, /* by a rule */
-    CW_LOGGED_CONN,    /* a connection that failed */
-    CW_LOGGED_LIMIT,   /* one that was closed by a limit on rates or queues */
-    CW_LOGGED_REPORT,  /* what failed outside of a connection: to connect, to join a room */
-    CW_LOGGED_TROUBLE, /* of this process itself */
+    CW_LOGGED_REFUSED,  /* by a rule */
+    CW_LOGGED_CONN,     /* a connection that failed */
+    CW_LOGGED_LIMIT,    /* one that was closed by a limit on rates or queues */
+    CW_LOGGED_DATAGRAM, /* of a listener: too long, or what ICMP says of it */
+    CW_LOGGED_REPORT,   /* what failed outside of a connection: to connect, to join a room */
+    CW_LOGGED_TROUBLE,  /* of this process itself */
     CW_LOGGED_KINDS,
 };
 

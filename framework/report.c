@@ -22,6 +22,7 @@ static const struct {
     [CW_LOGGED_REFUSED] = {CW_LOG_WARNING, "connections refused by a rule"},
     [CW_LOGGED_CONN] = {CW_LOG_INFO, "connections that failed"},
     [CW_LOGGED_LIMIT] = {CW_LOG_WARNING, "connections closed by a limit"},
+    [CW_LOGGED_DATAGRAM] = {CW_LOG_INFO, "datagrams"},
     [CW_LOGGED_REPORT] = {CW_LOG_WARNING, "connecting and rooms"},
     [CW_LOGGED_TROUBLE] = {CW_LOG_ERROR, "trouble of this process"},
 };
@@ -124,6 +125,14 @@ void cw_report(struct cw_loop *loop, const struct cw_service_ref *service,
 {
     if (!tell(loop, service, report)) {
         to_log(loop, report, kind_of(report->code, CW_LOGGED_REPORT));
+    }
+}
+
+void cw_report_datagram(struct cw_loop *loop, const struct cw_service_ref *service,
+                        struct cw_error_report *report)
+{
+    if (!tell(loop, service, report)) {
+        to_log(loop, report, kind_of(report->code, CW_LOGGED_DATAGRAM));
     }
 }
 

@@ -11,6 +11,10 @@ struct cw_error_report;
 void cw_report(struct cw_loop *loop, const struct cw_service_ref *service,
                struct cw_error_report *report);
 
+/* The same of a listener's datagrams. Anybody can cause such reports: they are no warnings, and their lines take nobody else's place. */
+void cw_report_datagram(struct cw_loop *loop, const struct cw_service_ref *service,
+                        struct cw_error_report *report);
+
 /* To the log: this peer speaks TLS to a port that does not, and its protocol took that for its own bytes. */
 void cw_report_hello(struct cw_conn *conn);
 

@@ -100,7 +100,7 @@ static enum command_line_outcome read_play_options(struct positions_play_options
     };
     const struct program program = {
         .name = "positions play",
-        .arguments = "HOST:PORT",
+        .arguments = "[dtls://]HOST:PORT",
         .about = "Walks about, by itself or by arrow keys, and shows where everybody is; q ends it.",
         .own = own,
         .own_count = sizeof own / sizeof own[0],
@@ -110,6 +110,18 @@ static enum command_line_outcome read_play_options(struct positions_play_options
     return command_line_read(line, &program, argv, stdout, stderr);
 }
 
+/* `udp://` may stand in front, or `dtls://`, which the common command line knows as `tls://`. */
+static const char *read_address(const char *word)
+{
+    if (word == NULL || word[0] == '-') {
+        return NULL;
+    }
+    if (strncmp(word, "udp://", 6) == 0) {
+        return word + 6;
+    }
+    return strncmp(word, "dtls://", 7) == 0 ? word + 1 : word;
+}
+
 static int play(char **argv)
 {
     const char *user = getenv("USER");
@@ -117,7 +129,7 @@ static int play(char **argv)
         .name = user == NULL ? "player" : user, .rate = 60, .play_ms = CW_NO_LIMIT};
     struct command_line line;
 
-    options.address = argv[1] != NULL && argv[1][0] != '-' ? argv[1] : NULL;
+    options.address = read_address(argv[1]);
     switch (read_play_options(&options, &line, options.address == NULL ? argv : argv + 1)) {
     case COMMAND_LINE_HELP:
         return 0;
@@ -144,8 +156,9 @@ int main(int argc, char **argv)
         return play(argv + 1);
     }
     if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-        printf("Usage: positions serve [options]\n       positions play HOST:PORT [options]\n\n"
-               "Each takes --help.\n");
+        printf(
+            "Usage: positions serve [options]\n       positions play [dtls://]HOST:PORT [options]\n\n"
+            "Each takes --help.\n");
         return 0;
     }
     fprintf(stderr, "positions: serve or play? (--help says more)\n");

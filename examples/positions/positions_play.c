@@ -277,7 +277,7 @@ int positions_play(const struct positions_play_options *options)
     game.screen.players = game.players;
     game.me.x = (uint16_t)(random() % WORLD_WIDTH);
     game.me.y = (uint16_t)(random() % WORLD_HEIGHT);
-    strncpy(game.me.name, options->name, WIRE_NAME_BYTES);
+    memcpy(game.me.name, options->name, strnlen(options->name, WIRE_NAME_BYTES));
     if (start(&game)) {
         cw_loop_main(game.loop);
     }

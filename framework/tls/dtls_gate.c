@@ -5,7 +5,6 @@
 
 #include "../work.h"
 
-
 struct cw_dtls_gate {
     struct cw_datagram_socket *socket;
     struct cw_loop *loop;

@@ -3,12 +3,6 @@
 
 #include <causeway/log.h>
 
-struct cw_dtls_piece {
-    struct cw_dtls_piece *next;
-    size_t len;
-    uint8_t bytes[];
-};
-
 /* ---- datagrams that wait ---- */
 
 static void append(struct cw_dtls_queue *queue, struct cw_dtls_piece *piece)
@@ -80,6 +74,13 @@ void cw_dtls_lay_out(struct cw_tls_stream *stream)
     }
 }
 
+struct cw_dtls_piece *cw_dtls_take_kept(struct cw_tls_stream *stream)
+{
+    struct cw_dtls_piece *piece = take(&stream->datagrams->feed);
+
+    return piece ? piece : take(&stream->datagrams->in);
+}
+
 void cw_dtls_collect(struct cw_tls_stream *stream)
 {
     struct cw_dtls *datagrams = stream->datagrams;
@@ -112,7 +113,7 @@ int cw_dtls_bio_recv(void *ctx, unsigned char *data, size_t len)
         stream->feed_len = 0;
         return (int)n;
     }
-    piece = take(&stream->datagrams->feed);
+    piece = stream->established ? NULL : take(&stream->datagrams->feed);
     if (!piece) {
         return MBEDTLS_ERR_SSL_WANT_READ;
     }

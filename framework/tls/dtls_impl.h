@@ -4,14 +4,19 @@
 #define CW_DTLS_IMPL_H
 
 #include "dtls_hello.h"
+#include "tls_library.h"
 #include "tls_stream_impl.h"
 
 /* What waits of one connection, each way. More is lost, as it could be on its way. */
 enum { CW_DTLS_WAITING_MAX = 32, CW_DTLS_WAITING_BYTES = 64 << 10 };
 
-struct cw_dtls_piece;
-
 /* Whole datagrams that wait. */
+struct cw_dtls_piece {
+    struct cw_dtls_piece *next;
+    size_t len;
+    uint8_t bytes[];
+};
+
 struct cw_dtls_queue {
     struct cw_dtls_piece *first;
     struct cw_dtls_piece *last;
@@ -37,7 +42,9 @@ struct cw_dtls {
     int sent;                             /* what the core has said to the last datagram */
     bool counted;                         /* in dtls_handshakes of the loop */
     bool has_kept; /* there may be messages that came before the handshake was over */
-    bool moved;    /* the last datagram was the peer's own and newer than all before */
+    const struct cw_datagram
+        *from; /* an address that this datagram may prove; NULL: it is the peer's already */
+    struct cw_tls_window window; /* before this record */
 };
 
 /* ---- dtls_context.c ---- */
@@ -68,6 +75,9 @@ bool cw_dtls_has_input(const struct cw_tls_stream *stream);
 
 /* A datagram for the handshake, copied. */
 void cw_dtls_put(struct cw_tls_stream *stream, const uint8_t *data, size_t len);
+
+/* What of it the library has not taken when the handshake is over, one by one; the caller's to release. NULL: nothing. */
+struct cw_dtls_piece *cw_dtls_take_kept(struct cw_tls_stream *stream);
 
 /* Sends what a helper has left to be sent, and starts the timer that it has set. */
 void cw_dtls_collect(struct cw_tls_stream *stream);

@@ -5,7 +5,6 @@
 
 #include <causeway/log.h>
 
-
 /* ---- made ---- */
 
 static struct cw_tls_stream *make(struct cw_tls *tls, struct cw_loop *loop)
@@ -73,6 +72,28 @@ static int dtls_handshake(struct cw_conn *conn)
 
 /* ---- in ---- */
 
+enum { MESSAGE_MAX = 16384 + CW_SCRATCH_PAD };
+
+/* Where a message is decrypted to: whoever looks at it may change bytes before and behind. */
+static uint8_t *message_of(const struct cw_conn *conn)
+{
+    return conn->loop->tls->in + CW_SCRATCH_PAD;
+}
+
+#ifdef CW_CHECKED
+/* A span kept beyond its callback fails the same day. */
+static void forget(uint8_t *data, size_t len)
+{
+    memset(data, 0xdb, len);
+}
+#else
+static void forget(uint8_t *data, size_t len)
+{
+    (void)data;
+    (void)len;
+}
+#endif
+
 static void end_by_peer(struct cw_conn *conn)
 {
     cw_tls_stream_of(conn)->peer_notified = true;
@@ -101,7 +122,7 @@ static bool goes_on(struct cw_conn *conn, int answer)
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
 
     if (answer == MBEDTLS_ERR_SSL_WANT_READ || answer == MBEDTLS_ERR_SSL_WANT_WRITE) {
-        return cw_dtls_has_input(stream);
+        return stream->feed_len > 0;
     }
     if (answer == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
         end_by_peer(conn);
@@ -118,19 +139,48 @@ static bool may_read(const struct cw_conn *conn)
     return !stream->dead && !stream->peer_notified && conn->phase != CW_PHASE_CLOSED;
 }
 
+static bool is_new(const struct cw_tls_stream *stream)
+{
+    struct cw_tls_window now = cw_tls_window_of(&stream->session.ssl);
+    const struct cw_tls_window *before = &stream->datagrams->window;
+
+    return now.newest != before->newest || now.seen != before->seen;
+}
+
+/* RFC 9146 §6: by what is the peer's own and newer than all before it. What is said in answer goes there already. */
+static void follow(struct cw_conn *conn)
+{
+    struct cw_tls_stream *stream = cw_tls_stream_of(conn);
+    struct cw_dtls *datagrams = stream->datagrams;
+
+    if (datagrams->from &&
+        cw_tls_window_of(&stream->session.ssl).newest != datagrams->window.newest) {
+        (void)cw_datagram_move(conn, datagrams->from);
+        datagrams->from = NULL;
+    }
+}
+
+static void hand_over(struct cw_conn *conn, size_t len)
+{
+    follow(conn);
+    if (conn->phase != CW_PHASE_CLOSED) {
+        cw_conn_feed_datagram(conn, message_of(conn), len);
+        forget(message_of(conn), len);
+    }
+}
+
 /* Hands over the messages of what the library has been given. Returns how many there were. */
 static size_t read_messages(struct cw_conn *conn)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
-    struct cw_tls_loop *shared = conn->loop->tls;
     size_t count = 0;
 
     while (may_read(conn)) {
-        int n = mbedtls_ssl_read(&stream->session.ssl, shared->in, sizeof shared->in);
+        int n = mbedtls_ssl_read(&stream->session.ssl, message_of(conn), MESSAGE_MAX);
 
         if (n >= 0) {
             count++;
-            cw_conn_feed_datagram(conn, shared->in, (size_t)n);
+            hand_over(conn, (size_t)n);
         } else if (!goes_on(conn, n)) {
             break;
         }
@@ -144,22 +194,16 @@ static void read_record(struct cw_conn *conn, struct cw_span record)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
     mbedtls_ssl_context *ssl = &stream->session.ssl;
-    struct cw_tls_window before = cw_tls_window_of(ssl);
-    struct cw_tls_window after;
     size_t count;
 
+    stream->datagrams->window = cw_tls_window_of(ssl);
     stream->feed = record.data;
     stream->feed_len = record.len;
     cw_tls_allow_empty(ssl);
     count = read_messages(conn);
     stream->feed_len = 0;
-    after = cw_tls_window_of(ssl);
-    if (after.newest != before.newest) {
-        stream->datagrams->moved = true;
-    }
-    if (count == 0 && may_read(conn) && cw_tls_last_is_data(ssl) &&
-        (after.newest != before.newest || after.seen != before.seen)) {
-        cw_conn_feed_datagram(conn, conn->loop->tls->in, 0);
+    if (count == 0 && may_read(conn) && cw_tls_last_is_data(ssl) && is_new(stream)) {
+        hand_over(conn, 0);
     }
 }
 
@@ -176,17 +220,22 @@ static void read_records(struct cw_conn *conn, struct cw_span datagram)
     }
 }
 
-/* What came behind the handshake's last message, or before it and out of its order. */
+/* What came behind the handshake's last message, or before it and out of its order. The library has the first of it, the rest
+ * is looked at as if it came now: a hello in it would make the library begin again. */
 static void read_kept(struct cw_conn *conn)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
+    struct cw_dtls_piece *piece;
 
     if (!stream->established || !stream->datagrams->has_kept) {
         return;
     }
     stream->datagrams->has_kept = false;
-    cw_dtls_lay_out(stream);
     (void)read_messages(conn);
+    while ((piece = cw_dtls_take_kept(stream)) != NULL) {
+        read_records(conn, cw_span_of(piece->bytes, piece->len));
+        cw_release(piece);
+    }
 }
 
 /* ---- a hello to a connection that is there ---- */
@@ -203,12 +252,12 @@ static void answer_hello(struct cw_conn *conn, const struct cw_dtls_hello *hello
 
 /* RFC 6347 §4.2.8: a peer that has lost its keys begins again from the same address. Its cookie shows that it is no other who
  * says so; a hello that has begun this very connection is one that was repeated or came late. False: the handshake's. */
-static bool judge_hello(struct cw_conn *conn, struct cw_span datagram)
+static bool judge_hello(struct cw_conn *conn, uint8_t *data, size_t len)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
     struct cw_dtls_hello hello;
 
-    if (conn->origin->role != CW_SERVER || !cw_dtls_read_hello(datagram, &hello)) {
+    if (conn->origin->role != CW_SERVER || !cw_dtls_read_hello(cw_span_of(data, len), &hello)) {
         return false;
     }
     if (memcmp(hello.random, stream->datagrams->random, CW_DTLS_RANDOM_BYTES) == 0) {
@@ -218,7 +267,7 @@ static bool judge_hello(struct cw_conn *conn, struct cw_span datagram)
         answer_hello(conn, &hello);
     } else {
         (void)cw_conn_fail(conn, CW_BY_PEER, "the peer has begun again");
-        cw_conn_cut(conn, CW_BY_PEER);
+        cw_datagram_begin_again(conn, data, len);
     }
     return true;
 }
@@ -226,15 +275,13 @@ static bool judge_hello(struct cw_conn *conn, struct cw_span datagram)
 static void dtls_receive(struct cw_conn *conn, uint8_t *data, size_t len)
 {
     struct cw_tls_stream *stream = cw_tls_stream_of(conn);
-    struct cw_span datagram = cw_span_of(data, len);
 
-    stream->datagrams->moved = false;
-    if (!may_read(conn) || judge_hello(conn, datagram)) {
+    if (!may_read(conn) || judge_hello(conn, data, len)) {
         return;
     }
     read_kept(conn);
     if (stream->established) {
-        read_records(conn, datagram);
+        read_records(conn, cw_span_of(data, len));
         return;
     }
     cw_dtls_put(stream, data, len);
@@ -244,11 +291,18 @@ static void dtls_receive(struct cw_conn *conn, uint8_t *data, size_t len)
     }
 }
 
-bool cw_dtls_moved(const struct cw_conn *conn)
+void cw_dtls_receive_from(struct cw_conn *conn, const struct cw_datagram *from, uint8_t *data,
+                          size_t len)
 {
-    const struct cw_tls_stream *stream = cw_tls_stream_of(conn);
+    struct cw_tls_stream *stream = cw_tls_stream_of(conn);
 
-    return conn->stream->ops == &cw_dtls_ops && stream->datagrams->moved;
+    if (conn->stream->ops != &cw_dtls_ops || !stream->established || !may_read(conn)) {
+        return; /* an id counts when there are keys */
+    }
+    read_kept(conn);
+    stream->datagrams->from = from;
+    read_records(conn, cw_span_of(data, len));
+    stream->datagrams->from = NULL;
 }
 
 /* ---- out ---- */

@@ -3,6 +3,7 @@
 #include "support/leak.h"
 #include "support/peer.h"
 #include "support/story.h"
+#include "support/udp_peer.h"
 #include "support/wait.h"
 
 #include <causeway/causeway.h>
@@ -239,6 +240,30 @@ Test(logs, what_peers_do_wrong_is_no_error_and_names_the_connection)
     rig_peer_close(&cut_off);
     rig_peer_close(&silent);
     end(host);
+}
+
+Test(logs, what_peers_of_datagrams_do_wrong_is_no_warning_and_takes_no_other_line_s_place)
+{
+    struct cw_server *server = rig_server(&cw_udp, NULL);
+    struct rig_host *host;
+    struct rig_udp peer;
+
+    cw_log_set(keep_line, NULL);
+    cw_udp_configure(server, &(struct cw_udp_options){.datagram_max_bytes = 8});
+    host = rig_host_start(server, &(struct cw_hooks){.on_data = rig_echo}, NULL);
+    for (int i = 0; i < 220; i++) { /* more than two minutes may have lines */
+        peer = rig_udp_to(rig_host_port(host, 0));
+        rig_udp_send_text(&peer, "123456789");
+        rig_udp_expect_echo(&peer, "12345678");
+        rig_udp_send_text(&peer, "gone");
+        rig_udp_close(&peer);
+    }
+    rig_await(find("a datagram of 9 bytes was dropped, the limit is 8"));
+    end(host);
+    for (size_t i = 0; i < kept_count; i++) {
+        cr_expect_leq(kept[i].level, CW_LOG_INFO, "%s", kept[i].text);
+    }
+    cr_expect_gt(left_out(), 0);
 }
 
 Test(logs, who_is_refused_or_limited_is_a_warning)

@@ -1,9 +1,12 @@
 /* What the network says to clients of datagrams: refusals, ways that are gone, datagrams that do not fit. */
 #include "support/client_story.h"
+#include "support/host.h"
 #include "support/leak.h"
 #include "support/nameserver.h"
 #include "support/network.h"
+#include "support/pki.h"
 #include "support/silent.h"
+#include "support/story.h"
 #include "support/udp_peer.h"
 
 #include "connector_impl.h"
@@ -29,14 +32,6 @@ static void be_quiet(void)
 }
 
 TestSuite(udp_client_errors, .init = be_quiet, .fini = rig_expect_no_leak, .timeout = 60);
-
-static struct cw_datagram_stats stats_of(const struct rig_client *client)
-{
-    struct cw_datagram_stats stats;
-
-    cw_loop_datagram_stats(client->loop, &stats);
-    return stats;
-}
 
 /* ---- nobody listens ---- */
 
@@ -64,7 +59,7 @@ Test(udp_client_errors, a_refusal_ends_it_with_one_report_and_one_close)
     expect_one_refusal(&client);
     cr_expect_neq(client.report.conn_id, 0);
     cr_expect_eq(client.address.port, port);
-    cr_expect_eq(stats_of(&client).errors_refused, 1);
+    cr_expect_eq(rig_client_stats(&client).errors_refused, 1);
     rig_client_finish(&client);
 }
 
@@ -426,24 +421,7 @@ static void send_icmp(uint8_t code, uint16_t mtu, uint16_t client, uint16_t peer
     close(fd);
 }
 
-/* A client, and a peer at that address who has heard it. */
-static void meet_at(const char *host, struct rig_client *client, struct rig_udp *peer,
-                    const struct cw_connect_options *options)
-{
-    struct cw_address from;
-    char hello[8];
-
-    *peer = rig_udp_open(host, "127.0.0.1");
-    rig_client_begin(client, NULL);
-    client->then = rig_client_greet;
-    rig_client_connect(client, rig_at(host, rig_udp_port(peer)), options);
-    rig_client_until(client, client->opened == 1);
-    rig_client_flush(client);
-    rig_udp_receive_from(peer, hello, sizeof hello, &from);
-    rig_udp_turn_port(peer, from.port);
-}
-
-/* The same in a network of their own. False: the test has been skipped. */
+/* A client and a peer in a network of their own. False: the test has been skipped. */
 static bool meet(struct rig_client *client, struct rig_udp *peer,
                  const struct cw_connect_options *options)
 {
@@ -451,7 +429,7 @@ static bool meet(struct rig_client *client, struct rig_udp *peer,
         cr_skip_test("no network of its own is permitted here");
         return false;
     }
-    meet_at("127.0.0.1", client, peer, options);
+    rig_client_meet("127.0.0.1", client, peer, NULL, options);
     return true;
 }
 
@@ -485,7 +463,7 @@ Test(udp_client_errors, a_host_that_is_out_of_reach_is_told_and_the_connection_s
     snprintf(text, sizeof text, "datagram to 127.0.0.1:%u: no route to that address",
              rig_udp_port(&peer));
     cr_expect_str_eq(client.report.text, text);
-    cr_expect_eq(stats_of(&client).errors_unreachable, 1);
+    cr_expect_eq(rig_client_stats(&client).errors_unreachable, 1);
     expect_both_still_speak(&client, &peer);
     rig_client_end(&client);
     cr_expect_eq(client.reason.code, CW_BY_APP);
@@ -517,20 +495,58 @@ Test(udp_client_errors, while_there_is_no_way_datagrams_are_dropped_and_counted_
         return;
     }
     set_elsewhere(true);
-    meet_at(ELSEWHERE, &client, &peer, &(struct cw_connect_options){.local_host = "127.0.0.1"});
+    rig_client_meet(ELSEWHERE, &client, &peer, NULL,
+                    &(struct cw_connect_options){.local_host = "127.0.0.1"});
     set_elsewhere(false);
     rig_client_say(&client, "lost");
     rig_client_until(&client, client.failed == 1);
     cr_expect_eq(client.report.code, CW_EUNREACHABLE);
     cr_expect_eq(client.report.os_errno, ENETUNREACH);
     cr_expect_eq(client.address.port, rig_udp_port(&peer));
-    cr_expect_eq(stats_of(&client).dropped_error, 1);
-    cr_expect_eq(stats_of(&client).errors_unreachable, 1);
+    cr_expect_eq(rig_client_stats(&client).dropped_error, 1);
+    cr_expect_eq(rig_client_stats(&client).errors_unreachable, 1);
     set_elsewhere(true);
     expect_both_still_speak(&client, &peer);
     cr_expect_eq(client.failed, 1);
     rig_client_end(&client);
     rig_udp_close(&peer);
+}
+
+Test(udp_client_errors, over_dtls_a_refusal_that_may_be_forged_does_not_end_what_is_open)
+{
+    struct cw_server *server = cw_create_server(&cw_udp);
+    struct cw_tls_options tls = {0};
+    struct rig_host *host;
+    struct rig_client client;
+    struct cw_address own;
+
+    if (!pki_made() || !rig_enter_own_network()) {
+        cw_server_free(server);
+        cr_skip_test("the openssl command was missing, or no network of its own is permitted here");
+        return;
+    }
+    tls.ca = pki("ca.pem");
+    cw_server_listen(server, &(struct cw_listen_options){
+                                 .host = "127.0.0.1",
+                                 .tls = &(struct cw_tls_options){.cert = pki("server.pem"),
+                                                                 .key = pki("server.key")}});
+    host = rig_host_start(server, &(struct cw_hooks){.on_data = rig_echo}, NULL);
+    rig_client_begin(&client, NULL);
+    client.then = rig_client_greet;
+    rig_client_connect(&client, rig_at("127.0.0.1", rig_host_port(host, 0)),
+                       &(struct cw_connect_options){.tls = &tls});
+    rig_client_until(&client, client.messages == 1);
+    cr_assert_eq(cw_conn_local(client.conn, &own), CW_OK);
+    send_icmp(ICMP_PORT_UNREACH, 0, own.port, rig_host_port(host, 0));
+    rig_client_until(&client, client.failed == 1);
+    cr_expect_eq(client.report.code, CW_EREFUSED);
+    cr_expect_eq(client.closed, 0);
+    rig_client_say(&client, "still here");
+    rig_client_until(&client, client.messages == 2);
+    cr_expect_str_eq(client.last, "still here");
+    rig_client_end(&client);
+    cr_expect_eq(client.failed, 1);
+    rig_host_end(host);
 }
 
 /* ---- datagrams that do not fit the path ---- */
@@ -550,7 +566,7 @@ Test(udp_client_errors, what_does_not_fit_the_path_and_may_not_be_cut_is_dropped
     (void)cw_conn_send_bytes(client.conn, large, 1473);
     rig_client_until(&client, client.failed == 1);
     cr_expect_eq(client.report.code, CW_ETOOBIG);
-    cr_expect_eq(stats_of(&client).dropped_too_big, 1);
+    cr_expect_eq(rig_client_stats(&client).dropped_too_big, 1);
     cr_expect_eq(cw_conn_send_bytes(client.conn, large, 1472), CW_OK);
     rig_client_flush(&client);
     rig_udp_expect_bytes(&peer, large, 1472);

@@ -1,5 +1,6 @@
 /* Datagrams over a line that loses, doubles, reorders, changes and cuts them: what arrives is whole and counted once each, and nothing
  * else happens. */
+#include "support/client_story.h"
 #include "support/leak.h"
 #include "support/relay.h"
 #include "support/udp_scene.h"
@@ -7,7 +8,7 @@
 
 #include <causeway/causeway.h>
 #include <criterion/criterion.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 extern const struct cw_protocol numbered;
 #include "../docs/numbered.c"
@@ -78,9 +79,12 @@ struct line {
     struct rig_relay *relay;
     struct client clients[CLIENTS];
     uint64_t sent;
+    uint64_t heard_before; /* by the server: what of that was answered otherwise, */
+    uint64_t said_before;  /* so often in all */
+    uint64_t answers;      /* to each of all others */
 };
 
-static struct line line;
+static struct line line = {.answers = 1};
 
 static void open_line(uint64_t seed)
 {
@@ -118,14 +122,15 @@ static struct rig_line_counts down(void)
     return rig_relay_counts(line.relay, RIG_DOWN);
 }
 
-/* All that was sent has come as far as it will for now: the line has seen everything of both sides, and the server has
- * heard what it was given. */
+/* All that was sent has come as far as it will for now: what the line has delivered was answered, and nothing more is on its way. */
 static void settle(void)
 {
+    uint64_t delivered;
+
     rig_await(up().received == line.sent);
-    rig_await(rig_scene_stats(&line.scene).messages_in ==
-              up().delivered - rig_udp_stats(&line.scene).dropped_kernel);
-    rig_await(down().received == rig_udp_stats(&line.scene).sent);
+    delivered = up().delivered;
+    rig_await(rig_udp_stats(&line.scene).received == delivered);
+    rig_await(down().received == line.said_before + (delivered - line.heard_before) * line.answers);
 }
 
 static void send_bytes(struct client *client, const void *data, size_t len)
@@ -324,6 +329,78 @@ Test(udp_loss, a_client_whose_address_changes_is_another_peer)
     end();
 }
 
+/* ---- a service without peers ---- */
+
+static void answer(struct cw_loop *loop, struct cw_datagram *from, const struct cw_message *msg,
+                   void *user)
+{
+    (void)read_note(msg->body.data, msg->body.len);
+    rig_check(cw_datagram_reply(loop, from, msg->body) == CW_OK);
+    atomic_fetch_add(&line.scene.story.messages, 1);
+}
+
+Test(udp_loss, a_service_without_peers_answers_what_arrives_once_each)
+{
+    rig_udp_begin(&line.scene, &(struct rig_udp_setup){.udp = {.on_datagram = answer}});
+    open_line(31);
+    rig_relay_set(line.relay, RIG_UP, &bad);
+    rig_relay_set(line.relay, RIG_DOWN, &bad);
+    exchange_notes();
+    rig_await(heard() == down().delivered);
+    expect_faults();
+    cr_assert_eq(atomic_load(&line.scene.story.messages), up().delivered);
+    cr_assert_eq(down().received, up().delivered);
+    cr_assert_eq(down().received_bytes, up().delivered_bytes);
+    cr_assert_eq(rig_scene_stats(&line.scene).conns_total, 0);
+    end();
+}
+
+/* ---- a client of our own ---- */
+
+enum { SAID = 300 };
+
+static void say_next(struct rig_client *client)
+{
+    char text[16];
+
+    if (client->conn && client->wanted < SAID) {
+        snprintf(text, sizeof text, "%u", ++client->wanted);
+        rig_client_say(client, text);
+    }
+}
+
+Test(udp_loss, a_client_over_a_bad_line_hears_what_the_line_delivers)
+{
+    struct rig_client client;
+    struct cw_datagram_stats stats;
+
+    begin(17, NULL);
+    rig_relay_set(line.relay, RIG_UP, &bad);
+    rig_relay_set(line.relay, RIG_DOWN, &bad);
+    rig_client_begin(&client, NULL);
+    rig_client_connect(&client, rig_at("127.0.0.1", rig_relay_port(line.relay)), NULL);
+    rig_client_until(&client, client.opened == 1);
+    while (client.wanted < SAID) {
+        say_next(&client);
+        line.sent++;
+        rig_client_until(&client, up().received == line.sent);
+        rig_client_until(&client, client.messages == down().delivered);
+    }
+    rig_relay_release(line.relay, RIG_UP);
+    settle();
+    rig_relay_release(line.relay, RIG_DOWN);
+    rig_client_until(&client, client.messages == down().delivered);
+    expect_faults();
+    cw_loop_datagram_stats(client.loop, &stats);
+    cr_assert_eq(stats.sent, SAID);
+    cr_assert_eq(stats.received, down().delivered);
+    cr_assert_eq(client.bytes, down().delivered_bytes);
+    cr_assert_eq(client.failed, 0);
+    rig_client_end(&client);
+    cr_assert_eq(client.closed, 1);
+    end();
+}
+
 /* ---- a room ---- */
 
 static void join(struct cw_conn *conn, void *user)
@@ -354,14 +431,20 @@ static void begin_room(uint64_t seed)
     open_line(seed);
 }
 
-/* Each is known before anybody tells anything. */
+/* One after the other; each tells all who are there already. */
 static void enter_room(void)
 {
+    line.scene.peer = rig_peer_tcp(rig_host_port(line.scene.host, 1));
+    rig_await(cw_room_count(rig_host_server(line.scene.host), "room") == 1);
     for (size_t i = 0; i < CLIENTS; i++) {
+        line.answers = i;
         send_note(i, 0);
         settle();
         rig_await(rig_host_conns(line.scene.host) == i + 2);
+        line.heard_before++;
+        line.said_before += i;
     }
+    line.answers = CLIENTS - 1;
     rig_await(heard() == down().delivered);
 }
 
@@ -371,8 +454,6 @@ Test(udp_loss, a_room_of_a_framed_member_and_peers_over_a_bad_line_gets_whole_me
     uint64_t frames;
 
     begin_room(23);
-    line.scene.peer = rig_peer_tcp(rig_host_port(line.scene.host, 1));
-    rig_await(cw_room_count(rig_host_server(line.scene.host), "room") == 1);
     enter_room();
     rig_relay_set(line.relay, RIG_UP, &bad);
     rig_relay_set(line.relay, RIG_DOWN, &bad);
@@ -399,8 +480,6 @@ Test(udp_loss, what_a_framed_member_tells_reaches_every_peer_as_far_as_the_line_
     uint8_t note[NOTE_MAX];
 
     begin_room(3);
-    line.scene.peer = rig_peer_tcp(rig_host_port(line.scene.host, 1));
-    rig_await(cw_room_count(rig_host_server(line.scene.host), "room") == 1);
     enter_room();
     rig_relay_set(line.relay, RIG_DOWN, &(struct rig_faults){.per_mille = {[RIG_DROP] = 300}});
     for (unsigned n = 1; n <= ROUNDS; n++) {

@@ -16,6 +16,13 @@ TestSuite(udp_peers, .fini = rig_expect_no_leak, .timeout = 60);
 
 static struct rig_scene scene;
 
+static void rest(uint64_t ms)
+{
+    uint64_t until = rig_now_ms() + ms;
+
+    while (rig_rest(until)) {}
+}
+
 /* ---- silence ---- */
 
 Test(udp_peers, a_silent_peer_expires)
@@ -85,15 +92,77 @@ Test(udp_peers, the_idle_time_of_a_server_is_not_that_of_its_peers)
     rig_scene_end(&scene);
 }
 
-/* ---- how many ---- */
-
-/* The order of peers is kept by the loop's ticks of 16 ms. */
-static void rest(uint64_t ms)
+static int keep_twice(struct cw_conn *conn, void *user)
 {
-    uint64_t until = rig_now_ms() + ms;
+    struct rig_story *story = user;
 
-    while (rig_rest(until)) {}
+    return atomic_fetch_add(&story->idled, 1) < 2 ? CW_KEEP : 0;
 }
+
+Test(udp_peers, a_silent_peer_can_be_kept_by_on_idle)
+{
+    struct cw_hooks hooks = rig_story_with_data(rig_udp_echo);
+    struct rig_udp peer;
+    uint64_t before;
+
+    hooks.on_idle = keep_twice;
+    rig_udp_begin(&scene,
+                  &(struct rig_udp_setup){.datagram = {.peer_idle_ms = 100}, .hooks = &hooks});
+    peer = rig_udp_peer(&scene);
+    before = rig_now_ms();
+    rig_udp_meet(&scene, &peer);
+    rig_scene_await_closed(&scene, CW_EXPIRED);
+    cr_expect_geq(rig_now_ms() - before, 3 * (100 - 17));
+    cr_expect_eq(atomic_load(&scene.story.idled), 3);
+    rig_udp_close(&peer);
+    rig_scene_end(&scene);
+}
+
+static void pause_at_once(struct cw_conn *conn, void *user)
+{
+    rig_story_on_connection(conn, user);
+    cw_conn_pause(conn);
+}
+
+Test(udp_peers, a_paused_peer_expires_too)
+{
+    struct cw_hooks hooks = rig_story_hooks;
+    struct rig_udp peer;
+
+    hooks.on_connection = pause_at_once;
+    rig_udp_begin(&scene,
+                  &(struct rig_udp_setup){.datagram = {.peer_idle_ms = 100}, .hooks = &hooks});
+    peer = rig_udp_peer(&scene);
+    rig_udp_send_text(&peer, "hello");
+    rig_scene_await_closed(&scene, CW_EXPIRED);
+    cr_expect_eq(atomic_load(&scene.story.messages), 0);
+    rig_udp_await(&scene, dropped_paused, 1);
+    rig_udp_close(&peer);
+    rig_scene_end(&scene);
+}
+
+Test(udp_peers, the_read_time_counts_what_the_peer_says_alone)
+{
+    struct cw_hooks hooks = rig_story_with_data(rig_udp_echo);
+    const struct cw_message news = cw_message_text("news");
+    struct rig_udp peer;
+    uint64_t id;
+
+    rig_udp_begin(&scene, &(struct rig_udp_setup){.server = {.read_ms = 200},
+                                                  .datagram = {.amplification = CW_NO_LIMIT},
+                                                  .hooks = &hooks});
+    peer = rig_udp_peer(&scene);
+    id = rig_udp_meet(&scene, &peer);
+    while (atomic_load(&scene.story.closed) == 0) {
+        cr_assert_eq(cw_send_to(rig_host_server(scene.host), id, &news), CW_OK);
+        rest(20);
+    }
+    rig_scene_await_closed(&scene, CW_EREADTIME);
+    rig_udp_close(&peer);
+    rig_scene_end(&scene);
+}
+
+/* ---- how many ---- */
 
 static void close_all(struct rig_udp *peers, size_t count)
 {
@@ -135,7 +204,7 @@ Test(udp_peers, the_longest_idle_makes_room_for_one_more)
     for (int i = 0; i < 4; i++) {
         ids[i] = rig_udp_ask_id(&peers[i]);
     }
-    rest(50);
+    rest(50); /* the order is kept by the loop's ticks of 16 ms */
     cr_expect_eq(rig_udp_ask_id(&peers[0]), ids[0]); /* now the second is the longest idle */
     cr_expect_eq(atomic_load(&scene.story.closed), 0);
     ids[4] = rig_udp_ask_id(&peers[4]);

@@ -257,9 +257,54 @@ Test(udp_server, a_datagram_above_the_limit_is_dropped_and_counted)
     cr_expect_eq(atomic_load(&scene.story.opened), 1);
     cr_expect_eq(atomic_load(&scene.story.messages), 1);
     cr_expect_eq(atomic_load(&scene.story.closed), 0);
+    cr_expect_eq(atomic_load(&scene.story.errors), 2);
+    cr_expect_eq(scene.story.report.code, CW_ETOOBIG);
+    cr_expect_eq(scene.story.report.limit, 100);
+    cr_expect_eq(scene.story.report_address.port, rig_udp_port(&peer));
     rig_udp_close(&peer);
     rig_scene_end(&scene);
     free(bytes);
+}
+
+/* The kernel may hand them over as they came: in one piece. */
+static void expect_run(size_t len, uint16_t segment, uint64_t max)
+{
+    uint8_t *bytes = rig_pattern_new(len);
+    unsigned count = (unsigned)((len + segment - 1) / segment);
+    unsigned dropped = segment > max ? (unsigned)(len / segment) : 0;
+    struct rig_udp peer;
+
+    rig_udp_begin(&scene, &(struct rig_udp_setup){.udp = {.datagram_max_bytes = max}});
+    peer = rig_udp_peer(&scene);
+    if (!rig_udp_send_run(&peer, bytes, len, segment)) {
+        cr_skip_test("this kernel has no runs");
+    }
+    for (unsigned i = dropped; i < count; i++) {
+        size_t at = (size_t)i * segment;
+
+        rig_udp_expect_bytes(&peer, bytes + at, len - at < segment ? len - at : segment);
+    }
+    rig_udp_await(&scene, received, count);
+    rig_udp_await(&scene, dropped_truncated, dropped);
+    cr_expect_eq(atomic_load(&scene.story.messages), count - dropped);
+    rig_udp_close(&peer);
+    rig_scene_end(&scene);
+    free(bytes);
+}
+
+Test(udp_server, datagrams_that_come_as_a_run_are_so_many_messages)
+{
+    expect_run(10 * 100, 100, RIG_UDP_MAX);
+    expect_run(10 * 100 + 1, 100, RIG_UDP_MAX);
+    expect_run(40 * 1200 + 7, 1200, RIG_UDP_MAX);
+    expect_run(60, 1, RIG_UDP_MAX);
+    expect_run(1, 100, RIG_UDP_MAX);
+}
+
+Test(udp_server, each_datagram_of_a_run_has_to_keep_the_limit)
+{
+    expect_run(5 * 200 + 100, 200, 150);
+    expect_run(5 * 200, 200, 200);
 }
 
 Test(udp_server, a_first_datagram_above_the_limit_makes_no_peer)

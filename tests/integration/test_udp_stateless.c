@@ -456,6 +456,66 @@ Test(udp_stateless, ten_thousand_sources_cost_no_memory)
     rig_scene_end(&scene);
 }
 
+static void ask_as_many(void *peer)
+{
+    send_as_many(peer, 0, 10 * AT_ONCE);
+}
+
+Test(udp_stateless, an_answer_allocates_nothing)
+{
+    struct rig_udp peer;
+
+    rig_memory_count();
+    begin(NULL, echo);
+    peer = rig_udp_open("0.0.0.0", "127.0.0.1");
+    rig_udp_turn_port(&peer, rig_host_port(scene.host, 0));
+    ask_as_many(&peer);
+    cr_expect_eq(rig_memory_least(ask_as_many, &peer), 0);
+    rig_udp_close(&peer);
+    rig_scene_end(&scene);
+}
+
+/* ---- beside others ---- */
+
+static void answer_with_user(struct cw_loop *loop, struct cw_datagram *from,
+                             const struct cw_message *msg, void *user)
+{
+    rig_check(cw_datagram_reply(loop, from, cw_span_text(user)) == CW_OK);
+}
+
+Test(udp_stateless, services_without_peers_stand_beside_each_other_and_beside_one_with_peers)
+{
+    const struct cw_udp_options stateless = {.on_datagram = answer_with_user};
+    char name[] = "name";
+    char time[] = "time";
+    char *const users[] = {NULL, name, time};
+    struct cw_server *server = rig_udp_server(&(struct rig_udp_setup){0});
+    struct rig_udp peer = rig_udp_open("127.0.0.1", "127.0.0.1");
+
+    for (unsigned i = 1; i < 3; i++) {
+        cr_assert_eq(cw_server_listen(server,
+                                      &(struct cw_listen_options){
+                                          .host = "127.0.0.1",
+                                          .service = cw_udp_service(&stateless, NULL, users[i])}),
+                     CW_OK);
+    }
+    rig_udp_begin_server(&scene, server, NULL);
+    for (int round = 0; round < 3; round++) {
+        rig_udp_turn_port(&peer, rig_host_port(scene.host, 0));
+        rig_udp_expect_echo(&peer, "peer");
+        for (unsigned i = 1; i < 3; i++) {
+            rig_udp_turn_port(&peer, rig_host_port(scene.host, i));
+            rig_udp_send_text(&peer, "what?");
+            rig_udp_expect(&peer, users[i]);
+        }
+    }
+    cr_expect_eq(atomic_load(&scene.story.opened), 1);
+    cr_expect_eq(atomic_load(&scene.story.messages), 3);
+    cr_expect_eq(rig_udp_stats(&scene).sockets, 3);
+    rig_udp_close(&peer);
+    rig_scene_end(&scene);
+}
+
 /* ---- a rate for each address ---- */
 
 enum { ALLOWED = 50, BURST = 200 };

@@ -27,12 +27,13 @@ static void tell_name(struct cw_loop *loop, struct cw_datagram *from, const stru
 static int serve(char *name, const char *interface)
 {
     const struct cw_multicast_group group = {.group = GROUP, .interface = interface};
-    const struct cw_listen_options listen = {
-        .host = "0.0.0.0", .port = PORT, .datagram = {.groups = &group, .group_count = 1}};
+    const struct cw_udp_options options = {.on_datagram = tell_name};
+    const struct cw_listen_options listen = {.host = "0.0.0.0",
+                                             .port = PORT,
+                                             .service = cw_udp_service(&options, NULL, name),
+                                             .datagram = {.groups = &group, .group_count = 1}};
     struct cw_server *server = cw_create_server(&cw_udp);
 
-    cw_server_set_hooks(server, &(struct cw_hooks){0}, name);
-    cw_udp_configure(server, &(struct cw_udp_options){.on_datagram = tell_name});
     cw_server_listen(server, &listen);
     return cw_server_main(server);
 }

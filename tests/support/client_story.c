@@ -111,6 +111,30 @@ void rig_client_connect(struct rig_client *client, const char *address,
     rig_client_connect_udp(client, address, NULL, options);
 }
 
+void rig_client_meet(const char *host, struct rig_client *client, struct rig_udp *peer,
+                     const struct cw_udp_options *udp, const struct cw_connect_options *options)
+{
+    struct cw_address from;
+    char hello[8];
+
+    *peer = rig_udp_open(host, "127.0.0.1");
+    rig_client_begin(client, NULL);
+    client->then = rig_client_greet;
+    rig_client_connect_udp(client, rig_at(host, rig_udp_port(peer)), udp, options);
+    rig_client_until(client, client->opened == 1);
+    rig_client_flush(client);
+    rig_check(rig_udp_receive_from(peer, hello, sizeof hello, &from) == 5);
+    rig_udp_turn_port(peer, from.port);
+}
+
+struct cw_datagram_stats rig_client_stats(const struct rig_client *client)
+{
+    struct cw_datagram_stats stats;
+
+    cw_loop_datagram_stats(client->loop, &stats);
+    return stats;
+}
+
 void rig_client_finish(struct rig_client *client)
 {
     rig_check(cw_loop_run(client->loop) == CW_OK);

@@ -12,6 +12,7 @@
  * cr_expect_eq(client.messages, 1);
  * ``` */
 
+#include "support/udp_peer.h"
 #include "support/wait.h"
 
 #include <causeway/client.h>
@@ -58,11 +59,18 @@ void rig_client_connect_udp(struct rig_client *client, const char *address,
                             const struct cw_udp_options *udp,
                             const struct cw_connect_options *options);
 
+/* A client, and a plain peer at that address who has heard its hello and knows where it came from. */
+void rig_client_meet(const char *host, struct rig_client *client, struct rig_udp *peer,
+                     const struct cw_udp_options *udp, const struct cw_connect_options *options);
+
 /* Runs until nothing is left on the loop, and frees it. */
 void rig_client_finish(struct rig_client *client);
 
 /* Stops it, and the same. */
 void rig_client_end(struct rig_client *client);
+
+/* Of its loop. */
+struct cw_datagram_stats rig_client_stats(const struct rig_client *client);
 
 /* `host:port`; good until the next call. */
 const char *rig_at(const char *host, uint16_t port);

@@ -255,8 +255,8 @@ void rig_dtls_expect_echo(struct rig_dtls *peer, const char *text)
         n = rig_dtls_read(peer, answer, sizeof answer);
     } while (n == 0); /* of an empty record behind another the library tells */
     if (n != (int)strlen(text) || memcmp(answer, text, strlen(text)) != 0) {
-        rig_fail(__FILE__, __LINE__, "not the echo of \"%s\": %d, \"%.*s\"", text, n,
-                 n > 0 ? n : 0, answer);
+        rig_fail(__FILE__, __LINE__, "not the echo of \"%s\": %d, \"%.*s\"", text, n, n > 0 ? n : 0,
+                 answer);
     }
 }
 

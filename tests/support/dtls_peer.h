@@ -37,7 +37,8 @@ struct rig_dtls {
     uint32_t intermediate_ms;
     uint32_t final_ms;
     bool holds; /* what is to be sent goes to `sent` alone */
-    struct rig_datagram sent[RIG_DTLS_KEPT_MAX]; /* all that the library has sent so far, the first ones */
+    struct rig_datagram
+        sent[RIG_DTLS_KEPT_MAX]; /* all that the library has sent so far, the first ones */
     size_t sent_count;
 };
 

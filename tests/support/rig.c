@@ -81,13 +81,14 @@ static void tell(struct rig *rig, const char *text)
 
 static void write_down(struct rig_bytes *text, struct cw_span body)
 {
+    static const char digits[] = "0123456789abcdef";
+
     for (size_t i = 0; i < body.len; i++) {
         uint8_t byte = body.data[i];
-        char escaped[8];
 
         if (byte < ' ' || byte > '~' || byte == '"' || byte == '\\') {
-            snprintf(escaped, sizeof escaped, "\\x%02x", (unsigned)byte);
-            rig_append(text, escaped, strlen(escaped));
+            const char escaped[] = {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+            rig_append(text, escaped, sizeof escaped);
         } else {
             rig_append(text, &byte, 1);
         }

@@ -262,8 +262,10 @@ static const struct cw_hooks visit_hooks = {.on_connection = visit_opened,
 
 void rig_visit(struct rig_visit *visit, const char *address, const struct cw_tls_options *tls)
 {
+    const struct cw_protocol *protocol = visit->protocol ? visit->protocol : &cw_tcp;
     const struct cw_connect_options options = {.tls = tls,
-                                               .connect_ms = RIG_DEADLINE_MS,
+                                               .connect_ms = visit->connect_ms ? visit->connect_ms
+                                                                               : RIG_DEADLINE_MS,
                                                .reconnect = visit->rounds > 1,
                                                .reconnect_min_ms = 1,
                                                .attempts_max = visit->rounds > 1 ? 8 : 0};
@@ -273,7 +275,7 @@ void rig_visit(struct rig_visit *visit, const char *address, const struct cw_tls
     visit->loop = cw_loop_new();
     rig_check(visit->loop);
     visit->client =
-        cw_connect(visit->loop, cw_service(&cw_tcp, &visit_hooks, visit), address, &options);
+        cw_connect(visit->loop, cw_service(protocol, &visit_hooks, visit), address, &options);
     if (visit->client < 0) {
         rig_fail(__FILE__, __LINE__, "connect %s: %s", address, cw_strerror((int)visit->client));
     }

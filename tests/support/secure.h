@@ -82,11 +82,13 @@ struct cw_tls_options rig_identity(const char *cert, const char *key);
 
 /* ---- a client of ours ---- */
 
-/* Set the first three, then rig_visit. */
+/* Set the first five, then rig_visit. */
 struct rig_visit {
-    const char *says;  /* NULL: hello, in a line */
-    const char *hears; /* closes when this has come. NULL: olleh, in a line */
-    unsigned rounds;   /* connections, one after the other. 0: 1, without reconnecting */
+    const struct cw_protocol *protocol; /* NULL: cw_tcp */
+    const char *says;                   /* NULL: hello, in a line */
+    const char *hears;                  /* closes when this has come. NULL: olleh, in a line */
+    uint64_t connect_ms;                /* 0: RIG_DEADLINE_MS */
+    unsigned rounds; /* connections, one after the other. 0: 1, without reconnecting */
 
     struct cw_loop *loop;
     int64_t client;
@@ -101,7 +103,7 @@ struct rig_visit {
     size_t len;
 };
 
-/* Connects with the tcp protocol, on a loop on this thread, and returns when all is over. */
+/* Connects, on a loop on this thread, and returns when all is over. */
 void rig_visit(struct rig_visit *visit, const char *address, const struct cw_tls_options *tls);
 
 /* ---- other people's programs ---- */

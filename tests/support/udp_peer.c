@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <stdalign.h>
 #include <stdio.h>
@@ -143,6 +144,26 @@ void rig_udp_send(struct rig_udp *peer, const void *data, size_t len)
 void rig_udp_send_text(struct rig_udp *peer, const char *text)
 {
     rig_udp_send(peer, text, strlen(text));
+}
+
+bool rig_udp_send_run(struct rig_udp *peer, const void *data, size_t len, uint16_t segment)
+{
+    alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof segment)] = {0};
+    struct cmsghdr *header = (void *)control;
+    struct iovec body = {(void *)(uintptr_t)data, len};
+    struct sockaddr_storage system;
+    struct msghdr message = {.msg_name = &system,
+                             .msg_namelen = cw_address_to_sockaddr(&peer->to, &system),
+                             .msg_iov = &body,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
+
+    header->cmsg_level = IPPROTO_UDP;
+    header->cmsg_type = UDP_SEGMENT;
+    header->cmsg_len = CMSG_LEN(sizeof segment);
+    memcpy(CMSG_DATA(header), &segment, sizeof segment);
+    return sendmsg(peer->fd, &message, 0) == (ssize_t)len;
 }
 
 /* The source of one message: its control part. */

@@ -60,6 +60,10 @@ void rig_udp_send_text(struct rig_udp *peer, const char *text);
 /* Returns errno, 0: sent. Does not fail the test. */
 int rig_udp_try_send(struct rig_udp *peer, const void *data, size_t len);
 
+/* Several of one length, the last perhaps shorter, in one call that the kernel may keep together (UDP_SEGMENT). False: this
+ * kernel cannot. */
+bool rig_udp_send_run(struct rig_udp *peer, const void *data, size_t len, uint16_t segment);
+
 /* From a peer that is bound to all addresses, as if from one of them (127.0.0.0/8 are all this machine's): so one socket is
  * as many peers as wanted. The port is its own. `from` has at most 64 entries. Returns how many were sent. */
 size_t rig_udp_send_as(struct rig_udp *peer, const struct cw_address *from, size_t count,

@@ -312,3 +312,40 @@ Test(config_datagram, an_inherited_descriptor_has_to_be_a_socket_of_ip_datagrams
         close(fd);
     }
 }
+
+/* ---- a client ---- */
+
+static char logged[300];
+
+static void keep_line(enum cw_log_level level, uint64_t conn_id, const char *text, void *user)
+{
+    snprintf(logged, sizeof logged, "%s", text);
+}
+
+static void expect_no_client(const struct cw_protocol *protocol, struct cw_connect_options options,
+                             const char *text)
+{
+    struct cw_loop *loop = cw_loop_new();
+
+    cw_log_set(keep_line, NULL);
+    logged[0] = '\0';
+    cr_expect_eq(cw_connect(loop, cw_service(protocol, NULL, NULL), "127.0.0.1:9", &options),
+                 CW_EINVAL);
+    cr_expect_str_eq(logged, text);
+    cw_log_set(NULL, NULL);
+    cw_loop_free(loop);
+}
+
+Test(config_datagram, a_client_has_what_its_protocol_has_and_no_more)
+{
+    const struct cw_tls_options late = {.start_tls = true};
+
+    expect_no_client(&cw_line, (struct cw_connect_options){.datagram = {.ttl = 3}},
+                     "connect 127.0.0.1:9: datagram: line is no protocol of datagrams");
+    expect_no_client(
+        &cw_udp, (struct cw_connect_options){.tcp = {.delay = true}},
+        "connect 127.0.0.1:9: tcp: udp is a protocol of datagrams and has none of that");
+    expect_no_client(
+        &cw_udp, (struct cw_connect_options){.tls = &late},
+        "connect 127.0.0.1:9: tls.start_tls: udp is a protocol of datagrams and has none of that");
+}
