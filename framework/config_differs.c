@@ -94,7 +94,8 @@ static bool same_groups(const struct cw_datagram_options *a, const struct cw_dat
 static bool same_datagram(const struct cw_datagram_options *a, const struct cw_datagram_options *b)
 {
     return a->peers_max == b->peers_max && a->peer_idle_ms == b->peer_idle_ms &&
-           a->amplification == b->amplification && a->queue_max_bytes == b->queue_max_bytes &&
+           a->peer_silent_ms == b->peer_silent_ms && a->amplification == b->amplification &&
+           a->queue_max_bytes == b->queue_max_bytes &&
            a->receive_buffer_bytes == b->receive_buffer_bytes &&
            a->send_buffer_bytes == b->send_buffer_bytes &&
            a->datagrams_per_turn == b->datagrams_per_turn && a->ttl == b->ttl &&

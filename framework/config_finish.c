@@ -79,6 +79,7 @@ static void settle_datagram(const struct cw_config_file *file, struct cw_datagra
     }
     inherit(&own->peers_max, from->peers_max);
     inherit(&own->peer_idle_ms, from->peer_idle_ms);
+    inherit(&own->peer_silent_ms, from->peer_silent_ms);
     inherit(&own->amplification, from->amplification);
     inherit(&own->queue_max_bytes, from->queue_max_bytes);
     inherit(&own->receive_buffer_bytes, from->receive_buffer_bytes);

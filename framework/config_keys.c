@@ -16,6 +16,7 @@
 #define DRAFT_AT(member) offsetof(struct cw_config_draft, member)
 
 #define YEAR_MS (365ull * 24 * 3600 * 1000)
+#define HOUR_MS (3600ull * 1000)
 #define TERABYTE (1ull << 40)
 #define KERNEL_KEEPALIVE_MS 32767000ull
 #define START CW_KEY_NEEDS_START
@@ -127,6 +128,8 @@
 #define DATAGRAM_KEYS(at)                                                                          \
     DATAGRAM_NUMBER("max_peers", at, peers_max, CW_SETTING_COUNT, 16777216, 0),                    \
         DATAGRAM_NUMBER("peer_idle_timeout", at, peer_idle_ms, CW_SETTING_DURATION, YEAR_MS,       \
+                        CW_MAY_OFF),                                                               \
+        DATAGRAM_NUMBER("peer_silent_timeout", at, peer_silent_ms, CW_SETTING_DURATION, YEAR_MS,   \
                         CW_MAY_OFF),                                                               \
         DATAGRAM_NUMBER("amplification", at, amplification, CW_SETTING_COUNT, 1000000,             \
                         CW_MAY_NO_LIMIT),                                                          \

@@ -84,6 +84,14 @@ static uint32_t due_read(const struct cw_conn *conn)
                : 0;
 }
 
+/* A peer of datagrams may be sent to, by a room, long after it has gone. */
+static uint32_t due_silent(const struct cw_conn *conn)
+{
+    uint32_t silent = conn->datagram ? cw_datagram_silent(conn) : 0;
+
+    return silent > 0 ? not_zero(conn->last_in + silent) : 0;
+}
+
 static uint32_t due_write(const struct cw_conn *conn)
 {
     uint32_t write = conn->origin->limits.write;
@@ -121,6 +129,7 @@ static uint32_t due_at(const struct cw_conn *conn)
         return least(not_zero(conn->deadline), due_stream(conn));
     }
     due = least(least(due_idle(conn), due_read(conn)), due_write(conn));
+    due = least(due, due_silent(conn));
     if (conn->flags & CW_HAS_DEADLINE) {
         due = least(due, not_zero(conn->deadline));
     }
@@ -236,6 +245,8 @@ static void check_open(struct cw_conn *conn, uint32_t now)
         cw_conn_break_with(conn, CW_EWRITETIME, 0, NULL);
     } else if (passed(due_read(conn), now)) {
         cw_conn_break(conn, CW_EREADTIME);
+    } else if (passed(due_silent(conn), now)) {
+        cw_datagram_expired(conn);
     } else if (passed(due_idle(conn), now)) {
         on_idle(conn, now);
     }

@@ -112,6 +112,7 @@ static void take_options(struct cw_datagram_socket *socket,
     socket->per_turn = options->datagrams_per_turn;
     socket->peers_max = options->peers_max == 0 ? CW_NO_LIMIT : options->peers_max;
     socket->idle = cw_ticks(options->peer_idle_ms);
+    socket->silent = socket->connected ? 0 : cw_ticks(options->peer_silent_ms);
     socket->segment_max = CW_DGRAM_SEGMENT_MAX;
 }
 
@@ -244,6 +245,13 @@ uint32_t cw_datagram_idle(const struct cw_conn *conn)
     const struct cw_datagram_socket *socket = conn->peer_link.socket;
 
     return socket ? socket->idle : conn->origin->limits.idle;
+}
+
+uint32_t cw_datagram_silent(const struct cw_conn *conn)
+{
+    const struct cw_datagram_socket *socket = conn->datagram ? conn->peer_link.socket : NULL;
+
+    return socket ? socket->silent : 0;
 }
 
 void cw_datagram_expired(struct cw_conn *conn)

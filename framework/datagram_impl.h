@@ -139,8 +139,9 @@ void cw_datagram_stats_add(const struct cw_loop *loop, struct cw_datagram_stats 
 
 /* ---- peers, for the connection ---- */
 
-/* Ticks of silence after which it ends; 0: never. */
+/* Ticks of silence after which it ends: in both directions, and of the peer alone; 0: never. */
 uint32_t cw_datagram_idle(const struct cw_conn *conn);
+uint32_t cw_datagram_silent(const struct cw_conn *conn);
 
 /* They are over. */
 void cw_datagram_expired(struct cw_conn *conn);

@@ -27,6 +27,7 @@ static int apply_numbers(struct cw_datagram_options *options, struct cw_complain
     static const struct cw_option_rule rules[] = {
         RULE(peers_max, 0, CW_SLOTS_MAX, 0),
         RULE(peer_idle_ms, 60000, 0, CW_IS_DURATION | CW_MAY_OFF),
+        RULE(peer_silent_ms, 300000, 0, CW_IS_DURATION | CW_MAY_OFF),
         RULE(amplification, 3, AMPLIFICATION_MAX, CW_MAY_NO_LIMIT),
         RULE(queue_max_bytes, 1048576, 1ull << 40, 0),
         RULE(receive_buffer_bytes, 0, INT_MAX, 0),
@@ -152,8 +153,8 @@ int cw_datagram_options_check(const struct cw_datagram_options *options, enum cw
 
 bool cw_datagram_options_are_given(const struct cw_datagram_options *options)
 {
-    return options->peers_max || options->peer_idle_ms || options->amplification ||
-           options->queue_max_bytes || options->receive_buffer_bytes ||
+    return options->peers_max || options->peer_idle_ms || options->peer_silent_ms ||
+           options->amplification || options->queue_max_bytes || options->receive_buffer_bytes ||
            options->send_buffer_bytes || options->datagrams_per_turn || options->ttl ||
            options->dont_fragment || options->no_offload || options->one_worker ||
            options->groups || options->group_count || options->multicast_interface ||

@@ -112,7 +112,8 @@ struct cw_datagram_socket {
     uint64_t per_turn;
     uint64_t peers_max;
     uint64_t message_max;
-    uint32_t idle; /* ticks */
+    uint32_t idle;   /* ticks, as the next */
+    uint32_t silent; /* 0: it may be so for ever */
     uint32_t kernel_drops;
     int lost_errno; /* why the last one was lost that could not be sent; 0: it has been told */
     union cw_dgram_name lost_name;

@@ -17,7 +17,7 @@ static const struct row rows[] = {
     {CW_BY_ABORT, "CW_BY_ABORT", "aborted by the application"},
     {CW_BY_STOP, "CW_BY_STOP", "the server or loop is stopping"},
     {CW_BY_PROTOCOL, "CW_BY_PROTOCOL", "ended by the protocol"},
-    {CW_EXPIRED, "CW_EXPIRED", "the peer was silent for peer_idle_ms"},
+    {CW_EXPIRED, "CW_EXPIRED", "the peer was silent for peer_idle_ms or peer_silent_ms"},
     {CW_REPLACED, "CW_REPLACED", "made room for another peer"},
     {CW_SWITCHED, "CW_SWITCHED", "another service has taken over"},
 };

@@ -23,6 +23,15 @@ static const struct {
       .word = "off",
       .word_means = CW_OFF},
      AT(options.peer_idle_ms)},
+    {{.name = "peer-silent-timeout",
+      .kind = OPTION_DURATION,
+      .value = "TIME|off",
+      .standard = "5m",
+      .about = "udp: forget a peer that sends nothing for so long, whatever it is sent",
+      .most = YEAR_MS,
+      .word = "off",
+      .word_means = CW_OFF},
+     AT(options.peer_silent_ms)},
     {{.name = "max-peers",
       .kind = OPTION_COUNT,
       .value = "N",
@@ -80,6 +89,8 @@ static const struct {
 };
 
 enum { KNOWN_COUNT = sizeof known / sizeof known[0] };
+
+_Static_assert(KNOWN_COUNT <= DATAGRAM_ENTRIES_MAX, "there is room for all of them");
 
 size_t datagram_settings_entries(struct datagram_settings *settings, struct option_entry *entries)
 {
@@ -157,6 +168,7 @@ void datagram_settings_over(const struct datagram_settings *settings,
     const struct cw_datagram_options *given = &settings->options;
 
     over(&options->peer_idle_ms, given->peer_idle_ms);
+    over(&options->peer_silent_ms, given->peer_silent_ms);
     over(&options->peers_max, given->peers_max);
     over(&options->amplification, given->amplification);
     over(&options->receive_buffer_bytes, given->receive_buffer_bytes);

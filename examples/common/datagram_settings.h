@@ -7,7 +7,7 @@
 #include <causeway/datagram.h>
 #include <causeway/tls.h>
 
-enum { DATAGRAM_ENTRIES_MAX = 10, DATAGRAM_GROUPS_MAX = 64, DATAGRAM_COMPLAINT_BYTES = 200 };
+enum { DATAGRAM_ENTRIES_MAX = 11, DATAGRAM_GROUPS_MAX = 64, DATAGRAM_COMPLAINT_BYTES = 200 };
 
 /* What the options fill in. */
 struct datagram_settings {

@@ -80,6 +80,15 @@ static struct cw_datagram_stats stats(void)
     return all;
 }
 
+/* As far as the hello with the cookie, which is the second one: each is said once. */
+static void say_hello(struct rig_dtls *peer)
+{
+    rig_dtls_open(peer, 0, secure.port, &(struct rig_dtls_setup){.least_ms = NEVER_MS});
+    while (peer->sent_count < 2) {
+        cr_assert_eq(rig_dtls_step(peer), MBEDTLS_ERR_SSL_WANT_READ);
+    }
+}
+
 /* Sends one and waits until the server has read it: the kernel's buffer holds only so many. */
 static void deliver(struct rig_dtls *peer, const void *data, size_t len)
 {
@@ -268,10 +277,7 @@ Test(dtls, a_handshake_that_stands_still_is_ended_by_its_deadline)
     struct rig_dtls peer;
 
     start_with(&tls, &options);
-    rig_dtls_open(&peer, 0, secure.port, NULL);
-    while (peer.sent_count < 2) { /* the hello with the cookie is the second one */
-        cr_assert_eq(rig_dtls_step(&peer), MBEDTLS_ERR_SSL_WANT_READ);
-    }
+    say_hello(&peer);
     cr_expect_eq(rig_secure_report(&secure, 0)->code, CW_EHANDSHAKETIME, "%s",
                  secure.reports[0].text);
     rig_await(rig_host_conns(secure.host) == 0);
@@ -408,10 +414,7 @@ Test(dtls, a_peer_that_begins_again_during_its_handshake_gets_another)
     uint16_t own;
 
     start();
-    rig_dtls_open(&peer, 0, secure.port, NULL);
-    while (peer.sent_count < 2) {
-        cr_assert_eq(rig_dtls_step(&peer), MBEDTLS_ERR_SSL_WANT_READ);
-    }
+    say_hello(&peer);
     own = rig_dtls_port(&peer);
     cr_assert(rig_dtls_hears(&peer, RIG_DEADLINE_MS)); /* or the next one would hear this answer */
     rig_dtls_close(&peer);
@@ -514,11 +517,7 @@ Test(dtls, handshakes_under_way_are_bounded_and_a_known_peer_is_served_meanwhile
     start_with(&tls, &options);
     rig_dtls_connect(&known, secure.port);
     for (int i = 0; i < PEERS; i++) {
-        rig_dtls_open(&stranger[i], 0, secure.port,
-                      &(struct rig_dtls_setup){.least_ms = NEVER_MS}); /* says each hello once */
-        while (stranger[i].sent_count < 2) {
-            cr_assert_eq(rig_dtls_step(&stranger[i]), MBEDTLS_ERR_SSL_WANT_READ);
-        }
+        say_hello(&stranger[i]);
         rig_dtls_expect_echo(&known, "still here");
     }
     rig_await(stats().dtls_ignored >= PEERS - MOST);

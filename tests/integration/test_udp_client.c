@@ -109,6 +109,71 @@ Test(udp_client, what_is_sent_in_one_turn_leaves_as_so_many_datagrams_in_order)
     rig_udp_close(&peer);
 }
 
+enum { RUN = 100 };
+
+static void send_run(struct cw_conn *conn, const struct cw_message *msg, void *user)
+{
+    for (int i = 0; i < RUN; i++) {
+        rig_check(cw_conn_sendf(conn, "number %02d", i) == CW_OK);
+    }
+}
+
+static struct rig_host *start_runs(void)
+{
+    static const struct cw_hooks hooks = {.on_data = send_run};
+    struct cw_server *server = cw_create_server(&cw_udp);
+
+    cw_server_listen(server, &(struct cw_listen_options){
+                                 .host = "127.0.0.1", .datagram = {.amplification = CW_NO_LIMIT}});
+    return rig_host_start(server, &hooks, NULL);
+}
+
+static void expect_next_number(struct rig_client *client)
+{
+    char text[32];
+
+    rig_client_greet(client);
+    if (client->messages > 0) {
+        snprintf(text, sizeof text, "number %02u", client->messages - 1);
+        rig_check(strcmp(client->last, text) == 0);
+    }
+    if (client->conn && client->messages == client->wanted) {
+        cw_conn_abort(client->conn);
+    }
+}
+
+/* Runs of one size travel as one buffer, and are taken apart behind the kernel. */
+Test(udp_client, what_a_server_sends_in_one_turn_comes_as_so_many_messages_in_order)
+{
+    struct rig_host *host = start_runs();
+    struct rig_client client;
+
+    rig_client_begin(&client, NULL);
+    client.then = expect_next_number;
+    client.wanted = RUN;
+    rig_client_connect(&client, rig_at("127.0.0.1", rig_host_port(host, 0)), NULL);
+    rig_client_finish(&client);
+    cr_expect_eq(client.messages, RUN);
+    cr_expect_eq(client.failed, 0);
+    rig_host_end(host);
+}
+
+Test(udp_client, aborted_in_the_middle_of_what_came_together_it_hears_no_more)
+{
+    struct rig_host *host = start_runs();
+    struct rig_client client;
+
+    rig_client_begin(&client, NULL);
+    client.then = expect_next_number;
+    client.wanted = RUN / 2;
+    rig_client_connect(&client, rig_at("127.0.0.1", rig_host_port(host, 0)), NULL);
+    rig_client_finish(&client);
+    cr_expect_eq(client.messages, RUN / 2);
+    cr_expect_eq(client.closed, 1);
+    cr_expect_eq(client.reason.code, CW_BY_ABORT);
+    rig_host_end(host);
+}
+
 Test(udp_client, empty_datagrams_are_messages_both_ways)
 {
     struct rig_client client;
@@ -265,7 +330,7 @@ Test(udp_client, a_socket_that_met_itself_is_a_refusal)
     char local[64];
 
     rig_client_begin(&client, NULL);
-    snprintf(local, sizeof local, "127.0.0.1:%u", rig_free_port());
+    snprintf(local, sizeof local, "127.0.0.8:%u", rig_free_port());
     rig_client_connect(&client, local, &(struct cw_connect_options){.local_host = local});
     rig_client_finish(&client);
     cr_expect_eq(client.opened, 0);

@@ -58,7 +58,7 @@ Test(udp_conn, after_a_close_the_next_datagram_makes_a_new_peer)
 /* Drops what comes before that text. */
 static void skip_to(struct rig_udp *peer, const char *text)
 {
-    char got[64];
+    char got[256];
     size_t len;
 
     do {
@@ -125,6 +125,138 @@ Test(udp_conn, a_peer_closed_by_on_connection_is_told_of_no_data)
         rig_await(atomic_load(&scene.story.closed) == i);
     }
     cr_expect_eq(atomic_load(&scene.story.messages), 0);
+    rig_udp_close(&peer);
+    rig_scene_end(&scene);
+}
+
+/* ---- in the middle of a batch ---- */
+
+/* Keeps the loop busy until it is told to go on, so that what is sent meanwhile is read at once. */
+struct hold {
+    atomic_bool began;
+    atomic_bool over;
+};
+
+static void wait_for_end(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    struct hold *hold = arg;
+
+    atomic_store(&hold->began, true);
+    rig_await(atomic_load(&hold->over));
+}
+
+static void hold_loop(struct hold *hold)
+{
+    rig_check(cw_server_post(rig_host_server(scene.host), 0, wait_for_end, hold) == CW_OK);
+    rig_await(atomic_load(&hold->began));
+}
+
+static void abort_others(struct cw_conn *conn, void *user)
+{
+    if (conn != user) {
+        cw_conn_abort(conn);
+    }
+}
+
+static void stay_alone(struct cw_conn *conn, const struct cw_message *msg, void *user)
+{
+    rig_story_on_data(conn, msg, user);
+    if (cw_span_equal(msg->body, cw_span_text("alone"))) {
+        cw_loop_each_conn(cw_conn_loop(conn), abort_others, conn);
+    }
+    cw_conn_send(conn, msg);
+}
+
+Test(udp_conn, a_peer_may_end_others_whose_datagrams_are_in_the_same_batch)
+{
+    enum { PEERS = 20 };
+    struct rig_udp peers[PEERS];
+    struct hold hold = {0};
+
+    begin(stay_alone);
+    for (int i = 0; i < PEERS; i++) {
+        peers[i] = rig_udp_peer(&scene);
+        rig_udp_meet(&scene, &peers[i]);
+    }
+    hold_loop(&hold);
+    for (int i = 0; i < PEERS; i++) {
+        rig_udp_send_text(&peers[i], i == 5 || i == 6 ? "alone" : "hello");
+    }
+    atomic_store(&hold.over, true);
+    rig_udp_await(&scene, received, 2 * PEERS);
+    rig_await(atomic_load(&scene.story.closed) >= PEERS - 1);
+    for (int i = 0; i < PEERS; i++) {
+        rig_udp_send_text(&peers[i], "and now?");
+        skip_to(&peers[i], "and now?");
+        rig_udp_close(&peers[i]);
+    }
+    rig_scene_end(&scene);
+}
+
+static void call_back(struct cw_conn *conn, const struct cw_close_reason *reason, void *user)
+{
+    struct rig_story *story = user;
+    struct cw_conn *again = NULL;
+
+    rig_story_on_close(conn, reason, user);
+    if (reason->code != CW_BY_STOP) {
+        again = cw_datagram_peer(cw_conn_loop(conn), NULL, cw_conn_peer(conn));
+        rig_check(again == NULL || cw_conn_send_text(again, "do not go") >= 0);
+    }
+    atomic_store(&story->answer, again != NULL);
+}
+
+Test(udp_conn, a_peer_may_be_spoken_to_again_when_it_has_ended)
+{
+    struct cw_hooks hooks = rig_story_with_data(rig_udp_echo);
+    struct rig_udp peer;
+
+    hooks.on_close = call_back;
+    rig_udp_begin(&scene, &(struct rig_udp_setup){.hooks = &hooks});
+    peer = rig_udp_peer(&scene);
+    rig_udp_meet(&scene, &peer);
+    for (unsigned i = 1; i <= 5; i++) {
+        rig_scene_run(&scene, i % 2 ? rig_close : rig_abort, NULL);
+        rig_await(atomic_load(&scene.story.closed) == i);
+        if (atomic_load(&scene.story.answer) == 0) {
+            rig_udp_meet(&scene, &peer);
+        } else {
+            rig_udp_expect(&peer, "do not go");
+            rig_udp_expect_echo(&peer, "as you like");
+        }
+        cr_expect_eq(atomic_load(&scene.story.opened), i + 1);
+        cr_expect_eq(rig_host_conns(scene.host), 1);
+    }
+    rig_udp_close(&peer);
+    rig_scene_end(&scene);
+}
+
+Test(udp_conn, what_the_kernel_had_no_room_for_is_counted)
+{
+    enum { SENT = 3000 };
+    uint8_t body[200] = {0};
+    struct hold hold = {0};
+    struct rig_udp peer;
+    struct cw_datagram_stats stats;
+
+    rig_udp_begin(&scene, &(struct rig_udp_setup){.datagram = {.receive_buffer_bytes = 8192}});
+    peer = rig_udp_peer(&scene);
+    rig_udp_meet(&scene, &peer);
+    hold_loop(&hold);
+    for (int i = 0; i < SENT; i++) {
+        rig_udp_send(&peer, body, sizeof body);
+    }
+    atomic_store(&hold.over, true);
+    rig_udp_send_text(&peer, "the next one tells");
+    do {
+        rig_udp_forget(&peer);
+        rig_udp_send_text(&peer, "the next one tells");
+        skip_to(&peer, "the next one tells");
+        stats = rig_udp_stats(&scene);
+    } while (stats.dropped_kernel == 0);
+    cr_expect_lt(stats.received, SENT / 2);
+    cr_expect_geq(stats.received + stats.dropped_kernel, SENT);
+    cr_expect_leq(stats.received + stats.dropped_kernel, SENT + 20);
     rig_udp_close(&peer);
     rig_scene_end(&scene);
 }

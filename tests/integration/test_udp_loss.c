@@ -570,3 +570,44 @@ Test(udp_loss, a_protocol_that_numbers_its_datagrams_hears_each_once_and_in_orde
     cr_assert_eq(echoes, messages);
     end();
 }
+
+static void tell_room_anything(struct cw_conn *conn, const struct cw_message *msg, void *user)
+{
+    rig_check(cw_room_send(cw_conn_server(conn), "room", msg, NULL) == CW_OK);
+    rig_story_on_data(conn, msg, user);
+}
+
+/* Its numbers are the peer's own, so there are no bytes that many could share. */
+Test(udp_loss, a_room_numbers_its_messages_for_each_peer_and_frames_them_for_others)
+{
+    struct cw_server *server = cw_create_server(&numbered);
+    struct cw_hooks hooks = rig_story_with_data(tell_room_anything);
+    struct cw_service framed = {&cw_framed, NULL, &hooks, &line.scene.story};
+    uint8_t frame[16];
+
+    hooks.on_connection = join;
+    rig_check(cw_server_listen(server, &(struct cw_listen_options){
+                                           .host = "127.0.0.1",
+                                           .datagram = {.amplification = CW_NO_LIMIT}}) == CW_OK);
+    rig_check(cw_server_listen(server, &(struct cw_listen_options){.host = "127.0.0.1",
+                                                                   .service = framed}) == CW_OK);
+    rig_udp_begin_server(&line.scene, server, &hooks);
+    open_line(2);
+    line.scene.peer = rig_peer_tcp(rig_host_port(line.scene.host, 1));
+    rig_await(cw_room_count(server, "room") == 1);
+    for (uint32_t n = 1; n <= ROUNDS; n++) {
+        size_t members = n < CLIENTS ? n : CLIENTS;
+        uint64_t before = down().delivered;
+
+        send_number(&line.clients[n % CLIENTS], n);
+        rig_await(down().delivered == before + members);
+        cr_assert_eq(rig_peer_receive_frame(&line.scene.peer, frame, sizeof frame), 4);
+        cr_assert_eq(load(frame), n);
+        for (size_t i = 0; i < CLIENTS; i++) {
+            (void)read_numbers(&line.clients[i]);
+        }
+    }
+    cr_assert_eq(line.clients[1].heard, ROUNDS, "it came first");
+    cr_assert_eq(line.clients[0].heard, ROUNDS - 3, "it came last");
+    end();
+}

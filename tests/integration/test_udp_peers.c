@@ -551,3 +551,33 @@ Test(udp_peers, an_address_of_another_family_is_no_peer)
     cr_expect_eq(atomic_load(&scene.story.opened), 0);
     rig_scene_end(&scene);
 }
+
+static void keep_telling(struct cw_conn *conn, void *user)
+{
+    cw_conn_send_text(conn, "the news");
+}
+
+static void tell_news(struct cw_conn *conn, void *user)
+{
+    rig_story_hooks.on_connection(conn, user);
+    cw_conn_set_proven(conn);
+    rig_check(cw_conn_after(conn, 20, 20, keep_telling, NULL) == CW_OK);
+}
+
+Test(udp_peers, who_is_sent_to_and_says_nothing_expires_after_a_silence_of_his_own)
+{
+    struct cw_hooks hooks = rig_story_hooks;
+    struct rig_udp peer;
+
+    hooks.on_connection = tell_news;
+    rig_udp_begin(
+        &scene, &(struct rig_udp_setup){
+                    .hooks = &hooks, .datagram = {.peer_idle_ms = CW_OFF, .peer_silent_ms = 300}});
+    peer = rig_udp_peer(&scene);
+    rig_udp_send_text(&peer, "tell me");
+    rig_udp_expect(&peer, "the news");
+    rig_await(atomic_load(&scene.story.closed) == 1);
+    cr_expect_eq(scene.story.reason.code, CW_EXPIRED);
+    rig_udp_close(&peer);
+    rig_scene_end(&scene);
+}

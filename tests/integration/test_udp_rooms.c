@@ -183,6 +183,29 @@ Test(udp_rooms, a_peer_that_ends_has_left)
     rig_party_end(&party);
 }
 
+Test(udp_rooms, a_peer_that_made_room_for_another_has_left)
+{
+    enum { MOST = 4, ALL = 20 };
+    struct guest guests[ALL];
+
+    begin(&rig_story_hooks, NULL,
+          &(struct cw_datagram_options){.peers_max = MOST, .amplification = CW_NO_LIMIT}, NULL);
+    for (int i = 0; i < ALL; i++) {
+        guests[i] = come_in("r");
+    }
+    cr_expect_eq(cw_room_count(party.server, "r"), MOST);
+    cr_expect_eq(atomic_load(&party.story.closed), ALL - MOST);
+    cr_expect_eq(rig_party_send(&party, "r", "who is left?"), CW_OK);
+    for (int i = ALL - MOST; i < ALL; i++) {
+        rig_udp_expect(&guests[i].peer, "who is left?");
+    }
+    for (int i = 0; i < ALL; i++) {
+        rig_udp_expect_nothing(&guests[i].peer);
+        rig_udp_close(&guests[i].peer);
+    }
+    rig_party_end(&party);
+}
+
 /* ---- what a member does not get ---- */
 
 Test(udp_rooms, a_message_larger_than_a_datagram_is_dropped_for_that_member_alone)

@@ -74,7 +74,7 @@ int main(int argc, char **argv)
     struct cw_server *server = cw_create_server(&cw_udp);
 
     cw_server_set_hooks(server, &(struct cw_hooks){.on_data = on_data}, NULL);
-    cw_server_configure(server, &(struct cw_server_options){.read_ms = 30000});
-    cw_server_listen(server, &(struct cw_listen_options){.port = port});
+    cw_server_listen(
+        server, &(struct cw_listen_options){.port = port, .datagram = {.peer_silent_ms = 30000}});
     return cw_server_main(server);
 }

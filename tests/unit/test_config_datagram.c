@@ -2,6 +2,7 @@
 #include "config_impl.h"
 #include "server_impl.h"
 #include "support/config_text.h"
+#include "support/fault.h"
 #include "support/leak.h"
 
 #include <causeway/causeway.h>
@@ -37,6 +38,7 @@ Test(config_datagram, every_key_reaches_its_member)
               "  datagram:\n"
               "    max_peers: 500\n"
               "    peer_idle_timeout: 10\n"
+              "    peer_silent_timeout: 20\n"
               "    amplification: 5\n"
               "    max_queue: 64K\n"
               "    receive_buffer: 1M\n"
@@ -60,6 +62,7 @@ Test(config_datagram, every_key_reaches_its_member)
 
     cr_expect_eq(said->peers_max, 500);
     cr_expect_eq(said->peer_idle_ms, 10000);
+    cr_expect_eq(said->peer_silent_ms, 20000);
     cr_expect_eq(said->amplification, 5);
     cr_expect_eq(said->queue_max_bytes, 65536);
     cr_expect_eq(said->receive_buffer_bytes, 1 << 20);
@@ -225,6 +228,9 @@ Test(config_datagram, keys_of_dtls_stand_with_those_of_tls)
     cr_expect(tls->connection_id);
     expect_wrong("server:\n  tls: { mtu: 255 }\n",
                  ":2: server.tls.mtu: 255 is not allowed; 256 to 65507 bytes, or with K, M, G");
+    expect_wrong("server:\n  tls: { retransmit_max: 61m }\n",
+                 ":2: server.tls.retransmit_max: 61m is not allowed; 1ms to 1h, seconds where there "
+                 "is no unit (ms, s, m, h)");
     rig_config_end();
 }
 
@@ -311,6 +317,28 @@ Test(config_datagram, an_inherited_descriptor_has_to_be_a_socket_of_ip_datagrams
         cw_server_free(server);
         close(fd);
     }
+}
+
+Test(config_datagram, a_listener_that_memory_runs_out_for_is_not_there)
+{
+    const struct cw_multicast_group groups[] = {{.group = "239.1.2.3", .interface = "lo"},
+                                                {.group = "232.1.2.3", .source = "127.0.0.1"}};
+    const struct cw_listen_options options = {
+        .host = "127.0.0.1",
+        .datagram = {.groups = groups, .group_count = 2, .multicast_interface = "lo"}};
+    bool failed = true;
+
+    fault_install();
+    for (size_t nth = 1; failed; nth++) {
+        struct cw_server *server = cw_create_server(&cw_udp);
+
+        fault_arm(nth);
+        int error = cw_server_listen(server, &options);
+        failed = fault_disarm();
+        cr_expect_eq(error, failed ? CW_ENOMEM : CW_OK);
+        cw_server_free(server);
+    }
+    fault_remove();
 }
 
 /* ---- a client ---- */

@@ -40,6 +40,7 @@ Test(datagram_options, nothing_given_is_allowed_and_means_the_documented_default
     cw_datagram_options_fill(&options);
     cr_expect_eq(options.peers_max, 0, "what conns_max allows");
     cr_expect_eq(options.peer_idle_ms, 60000);
+    cr_expect_eq(options.peer_silent_ms, 300000);
     cr_expect_eq(options.amplification, 3);
     cr_expect_eq(options.queue_max_bytes, 1048576);
     cr_expect_eq(options.datagrams_per_turn, 1024);

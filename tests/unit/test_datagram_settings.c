@@ -48,10 +48,13 @@ Test(datagram_settings, every_option_reaches_its_member)
 {
     const struct cw_datagram_options *options = &line.listen.datagram;
 
-    cr_assert_eq(outcome_of("--peer-idle-timeout 5 --max-peers 6 --amplification unlimited "
-                            "--receive-buffer 4M --dont-fragment --broadcast --multicast-ttl 7"),
-                 COMMAND_LINE_RUN, "%s", err);
+    cr_assert_eq(
+        outcome_of(
+            "--peer-idle-timeout 5 --peer-silent-timeout 9 --max-peers 6 --amplification unlimited "
+            "--receive-buffer 4M --dont-fragment --broadcast --multicast-ttl 7"),
+        COMMAND_LINE_RUN, "%s", err);
     cr_expect_eq(options->peer_idle_ms, 5000);
+    cr_expect_eq(options->peer_silent_ms, 9000);
     cr_expect_eq(options->peers_max, 6);
     cr_expect_eq(options->amplification, CW_NO_LIMIT);
     cr_expect_eq(options->receive_buffer_bytes, 4 << 20);

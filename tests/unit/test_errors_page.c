@@ -23,6 +23,8 @@ static const struct row codes[] = {
     {"CW_BY_STOP", CW_BY_STOP},
     {"CW_SWITCHED", CW_SWITCHED},
     {"CW_BY_PROTOCOL", CW_BY_PROTOCOL},
+    {"CW_EXPIRED", CW_EXPIRED},
+    {"CW_REPLACED", CW_REPLACED},
 };
 enum { CODES = sizeof codes / sizeof codes[0] };
 

@@ -200,8 +200,8 @@ static const struct member websocket_members[] = {
 };
 
 static const struct member datagram_members[] = {
-    DATAGRAM(peers_max),       DATAGRAM(peer_idle_ms),       DATAGRAM(amplification),
-    DATAGRAM(queue_max_bytes), DATAGRAM(datagrams_per_turn),
+    DATAGRAM(peers_max),     DATAGRAM(peer_idle_ms),    DATAGRAM(peer_silent_ms),
+    DATAGRAM(amplification), DATAGRAM(queue_max_bytes), DATAGRAM(datagrams_per_turn),
 };
 
 static int fill_server(void *options, struct cw_complaint *complaint)

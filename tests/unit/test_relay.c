@@ -1,6 +1,7 @@
 /* The bad line does what it is told, and counts it. */
 #include "support/leak.h"
 #include "support/relay.h"
+#include "support/udp_peer.h"
 #include "support/wait.h"
 
 #include <arpa/inet.h>
@@ -284,4 +285,32 @@ Test(relay, a_server_that_is_gone_is_counted_and_ends_nothing)
     scene.server = open_at(&scene.port);
     close(client);
     end(&scene);
+}
+
+Test(relay, over_ipv6_it_is_the_same)
+{
+    struct rig_udp server;
+    struct rig_udp client;
+    struct rig_relay *relay;
+    char text[8];
+    struct cw_address from;
+
+    if (!rig_udp_has_ipv6()) {
+        cr_skip_test("no IPv6 here");
+        return;
+    }
+    server = rig_udp_open("::1", NULL);
+    client = rig_udp_open("::1", "::1");
+    relay = rig_relay_start("::1", rig_udp_port(&server), 1);
+    rig_udp_turn_port(&client, rig_relay_port(relay));
+    rig_udp_send_text(&client, "hello");
+    cr_assert_eq(rig_udp_receive_from(&server, text, sizeof text, &from), 5);
+    cr_assert_eq(from.port, rig_relay_port_of(relay, 1));
+    rig_udp_turn(&server, "::1");
+    rig_udp_turn_port(&server, from.port);
+    rig_udp_send_text(&server, "you");
+    rig_udp_expect(&client, "you");
+    rig_relay_end(relay);
+    rig_udp_close(&client);
+    rig_udp_close(&server);
 }

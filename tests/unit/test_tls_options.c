@@ -161,6 +161,41 @@ Test(tls_options, numbers_have_limits)
     EXPECT_CLIENT("", .session_ms = 604800000, .resumption = CW_TLS_SESSION_CACHE);
 }
 
+Test(tls_options, datagrams_have_a_size_and_times_in_order)
+{
+    EXPECT_CLIENT("tls.mtu_bytes: at least 256", .mtu_bytes = 255);
+    EXPECT_CLIENT("", .mtu_bytes = 256);
+    EXPECT_CLIENT("tls.mtu_bytes: at most 65507 is allowed", .mtu_bytes = 65508);
+    EXPECT_CLIENT("tls.retransmit_min_ms is above tls.retransmit_max_ms",
+                  .retransmit_min_ms = 60001);
+    EXPECT_CLIENT("tls.retransmit_min_ms is above tls.retransmit_max_ms",
+                  .retransmit_max_ms = 999);
+    EXPECT_CLIENT("tls.retransmit_max_ms: at most 3600000 is allowed",
+                  .retransmit_max_ms = 3600001);
+    EXPECT_CLIENT("", .retransmit_min_ms = 20, .retransmit_max_ms = 20);
+}
+
+Test(tls_options, connection_ids_need_a_library_that_has_them)
+{
+    const char *words = refusal_of(&(struct cw_tls_options){.connection_id = true}, CW_CLIENT);
+
+    if (CW_TLS_HAS_CONNECTION_IDS) {
+        cr_expect_str_eq(words, "");
+    } else {
+        cr_expect_str_eq(words, "tls.connection_id: needs mbedTLS 3.6, this is " MBEDTLS_VERSION_STRING);
+    }
+}
+
+Test(tls_options, datagrams_have_their_defaults)
+{
+    struct cw_tls_options options = {0};
+
+    cw_tls_options_fill(&options);
+    cr_expect_eq(options.mtu_bytes, 1400);
+    cr_expect_eq(options.retransmit_min_ms, 1000);
+    cr_expect_eq(options.retransmit_max_ms, 60000);
+}
+
 Test(tls_options, more_certificates_have_limits_and_files)
 {
     const struct cw_tls_certificate one = {.key = "k"};

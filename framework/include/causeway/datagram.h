@@ -32,6 +32,7 @@ struct cw_datagram_options {
     /* Peers; of a listener, all its workers together. */
     uint64_t peers_max; /* at once; for one more, the longest idle leaves. 0: what conns_max allows */
     uint64_t peer_idle_ms; /* neither a datagram from it nor one to it. 0: 60000; CW_OFF */
+    uint64_t peer_silent_ms; /* of a listener: no datagram from it, whatever it is sent. 0: 300000; CW_OFF */
     uint64_t amplification; /* bytes that an unproven peer is sent for each that it has sent. 0: 3 (as RFC 9000 §8.1);
                                CW_NO_LIMIT, where nobody can lie about his address */
 
@@ -130,12 +131,13 @@ bool cw_conn_is_datagram(const struct cw_conn *conn);
 
 /* ---- multicast, while the server runs ---- */
 
-/* Joins or leaves a group on a listener.
+/* Joins or leaves a group on a listener. With several workers what comes to the group is worker 0's. A group is joined as a
+ * whole or source by source, not both; without a source it is left with all of them.
  *
- * listener  which, by its address as on_listening told it; NULL: every one of datagrams
+ * listener  which, by its address as on_listening told it; NULL: all of datagrams whose family it is, together or none
  * returns   0; CW_EINVAL: no multicast address, or of another family than the listener; CW_ENOTFOUND: no such listener or
  *           interface, or it is no member; CW_EADDRINUSE: it is a member; CW_EFULL: the kernel allows no more
- *           (net.ipv4.igmp_max_memberships); CW_ESTOPPED, CW_EOS
+ *           (net.ipv4.igmp_max_memberships); CW_ESTOPPED: the server does not run; CW_EOS
  * thread    any */
 int cw_multicast_join(struct cw_server *server, const struct cw_address *listener,
                       const struct cw_multicast_group *group);

@@ -75,7 +75,7 @@ enum cw_close_code {
     CW_BY_STOP = 4,     /* the server or loop is stopping */
     CW_SWITCHED = 5,    /* another service has taken over; the connection lives on */
     CW_BY_PROTOCOL = 6, /* the protocol was done with it */
-    CW_EXPIRED = 7,     /* a peer of datagrams: silent for peer_idle_ms */
+    CW_EXPIRED = 7,     /* a peer of datagrams: silent for peer_idle_ms or peer_silent_ms */
     CW_REPLACED = 8,    /* a peer of datagrams: made room for another, peers_max was reached */
 };
 
