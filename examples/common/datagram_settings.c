@@ -90,7 +90,7 @@ static const struct {
 
 enum { KNOWN_COUNT = sizeof known / sizeof known[0] };
 
-_Static_assert(KNOWN_COUNT <= DATAGRAM_ENTRIES_MAX, "there is room for all of them");
+_Static_assert((int)KNOWN_COUNT <= (int)DATAGRAM_ENTRIES_MAX, "there is room for all of them");
 
 size_t datagram_settings_entries(struct datagram_settings *settings, struct option_entry *entries)
 {
