@@ -222,9 +222,9 @@ static size_t transmit(struct cw_datagram_socket *socket, const struct shipment 
 static int refuse_full(struct cw_datagram_socket *socket, struct cw_conn *conn, uint64_t count)
 {
     CW_DGRAM_COUNT(socket->loop, dropped_full, count);
-    socket->refused = true;
-    if (conn) {
+    if (conn && !(conn->flags & CW_WANT_DRAIN)) {
         conn->flags |= CW_WANT_DRAIN;
+        socket->refused++;
     }
     return CW_EFULL;
 }
@@ -239,6 +239,7 @@ static struct cw_dgram_waiting *wait_behind(struct cw_datagram_socket *socket,
     if (waiting) {
         waiting->next = NULL;
         waiting->run = *run;
+        waiting->run.conn = NULL; /* it may leave before; nobody has to look for it here then */
         *socket->waiting_tail = waiting;
         socket->waiting_tail = &waiting->next;
         socket->waiting_bytes += cost;
@@ -333,21 +334,32 @@ void cw_datagrams_flush(struct cw_loop *loop)
     }
 }
 
+static bool wants_room(struct cw_conn *conn)
+{
+    if (!(conn->flags & CW_WANT_DRAIN)) {
+        return false;
+    }
+    cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
+    return true;
+}
+
+/* Those that were refused were heard of lately, most of them: the search ends with the last one. */
 static void tell_of_room(struct cw_datagram_socket *socket)
 {
-    socket->refused = false;
-    if (socket->client && (socket->client->flags & CW_WANT_DRAIN)) {
-        cw_conn_at_turn_end(socket->client, CW_TURN_FLUSH);
+    uint32_t left = socket->refused;
+
+    socket->refused = 0;
+    if (socket->client) {
+        (void)wants_room(socket->client);
+        return;
     }
     for (int rank = 0; rank < CW_RANKS; rank++) {
         uint32_t slot = socket->order[rank].newest;
 
-        while (slot != 0) {
+        while (slot != 0 && left > 0) {
             struct cw_conn *conn = cw_slots_at(&socket->loop->slots, slot - 1)->conn;
 
-            if (conn->flags & CW_WANT_DRAIN) {
-                cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
-            }
+            left -= wants_room(conn);
             slot = conn->peer_link.older;
         }
     }
@@ -373,7 +385,7 @@ void cw_dgram_on_writable(struct cw_datagram_socket *socket)
         }
     }
     cw_dgram_watch_writable(socket, false);
-    if (socket->refused) {
+    if (socket->refused > 0) {
         tell_of_room(socket);
     }
 }
@@ -389,9 +401,6 @@ void cw_dgram_forget(struct cw_datagram_socket *socket, const struct cw_conn *co
             shared->runs[i].conn = NULL;
         }
     }
-    for (struct cw_dgram_waiting *w = socket->waiting; w; w = w->next) {
-        w->run.conn = w->run.conn == conn ? NULL : w->run.conn;
-    }
 }
 
 /* What one datagram is made of. */
@@ -403,12 +412,7 @@ struct body {
 
 static struct body body_of(const struct cw_span *parts, size_t count)
 {
-    struct body body = {parts, count, 0};
-
-    for (size_t i = 0; i < count; i++) {
-        body.len += parts[i].len;
-    }
-    return body;
+    return (struct body){parts, count, cw_spans_total(parts, count)};
 }
 
 static void copy_body(uint8_t *to, const struct body *body)

@@ -104,7 +104,6 @@ struct cw_datagram_socket {
     bool gathers; /* UDP_SEGMENT */
     bool interrupted; /* a call that sends stopped early: perhaps for an error that the queue tells of */
     bool is_full; /* waits to be writable */
-    bool refused; /* … and somebody was not taken */
     bool draining;
     bool connected;
     uint64_t amplification;
@@ -115,7 +114,8 @@ struct cw_datagram_socket {
     uint32_t idle;   /* ticks, as the next */
     uint32_t silent; /* 0: it may be so for ever */
     uint32_t kernel_drops;
-    int lost_errno; /* why the last one was lost that could not be sent; 0: it has been told */
+    uint32_t refused; /* peers that wait to be told of room */
+    int lost_errno;   /* why the last one was lost that could not be sent; 0: it has been told */
     union cw_dgram_name lost_name;
     socklen_t lost_name_len;
     uint16_t segment_max;
