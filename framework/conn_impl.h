@@ -133,12 +133,12 @@ struct cw_conn {
             struct cw_loop *loop;
         };
         struct {
-            uint8_t before_extra[offsetof(struct event, ev_timeout_pos) + sizeof(void *)];
-            struct cw_conn_extra *extra;
-        };
-        struct {
             uint8_t before_peer[offsetof(struct event, ev_base)];
             struct cw_peer_link peer_link;
+        };
+        struct {
+            uint8_t before_user[offsetof(struct event, ev_timeout_pos) + sizeof(void *)];
+            void *user;
         };
         struct {
             uint8_t before_times[offsetof(struct event, ev_timeout)];
@@ -165,7 +165,8 @@ struct cw_conn {
     uint64_t bytes_out;
     uint64_t messages_in;
     uint64_t messages_out;
-    void *user;
+    struct cw_conn_extra *extra;
+
     struct cw_address peer;
     uint64_t state[]; /* of the protocol: as much as the origin's needs */
 };
@@ -174,10 +175,8 @@ static_assert(offsetof(struct cw_conn, peer_link) + sizeof(struct cw_peer_link) 
                       offsetof(struct event, ev_timeout) &&
                   offsetof(struct event, ev_base) > offsetof(struct event, ev_fd),
               "the link lies between the descriptor and the times");
-
-/* Of the two words there, libevent writes the first; the second is for time-outs that many events have in common. */
-static_assert(offsetof(struct cw_conn, extra) + sizeof(void *) <= offsetof(struct event, ev_fd),
-              "what few need lies before the descriptor");
+static_assert(offsetof(struct cw_conn, user) + sizeof(void *) <= offsetof(struct event, ev_fd),
+              "of a place in libevent's heap of times only the first half is written");
 
 /* ---- life (conn.c) ---- */
 

@@ -378,20 +378,6 @@ static void read_control(struct cw_datagram_socket *socket, struct msghdr *head,
         arrival->from.local.family != CW_FAMILY_NONE ? socket->address.port : 0;
 }
 
-static void too_long(struct cw_datagram_socket *socket, const struct arrival *arrival, size_t len)
-{
-    struct cw_error_report report = {.code = CW_ETOOBIG,
-                                     .tls_alert = CW_NO_ALERT,
-                                     .address = &arrival->from.peer,
-                                     .limit = socket->message_max};
-
-    CW_DGRAM_COUNT(socket->loop, dropped_truncated, 1);
-    snprintf(report.text, sizeof report.text,
-             "a datagram of %s%zu bytes was dropped, the limit is %" PRIu64,
-             arrival->truncated ? "more than " : "", len, socket->message_max);
-    cw_report_datagram(socket->loop, socket->origin->service, &report);
-}
-
 static uint64_t credit_of(const struct cw_datagram_socket *socket, size_t len)
 {
     return socket->amplification == CW_NO_LIMIT ? CW_NO_LIMIT : len * socket->amplification;
@@ -509,7 +495,9 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
         return;
     }
     if (arrival->truncated || len > socket->message_max) {
-        too_long(socket, arrival, len);
+        cw_dgram_too_long(loop,
+                          &(struct cw_dgram_excess){socket->origin->service, &arrival->from.peer,
+                                                    len, socket->message_max, arrival->truncated});
         return;
     }
     if (socket->client) {
@@ -521,20 +509,6 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
         take_for_peer(socket, arrival, data, len);
     }
 }
-
-#ifdef CW_CHECKED
-/* A span kept beyond its callback fails the same day. */
-static void poison(uint8_t *data, size_t len)
-{
-    memset(data, 0xdb, len);
-}
-#else
-static void poison(uint8_t *data, size_t len)
-{
-    (void)data;
-    (void)len;
-}
-#endif
 
 /* Whoever looks at one segment may change the bytes behind it, which are the next one's. */
 static void take_segments(struct cw_datagram_socket *socket, struct arrival *arrival)
@@ -575,7 +549,6 @@ static void take(struct cw_datagram_socket *socket, struct mmsghdr *received)
     } else {
         take_one(socket, &arrival, arrival.data, arrival.len);
     }
-    poison(arrival.data, arrival.len);
 }
 
 /* ---- reading ---- */
