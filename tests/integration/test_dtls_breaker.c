@@ -2,6 +2,7 @@
 #include "support/dtls_peer.h"
 #include "support/leak.h"
 #include "support/pki.h"
+#include "support/relay.h"
 #include "support/secure.h"
 #include "support/wait.h"
 
@@ -171,5 +172,32 @@ Test(dtls_breaker, what_is_said_behind_a_move_goes_to_the_new_address)
     rig_dtls_close(&elsewhere);
     rig_dtls_close(&other);
     rig_dtls_close(&peer);
+    rig_secure_end(&secure);
+}
+
+/* The kernel gives each address to one of the workers' sockets, and a new address perhaps to another. */
+Test(dtls_breaker, a_peer_that_moves_is_found_whatever_the_workers)
+{
+    struct cw_server *server = cw_create_server(&cw_udp);
+    struct cw_tls_options tls = rig_identity("server.pem", "server.key");
+    struct rig_relay *relay;
+    struct rig_dtls peer;
+
+    need_ids();
+    tls.connection_id = true;
+    cr_assert_eq(cw_server_configure(server, &(struct cw_server_options){.workers = 3}), CW_OK);
+    cr_assert_eq(
+        cw_server_listen(server, &(struct cw_listen_options){.host = "127.0.0.1", .tls = &tls}),
+        CW_OK);
+    rig_secure_run(&secure, server, &rig_secure_hooks);
+    relay = rig_relay_start("127.0.0.1", secure.port, 1);
+    rig_dtls_open(&peer, 0, rig_relay_port(relay), &(struct rig_dtls_setup){.connection_id = true});
+    cr_assert_eq(rig_dtls_handshake(&peer), 0);
+    for (int i = 0; i < 20; i++) {
+        rig_relay_rebind(relay, 1);
+        rig_dtls_expect_echo(&peer, "from the next one");
+    }
+    rig_dtls_close(&peer);
+    rig_relay_end(relay);
     rig_secure_end(&secure);
 }
