@@ -244,6 +244,7 @@ static struct cw_dgram_waiting *wait_behind(struct cw_datagram_socket *socket,
     if (waiting) {
         waiting->next = NULL;
         waiting->run = *run;
+        waiting->run.conn = NULL; /* nothing is added to it any more */
         *socket->waiting_tail = waiting;
         socket->waiting_tail = &waiting->next;
         socket->waiting_bytes += cost;
@@ -371,9 +372,6 @@ void cw_dgram_forget(struct cw_datagram_socket *socket, const struct cw_conn *co
         if (shared->runs[i].conn == conn) {
             shared->runs[i].conn = NULL;
         }
-    }
-    for (struct cw_dgram_waiting *w = socket->waiting; w; w = w->next) {
-        w->run.conn = w->run.conn == conn ? NULL : w->run.conn;
     }
 }
 
