@@ -1,5 +1,6 @@
 /* What an attacker tries against the sockets of datagrams and their peers. */
 #include "support/leak.h"
+#include "support/peer.h"
 #include "support/udp_scene.h"
 #include "support/wait.h"
 
@@ -153,6 +154,43 @@ Test(udp_breaker, an_address_has_one_peer_though_on_close_has_spoken_to_it)
     cr_expect_eq(atomic_load(&scene.story.opened), 2);
     rig_udp_close(&first);
     rig_udp_close(&second);
+    rig_scene_end(&scene);
+}
+
+Test(udp_breaker, made_up_sources_do_not_keep_connections_of_other_listeners_out)
+{
+    enum { CONNS_MAX = 20, SOURCES = 64 };
+    const struct cw_hooks echo = {.on_data = rig_echo};
+    struct cw_server *server =
+        rig_udp_server(&(struct rig_udp_setup){.server = {.conns_max = CONNS_MAX}});
+    struct cw_listen_options stream = {.host = "127.0.0.1",
+                                       .service = cw_service(&cw_tcp, &echo, NULL)};
+    struct cw_listen_options datagrams = {.host = "127.0.0.1",
+                                          .service = cw_service(&cw_udp, &echo, NULL)};
+    struct rig_udp liar = rig_udp_open("0.0.0.0", "127.0.0.1");
+    struct cw_address from[SOURCES];
+    struct rig_peer peer;
+    struct rig_udp other;
+
+    cr_assert_eq(cw_server_listen(server, &stream), CW_OK);
+    cr_assert_eq(cw_server_listen(server, &datagrams), CW_OK);
+    rig_udp_begin_server(&scene, server, NULL);
+    rig_udp_turn_port(&liar, rig_host_port(scene.host, 0));
+    for (size_t i = 0; i < SOURCES; i++) {
+        from[i] = rig_address("127.0.2.1");
+        from[i].ip[3] = (uint8_t)(i + 1);
+    }
+    cr_assert_eq(rig_udp_send_as(&liar, from, SOURCES, "hello", 5), SOURCES);
+    rig_udp_await(&scene, received, SOURCES);
+    peer = rig_peer_tcp(rig_host_port(scene.host, 1));
+    rig_peer_send_text(&peer, "is there room?");
+    rig_peer_expect(&peer, "is there room?");
+    other = rig_udp_to(rig_host_port(scene.host, 2));
+    rig_udp_expect_echo(&other, "and here?");
+    cr_expect_eq(rig_host_conns(scene.host), CONNS_MAX);
+    rig_udp_close(&other);
+    rig_peer_close(&peer);
+    rig_udp_close(&liar);
     rig_scene_end(&scene);
 }
 
