@@ -93,12 +93,13 @@ static int check_transport(const struct cw_target *target, const struct cw_conne
 
     if (!target->is_datagram && cw_datagram_options_are_given(&given->datagram)) {
         snprintf(complaint->text, sizeof complaint->text,
-                 "datagram: %.40s is no protocol of datagrams", protocol);
+                 "datagram: %.40s is no protocol of datagrams; leave it out", protocol);
         return CW_EINVAL;
     }
     if (target->is_datagram && stream) {
         snprintf(complaint->text, sizeof complaint->text,
-                 "%s: %.40s is a protocol of datagrams and has none of that", stream, protocol);
+                 "%s: %.40s is a protocol of datagrams and has none of that; leave it out", stream,
+                 protocol);
         return CW_EINVAL;
     }
     return CW_OK;

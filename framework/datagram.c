@@ -316,99 +316,6 @@ static const struct cw_stream_ops datagram_ops = {
 
 struct cw_stream cw_stream_datagram = {.ops = &datagram_ops};
 
-/* ---- one datagram for one peer ---- */
-
-/* Nothing holds it, or the protocol waits for the peer's goodbye. */
-static bool may_feed(const struct cw_conn *conn)
-{
-    if (conn->phase == CW_PHASE_DRAINING) {
-        return (conn->flags & (CW_AWAIT_FINISH | CW_DISCARD)) == CW_AWAIT_FINISH;
-    }
-    return conn->phase == CW_PHASE_OPEN && !(conn->flags & CW_STOP_MASK);
-}
-
-static void count_unfed(struct cw_conn *conn)
-{
-    if ((conn->flags & CW_STOP_MASK) && !(conn->flags & CW_CLOSING)) {
-        CW_DGRAM_COUNT(conn->loop, dropped_paused, 1);
-        cw_conn_count_dropped(conn);
-    }
-}
-
-/* A datagram above the protocol's limit. */
-struct excess {
-    const struct cw_service_ref *service;
-    const struct cw_address *peer;
-    size_t len;
-    uint64_t limit;
-    bool truncated; /* it was even longer */
-};
-
-static void too_long(struct cw_loop *loop, const struct excess *excess)
-{
-    struct cw_error_report report = {.code = CW_ETOOBIG,
-                                     .tls_alert = CW_NO_ALERT,
-                                     .address = excess->peer,
-                                     .limit = excess->limit};
-
-    CW_DGRAM_COUNT(loop, dropped_truncated, 1);
-    snprintf(report.text, sizeof report.text,
-             "a datagram of %s%zu bytes was dropped, the limit is %" PRIu64,
-             excess->truncated ? "more than " : "", excess->len, excess->limit);
-    cw_report_datagram(loop, excess->service, &report);
-}
-
-/* The socket has seen to it where it knows what the message is: not under keys, nor for a service that came later. */
-static bool is_too_long(struct cw_conn *conn, size_t len)
-{
-    const struct cw_service_ref *service = conn->service;
-    bool is_seen = conn->stream == &cw_stream_datagram && service == conn->origin->service;
-    uint64_t limit = !is_seen && service->protocol->message_max
-                         ? service->protocol->message_max(service->options)
-                         : CW_NO_LIMIT;
-
-    if (len > limit) {
-        too_long(conn->loop, &(struct excess){service, &conn->peer, len, limit, false});
-    }
-    return len > limit;
-}
-
-/* A span kept beyond its callback fails the same day. */
-static void poison(uint8_t *data, size_t len)
-{
-#ifdef CW_CHECKED
-    memset(data, 0xdb, len);
-#else
-    (void)data;
-    (void)len;
-#endif
-}
-
-static void give(struct cw_conn *conn, uint8_t *data, size_t len)
-{
-    ptrdiff_t n = conn->service->protocol->on_bytes(conn, cw_conn_state_of(conn), data, len);
-
-    if (n < 0) {
-        cw_conn_break(conn, n < INT16_MIN ? CW_EPROTO : (int)n);
-    }
-    poison(data, len);
-    if (conn->flags & CW_SWITCHING) {
-        cw_conn_do_switch(conn);
-    }
-}
-
-void cw_conn_feed_datagram(struct cw_conn *conn, uint8_t *data, size_t len)
-{
-    conn->last_in = conn->loop->now;
-    conn->bytes_in += len;
-    cw_count(&conn->loop->counters.bytes_in, len);
-    if (!may_feed(conn)) {
-        count_unfed(conn);
-    } else if (!is_too_long(conn, len)) {
-        give(conn, data, len);
-    }
-}
-
 /* ---- what has come ---- */
 
 /* One datagram, or several of one size that the kernel has put together. */
@@ -588,8 +495,9 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
         return;
     }
     if (arrival->truncated || len > socket->message_max) {
-        too_long(loop, &(struct excess){socket->origin->service, &arrival->from.peer, len,
-                                        socket->message_max, arrival->truncated});
+        cw_dgram_too_long(loop,
+                          &(struct cw_dgram_excess){socket->origin->service, &arrival->from.peer,
+                                                    len, socket->message_max, arrival->truncated});
         return;
     }
     if (socket->client) {
@@ -641,7 +549,6 @@ static void take(struct cw_datagram_socket *socket, struct mmsghdr *received)
     } else {
         take_one(socket, &arrival, arrival.data, arrival.len);
     }
-    poison(arrival.data, arrival.len);
 }
 
 /* ---- reading ---- */

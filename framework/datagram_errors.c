@@ -74,8 +74,10 @@ static void tell(struct cw_datagram_socket *socket, const struct told *told)
         .code = code, .os_errno = told->os_errno, .tls_alert = CW_NO_ALERT};
 
     count(socket, told->os_errno);
+    word(told, code, &report);
     if (socket->client && ends_client(conn, code)) {
-        cw_conn_break_with(conn, code, told->os_errno, NULL);
+        cw_conn_break_with(conn, code, told->os_errno,
+                           conn->phase == CW_PHASE_HANDSHAKING ? NULL : report.text);
         return;
     }
     if (conn && !(conn->flags & CW_CLOSING)) {
@@ -85,7 +87,6 @@ static void tell(struct cw_datagram_socket *socket, const struct told *told)
     if (told->where.peer.family != CW_FAMILY_NONE) {
         report.address = &told->where.peer;
     }
-    word(told, code, &report);
     (socket->client ? cw_report : cw_report_datagram)(socket->loop, socket->origin->service,
                                                       &report);
 }

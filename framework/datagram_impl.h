@@ -70,7 +70,7 @@ bool cw_datagram_options_want_one(const struct cw_datagram_options *options,
                                   const struct cw_address *address);
 
 /* Sets them on a socket, and joins the groups. family: AF_INET, AF_INET6. 0, or an enum cw_error with errno set, or 0, and
- * *step the name of the option, or the group. */
+ * *step the name of the option, or the interface or group. */
 int cw_datagram_options_apply(int fd, int family, const struct cw_datagram_options *options,
                               const char **step);
 

@@ -1,4 +1,5 @@
 /* Options of datagram sockets: what is allowed, what zero means, copies, and how they are set on a descriptor. */
+#include "address_impl.h"
 #include "datagram_impl.h"
 #include "loop_impl.h"
 #include "options.h"
@@ -301,7 +302,7 @@ static int set_interface(int fd, int family, const char *text)
     struct ip_mreqn way = {.imr_ifindex = (int)cw_interface_index(text, &own)};
 
     if (way.imr_ifindex == 0) {
-        errno = ENODEV;
+        errno = ENXIO;
         return CW_ENOTFOUND;
     }
     if (own.family == CW_IPV4) {
@@ -318,6 +319,31 @@ static int set_interface(int fd, int family, const char *text)
                : cw_error_from_errno(errno);
 }
 
+static bool is_any(const struct cw_address *address)
+{
+    static const uint8_t none[16];
+
+    return memcmp(address->ip, none, address->family == CW_IPV4 ? 4 : 16) == 0;
+}
+
+/* The kernel gives a group's datagrams to sockets that are bound to all addresses, or to the group. */
+static void warn_of_deafness(int fd)
+{
+    struct sockaddr_storage system = {0};
+    socklen_t len = sizeof system;
+    struct cw_address address;
+    char text[CW_ADDRESS_TEXT_MAX];
+
+    if (getsockname(fd, (struct sockaddr *)&system, &len) == 0 &&
+        cw_address_from_sockaddr((struct sockaddr *)&system, len, &address) == 0 &&
+        !is_any(&address) && !cw_address_is_multicast(&address)) {
+        cw_log(CW_LOG_WARNING, 0,
+               "listen %s: nothing that is sent to a group comes to this address; listen at "
+               "0.0.0.0 or ::, or at the group itself",
+               cw_address_print(&address, text));
+    }
+}
+
 int cw_datagram_options_apply(int fd, int family, const struct cw_datagram_options *options,
                               const char **step)
 {
@@ -325,12 +351,16 @@ int cw_datagram_options_apply(int fd, int family, const struct cw_datagram_optio
 
     error = error < 0 ? error : set_knobs(fd, family, options, step);
     if (error == CW_OK && options->multicast_interface) {
-        *step = "datagram.multicast_interface";
+        *step = options->multicast_interface;
         error = set_interface(fd, family, options->multicast_interface);
     }
     for (size_t i = 0; error == CW_OK && i < options->group_count; i++) {
-        *step = options->groups[i].group;
         error = cw_multicast_change(fd, family, &options->groups[i], true);
+        *step = error == CW_ENOTFOUND && options->groups[i].interface ? options->groups[i].interface
+                                                                      : options->groups[i].group;
+    }
+    if (error == CW_OK && options->group_count > 0) {
+        warn_of_deafness(fd);
     }
     return error;
 }
@@ -339,7 +369,8 @@ const char *cw_datagram_options_why(int code, int os_errno)
 {
     switch (code) {
     case CW_ENOTFOUND:
-        return "there is no such interface";
+        return os_errno == ENXIO ? "there is no such interface"
+                                 : "the system does not know by which interface; name one";
     case CW_EADDRINUSE:
         return "it is joined already";
     case CW_EFULL:

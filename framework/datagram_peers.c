@@ -7,6 +7,7 @@
 #include <causeway/log.h>
 
 #include <assert.h>
+#include <stdio.h>
 
 enum { TABLE_LEAST = 64, ACTIVE_TICKS = 63 }; /* a second */
 
@@ -382,6 +383,18 @@ static void enter(struct cw_conn *conn, struct cw_datagram_socket *socket,
     cw_peers_add(socket, conn);
 }
 
+static void trace(const struct cw_datagram_socket *socket, const struct cw_conn *conn)
+{
+    char address[CW_ADDRESS_TEXT_MAX];
+    char text[CW_ADDRESS_TEXT_MAX + 32];
+
+    if (cw_log_takes(CW_LOG_DEBUG)) {
+        snprintf(text, sizeof text, "%.24s://%s", cw_origin_scheme(socket->origin),
+                 cw_address_print(&socket->address, address));
+        cw_trace_accepted(conn, text);
+    }
+}
+
 struct cw_conn *cw_peers_welcome(struct cw_datagram_socket *socket,
                                  const struct cw_newcomer *newcomer)
 {
@@ -403,7 +416,7 @@ struct cw_conn *cw_peers_welcome(struct cw_datagram_socket *socket,
     conn->flags |= exempt ? CW_COUNTED | CW_EXEMPT : CW_COUNTED;
     cw_count(&loop->counters.conns_total, 1);
     enter(conn, socket, newcomer->from);
-    cw_trace_accepted(conn, "datagram");
+    trace(socket, conn);
     return conn;
 }
 

@@ -227,9 +227,9 @@ static size_t transmit(struct cw_datagram_socket *socket, const struct shipment 
 static int refuse_full(struct cw_datagram_socket *socket, struct cw_conn *conn, uint64_t count)
 {
     CW_DGRAM_COUNT(socket->loop, dropped_full, count);
-    socket->refused = true;
-    if (conn) {
+    if (conn && !(conn->flags & CW_WANT_DRAIN)) {
         conn->flags |= CW_WANT_DRAIN;
+        socket->refused++;
     }
     return CW_EFULL;
 }
@@ -244,7 +244,7 @@ static struct cw_dgram_waiting *wait_behind(struct cw_datagram_socket *socket,
     if (waiting) {
         waiting->next = NULL;
         waiting->run = *run;
-        waiting->run.conn = NULL; /* nothing is added to it any more */
+        waiting->run.conn = NULL; /* it may leave before; nobody has to look for it here then */
         *socket->waiting_tail = waiting;
         socket->waiting_tail = &waiting->next;
         socket->waiting_bytes += cost;
@@ -317,21 +317,32 @@ void cw_datagrams_flush(struct cw_loop *loop)
     }
 }
 
+static bool wants_room(struct cw_conn *conn)
+{
+    if (!(conn->flags & CW_WANT_DRAIN)) {
+        return false;
+    }
+    cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
+    return true;
+}
+
+/* Those that were refused were heard of lately, most of them: the search ends with the last one. */
 static void tell_of_room(struct cw_datagram_socket *socket)
 {
-    socket->refused = false;
-    if (socket->client && (socket->client->flags & CW_WANT_DRAIN)) {
-        cw_conn_at_turn_end(socket->client, CW_TURN_FLUSH);
+    uint32_t left = socket->refused;
+
+    socket->refused = 0;
+    if (socket->client) {
+        (void)wants_room(socket->client);
+        return;
     }
     for (int rank = 0; rank < CW_RANKS; rank++) {
         uint32_t slot = socket->order[rank].newest;
 
-        while (slot != 0) {
+        while (slot != 0 && left > 0) {
             struct cw_conn *conn = cw_slots_at(&socket->loop->slots, slot - 1)->conn;
 
-            if (conn->flags & CW_WANT_DRAIN) {
-                cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
-            }
+            left -= wants_room(conn);
             slot = conn->peer_link.older;
         }
     }
@@ -357,7 +368,7 @@ void cw_dgram_on_writable(struct cw_datagram_socket *socket)
         }
     }
     cw_dgram_watch_writable(socket, false);
-    if (socket->refused) {
+    if (socket->refused > 0) {
         tell_of_room(socket);
     }
 }
@@ -373,16 +384,6 @@ void cw_dgram_forget(struct cw_datagram_socket *socket, const struct cw_conn *co
             shared->runs[i].conn = NULL;
         }
     }
-}
-
-static size_t total_of(const struct cw_span *parts, size_t count)
-{
-    size_t total = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        total += parts[i].len;
-    }
-    return total;
 }
 
 static void copy_parts(uint8_t *to, const struct cw_span *parts, size_t count)
@@ -477,7 +478,7 @@ struct target {
 static int add(struct cw_datagram_socket *socket, const struct target *target,
                const struct cw_span *parts, size_t count)
 {
-    size_t len = total_of(parts, count);
+    size_t len = cw_spans_total(parts, count);
     struct cw_dgram_run *run;
     uint8_t *to;
 
@@ -509,7 +510,7 @@ int cw_datagram_send(struct cw_conn *conn, const struct cw_span *parts, size_t c
 {
     struct cw_peer_link *link = &conn->peer_link;
     struct cw_datagram_socket *socket = link->socket;
-    size_t len = total_of(parts, count);
+    size_t len = cw_spans_total(parts, count);
     struct target target = {.conn = conn, .peer = &conn->peer};
 
     if (len > CW_DGRAM_MOST) {
@@ -532,7 +533,7 @@ int cw_datagram_answer(struct cw_datagram_socket *socket, struct cw_datagram *to
                        const struct cw_span *parts, size_t count)
 {
     struct target target = {.peer = &to->peer, .local = to->local};
-    size_t len = total_of(parts, count);
+    size_t len = cw_spans_total(parts, count);
     int error;
 
     if (len > CW_DGRAM_MOST) {

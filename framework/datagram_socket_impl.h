@@ -98,7 +98,6 @@ struct cw_datagram_socket {
     bool is_told; /* the kernel says where to a datagram came, and is told where an answer leaves */
     bool gathers; /* UDP_SEGMENT */
     bool is_full; /* waits to be writable */
-    bool refused; /* … and somebody was not taken */
     bool draining;
     bool connected;
     bool makes_room; /* one leaves for a newcomer, whose place no hook may take */
@@ -110,7 +109,8 @@ struct cw_datagram_socket {
     uint32_t idle;   /* ticks, as the next */
     uint32_t silent; /* 0: it may be so for ever */
     uint32_t kernel_drops;
-    int lost_errno; /* why the last one was lost that could not be sent; 0: it has been told */
+    uint32_t refused; /* peers that wait to be told of room */
+    int lost_errno;   /* why the last one was lost that could not be sent; 0: it has been told */
     union cw_dgram_name lost_name;
     socklen_t lost_name_len;
     uint16_t segment_max;
@@ -184,6 +184,20 @@ bool cw_dgram_read_errors(struct cw_datagram_socket *socket);
 
 /* A call of the kernel's failed, and the queue does not tell why. */
 void cw_dgram_failed(struct cw_datagram_socket *socket, int os_errno);
+
+/* ---- conn_datagram.c ---- */
+
+/* A datagram above the protocol's limit. */
+struct cw_dgram_excess {
+    const struct cw_service_ref *service;
+    const struct cw_address *peer;
+    size_t len;
+    uint64_t limit;
+    bool truncated; /* it was even longer */
+};
+
+/* Counts and tells that it was dropped. */
+void cw_dgram_too_long(struct cw_loop *loop, const struct cw_dgram_excess *excess);
 
 /* ---- datagram.c ---- */
 

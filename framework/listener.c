@@ -542,18 +542,6 @@ static void print_unix(const struct cw_listener *listener, char *text, size_t ca
     snprintf(text, cap, "unix:%.*s", (int)(len - head), path.sun_path);
 }
 
-static const char *scheme_of(const struct cw_listener *listener)
-{
-    const struct cw_protocol *protocol = listener->origin->service->protocol;
-    const struct cw_tls *tls = listener->entry->tls;
-    bool is_datagram = protocol->transport == CW_DATAGRAM;
-
-    if (tls && !cw_tls_begins_plain(tls)) {
-        return protocol->scheme_tls ? protocol->scheme_tls : is_datagram ? "dtls" : "tls";
-    }
-    return protocol->scheme ? protocol->scheme : is_datagram ? "udp" : "tcp";
-}
-
 static void print_listener(const struct cw_listener *listener, char *text, size_t cap)
 {
     char where[CW_ADDRESS_TEXT_MAX];
@@ -561,7 +549,7 @@ static void print_listener(const struct cw_listener *listener, char *text, size_
     if (listener->address.family == CW_UNIX) {
         print_unix(listener, text, cap);
     } else {
-        snprintf(text, cap, "%s://%s", scheme_of(listener),
+        snprintf(text, cap, "%s://%s", cw_origin_scheme(listener->origin),
                  cw_address_print(&listener->address, where));
     }
 }

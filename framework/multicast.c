@@ -124,7 +124,7 @@ static int read_group(int fd, int family, const struct cw_multicast_group *group
     membership->level = address.family == CW_IPV4 ? IPPROTO_IP : IPPROTO_IPV6;
     if (group->interface) {
         membership->interface = cw_interface_index(group->interface, &own);
-        return membership->interface != 0 ? CW_OK : refuse(CW_ENOTFOUND, ENODEV);
+        return membership->interface != 0 ? CW_OK : refuse(CW_ENOTFOUND, ENXIO);
     }
     return CW_OK;
 }

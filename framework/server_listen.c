@@ -72,14 +72,16 @@ static int check_transport(struct cw_server *server, const struct cw_listen_opti
 
     if (!is_datagram(server, options)) {
         return cw_datagram_options_are_given(&options->datagram)
-                   ? cw_server_fail(server, CW_EINVAL,
-                                    "listen: datagram: %s is no protocol of datagrams", protocol)
+                   ? cw_server_fail(
+                         server, CW_EINVAL,
+                         "listen: datagram: %s is no protocol of datagrams; leave it out", protocol)
                    : CW_OK;
     }
     if (stream) {
-        return cw_server_fail(server, CW_EINVAL,
-                              "listen: %s: %s is a protocol of datagrams and has none of that",
-                              stream, protocol);
+        return cw_server_fail(
+            server, CW_EINVAL,
+            "listen: %s: %s is a protocol of datagrams and has none of that; leave it out", stream,
+            protocol);
     }
     return cw_datagram_options_check(&options->datagram, CW_SERVER, &complaint) < 0
                ? cw_server_fail(server, CW_EINVAL, "listen: %s", complaint.text)

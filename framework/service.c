@@ -125,3 +125,15 @@ void cw_origin_drop(struct cw_origin *origin)
         cw_release(origin);
     }
 }
+
+const char *cw_origin_scheme(const struct cw_origin *origin)
+{
+    const struct cw_protocol *protocol = origin->service->protocol;
+    const struct cw_tls *tls = origin->tls;
+    bool is_datagram = protocol->transport == CW_DATAGRAM;
+
+    if (tls && !cw_tls_begins_plain(tls)) {
+        return protocol->scheme_tls ? protocol->scheme_tls : is_datagram ? "dtls" : "tls";
+    }
+    return protocol->scheme ? protocol->scheme : is_datagram ? "udp" : "tcp";
+}

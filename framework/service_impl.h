@@ -58,4 +58,7 @@ struct cw_origin *cw_origin_new(struct cw_service_ref *service, const struct cw_
 struct cw_origin *cw_origin_hold(struct cw_origin *origin);
 void cw_origin_drop(struct cw_origin *origin);
 
+/* What stands before `://` where its listener is named. */
+const char *cw_origin_scheme(const struct cw_origin *origin);
+
 #endif

@@ -254,17 +254,37 @@ struct reader {
     FILE *err;
 };
 
+static bool is_of_tcp(const char *name)
+{
+    static const char *const names[] = {
+        "unix",  "idle-timeout", "keepalive",       "keepalive-interval",
+        "nagle", "half-open",    "keepalive-probes"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void aim_common(struct reader *reader, struct command_line *line)
 {
     const char *port_name = reader->program->port_name;
 
-    reader->common_count = reader->program->own_only ? 0 : COMMON_COUNT;
-    for (size_t i = 0; i < reader->common_count; i++) {
-        reader->common[i] = common[i].entry;
-        reader->common[i].into = (char *)line + common[i].offset;
-        if (reader->common[i].kind == OPTION_PORT) {
-            reader->common[i].standard = reader->port;
-            reader->common[i].name = port_name == NULL ? "port" : port_name;
+    reader->common_count = 0;
+    for (size_t i = 0; !reader->program->own_only && i < COMMON_COUNT; i++) {
+        struct option_entry *entry = &reader->common[reader->common_count];
+
+        if (reader->program->datagrams_alone && is_of_tcp(common[i].entry.name)) {
+            continue;
+        }
+        reader->common_count++;
+        *entry = common[i].entry;
+        entry->into = (char *)line + common[i].offset;
+        if (entry->kind == OPTION_PORT) {
+            entry->standard = reader->port;
+            entry->name = port_name == NULL ? "port" : port_name;
         }
     }
 }

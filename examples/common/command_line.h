@@ -31,6 +31,7 @@ struct program {
     const struct cw_protocol *http; /* &cw_http: it serves that, and has its options. NULL: none */
     const struct cw_protocol *websocket; /* &cw_websocket: the same */
     const struct cw_protocol *datagrams; /* &cw_udp: the same */
+    bool datagrams_alone; /* it speaks nothing but these, and has none of the options of TCP */
 };
 
 /* The index of a choice that was not made. */

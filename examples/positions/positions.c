@@ -38,7 +38,8 @@ static enum command_line_outcome read_serve_options(struct positions_serve_optio
                                     .about = "Tells every player where all of them are.",
                                     .port = PORT,
                                     .own = own,
-                                    .own_count = sizeof own / sizeof own[0]};
+                                    .own_count = sizeof own / sizeof own[0],
+                                    .datagrams_alone = true};
 
     return command_line_read(line, &program, argv, stdout, stderr);
 }

@@ -2,6 +2,7 @@
 #include <causeway/config.h>
 #include <causeway/payload.h>
 #include <causeway/protocol.h>
+#include <causeway/tls.h>
 #include <causeway/udp.h>
 
 #include <stdio.h>
@@ -36,6 +37,19 @@ static uint64_t longest_message(const void *memory)
     const struct cw_udp_options *options = memory;
 
     return options->datagram_max_bytes;
+}
+
+/* Said at the first peer: options do not know what lies under them. */
+static int open_peer(struct cw_conn *conn, void *state, void *handover)
+{
+    const struct cw_udp_options *options = cw_conn_options(conn);
+    struct cw_tls_info info;
+
+    if (options->on_datagram != NULL && cw_conn_role(conn) == CW_SERVER &&
+        cw_conn_tls(conn, &info) == CW_OK) {
+        return cw_conn_fail(conn, CW_EINVAL, "on_datagram: not over DTLS, use the hook on_data");
+    }
+    return CW_OK;
 }
 
 /* ---- in ---- */
@@ -123,6 +137,7 @@ const struct cw_protocol cw_udp = {
     .options_size = sizeof(struct cw_udp_options),
     .configure = check_options,
     .message_max = longest_message,
+    .open = open_peer,
     .on_bytes = deliver_datagram,
     .on_datagram = answer_datagram,
     .send = send_datagram,

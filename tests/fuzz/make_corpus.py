@@ -159,6 +159,50 @@ def tls_stream():
                 put(f"gone-{place}-{name}", [6 | role, 0, place >> 8, place & 255, version, 5], b"\1\1")
 
 
+def dtls():
+    def put(name, choice, data=b""):
+        write("dtls", name, bytes(choice) + data)
+
+    def message(kind, body, number=0):
+        size = len(body).to_bytes(3, "big")
+        return bytes([kind]) + size + number.to_bytes(2, "big") + bytes(3) + size + body
+
+    def datagram_record(kind, body, epoch=0, number=0):
+        return bytes([kind, 0xfe, 0xfd]) + epoch.to_bytes(2, "big") + number.to_bytes(6, "big") + len(body).to_bytes(2, "big") + body
+
+    def datagrams(*all):
+        return b"".join(len(one).to_bytes(2, "big") + one for one in all)
+
+    hello = b"\xfe\xfd" + b"r" * 32 + b"\0" + b"\0" + b"\0\2\xc0\x2b" + b"\1\0"
+    stale = b"\xfe\xfd" + b"r" * 32 + b"\0" + b"\x20" + b"c" * 32 + b"\0\2\xc0\x2b" + b"\1\0"
+    first = datagram_record(22, message(1, hello))
+    verify = datagram_record(22, message(3, b"\xfe\xff\x04cook"))
+    plain = [0, 1, 0, 0, 0, 0, 0, 143]
+    client = [1, 1, 0, 0, 0, 0, 0, 143]
+    put("hello", plain, datagrams(first, first))
+    put("hello-stale", plain, datagrams(datagram_record(22, message(1, stale, 1), 0, 1)))
+    put("hello-fragment", plain, datagrams(first[:-1], first + first, datagram_record(22, message(1, hello)[:-3])))
+    put("no-hello", plain, datagrams(b"", b"GET / HTTP/1.1", datagram_record(23, b"x", 1), datagram_record(25, b"12345678\0\1x")))
+    put("verify", client, datagrams(verify, verify))
+    put("verify-odd", client, datagrams(datagram_record(22, message(3, b"\xfe\xff\xffx")), datagram_record(22, message(3, b""))))
+    put("alert", client, datagrams(datagram_record(21, b"\2\x28")))
+    put("server-hello", client, datagrams(verify, datagram_record(22, message(2, b"\xfe\xfd" + b"r" * 32 + b"\0\xc0\x2b\0\0\0", 1), 0, 1)))
+    for role in (0, 1):
+        who = "client" if role else "server"
+        put(f"good-{who}", [2 | role, 1, 0, 0, 0, 0, 20, 143])
+        put(f"small-{who}", [2 | role, 1, 0, 0, 0, 0, 20, 0])
+        put(f"slow-{who}", [2 | role, 90, 0, 0, 0, 0, 20, 30])
+        put(f"gone-{who}", [34 | role, 1, 0, 0, 0, 0, 3, 143])
+        put(f"behind-{who}", [66 | role, 1, 0, 0, 0, 0, 3, 143],
+            datagrams(first, datagram_record(21, b"\2\x28"), datagram_record(23, bytes(40), 1, 99), datagram_record(25, bytes(40), 1)))
+        for at in range(8):
+            put(f"lost-{at}-{who}", [6 | role, 90, 0, 0, at, 1, 5, 143])
+            put(f"twice-{at}-{who}", [10 | role, 1, 0, 0, at, 1, 5, 143])
+            put(f"late-{at}-{who}", [18 | role, 90, 0, 0, at, 1, 5, 40])
+        for place in (0, 3, 11, 13, 20, 60, 100, 150, 300, 330, 400, 500, 700):
+            put(f"flip-{place}-{who}", [2 | role, 1, place >> 8, place & 255, 0, 255, 5, 143], b"\1")
+
+
 def http_router():
     def put(name, routes, *questions):
         write("http_router", name, "\n".join([*routes, "", *questions]).encode() + b"\n")
@@ -624,6 +668,7 @@ if __name__ == "__main__":
     line()
     tls_hello()
     tls_stream()
+    dtls()
     http_router()
     http_parse()
     http_response()

@@ -191,14 +191,15 @@ Test(echo_udp_program, what_it_cannot_do_is_one_line_and_status_1)
          "echo: --multicast-group 10.0.0.1: expected a multicast address, such as 239.1.2.3 or "
          "ff15::1\n"},
         {{"--multicast-group", "239.1.2.3", "--multicast-interface", "nothing0"},
-         "listen 127.0.0.1:0: datagram.multicast_interface: there is no such interface\n"},
+         "listen 127.0.0.1:0: nothing0: there is no such interface\n"},
         {{"--multicast-group", "ff15::1"},
          "listen 127.0.0.1:0: ff15::1: it is of another family than the listener\n"},
         {{"--multicast-group", "239.1.2.3", "--multicast-group", "239.1.2.3",
           "--multicast-interface", "lo"},
          "listen 127.0.0.1:0: 239.1.2.3: it is joined already\n"},
         {{"--mtu", "1200"}, "echo: --mtu needs --tls-cert FILE: it is of DTLS\n"},
-        {{"--keepalive", "5"}, "listen: tcp: udp is a protocol of datagrams and has none of that\n"},
+        {{"--keepalive", "5"},
+         "listen: tcp: udp is a protocol of datagrams and has none of that; leave it out\n"},
         {{"--max-frame-size", "64K"},
          "options of udp: datagram_max_bytes: 65536, but 65507 is the most a datagram can hold\n"},
         {{"--max-peer", "5"}, "echo: unknown option --max-peer; the closest is --max-peers"},
@@ -219,11 +220,13 @@ Test(echo_udp_program, a_unix_socket_and_options_of_datagrams_for_streams_are_re
 {
     start((const char *const[]){"--protocol", "udp", "--unix", "/tmp/x", NULL});
     rig_program_expect_status(&echo, 1);
-    cr_expect_str_eq(echo.text,
-                     "listen: unix_path: udp is a protocol of datagrams and has none of that\n");
+    cr_expect_str_eq(
+        echo.text,
+        "listen: unix_path: udp is a protocol of datagrams and has none of that; leave it out\n");
     start((const char *const[]){"--protocol", "line", "--port", "0", "--broadcast", NULL});
     rig_program_expect_status(&echo, 1);
-    cr_expect_str_eq(echo.text, "listen: datagram: line is no protocol of datagrams\n");
+    cr_expect_str_eq(echo.text,
+                     "listen: datagram: line is no protocol of datagrams; leave it out\n");
 }
 
 Test(echo_udp_program, a_port_that_is_taken_is_status_1)

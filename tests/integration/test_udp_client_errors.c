@@ -44,7 +44,10 @@ static void expect_one_refusal(const struct rig_client *client)
     cr_expect_eq(client->failed, 1);
     cr_expect_eq(client->report.code, CW_EREFUSED);
     cr_expect_eq(client->report.os_errno, ECONNREFUSED);
-    cr_expect_str_eq(client->report.text, "udp: nobody listens at that address");
+    cr_expect_not_null(strstr(client->report.text, "udp: datagram to 127.0.0.1:"), "%s",
+                       client->report.text);
+    cr_expect_not_null(strstr(client->report.text, ": nobody listens at that address"), "%s",
+                       client->report.text);
 }
 
 Test(udp_client_errors, a_refusal_ends_it_with_one_report_and_one_close)

@@ -242,6 +242,38 @@ Test(udp_faults, the_queue_has_a_bound_and_what_is_above_it_is_dropped_and_count
     end();
 }
 
+Test(udp_faults, each_peer_that_was_refused_is_told_of_room_and_nobody_else)
+{
+    enum { OTHERS = 30 };
+    struct rig_udp others[OTHERS];
+    uint64_t ids[OTHERS];
+
+    begin(&(struct cw_datagram_options){.queue_max_bytes = 4096, .amplification = CW_NO_LIMIT});
+    for (int i = 0; i < OTHERS; i++) {
+        others[i] = rig_udp_peer(&scene);
+        ids[i] = rig_udp_meet(&scene, &others[i]);
+    }
+    fail_sends(EAGAIN, INT_MAX);
+    send_numbers(0, 1, false);
+    send_numbers(1, 200, false);
+    for (int i = 0; i < OTHERS; i += 3) {
+        struct burst burst = {.count = 2};
+
+        rig_host_run(scene.host, ids[i], send_burst, &burst);
+        cr_expect_eq(burst.refused, 2);
+    }
+    rig_host_run(scene.host, ids[3], rig_close, NULL); /* one of them does not wait for it */
+    fail_no_sends();
+    rig_await(atomic_load(&scene.story.drained) == 1 + OTHERS / 3 - 1);
+    for (int i = 0; i < OTHERS; i++) {
+        rig_udp_expect_echo(&others[i], "well");
+        rig_udp_close(&others[i]);
+    }
+    cr_expect_eq(atomic_load(&scene.story.drained), 1 + OTHERS / 3 - 1);
+    while (rig_udp_forget(&peer) > 0) {}
+    end();
+}
+
 Test(udp_faults, who_leaves_while_his_datagrams_wait_is_no_trouble)
 {
     begin(&(struct cw_datagram_options){0});

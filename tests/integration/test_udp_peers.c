@@ -23,6 +23,19 @@ static void rest(uint64_t ms)
     while (rig_rest(until)) {}
 }
 
+static void note_whether(struct cw_loop *loop, struct cw_conn *conn, void *arg)
+{
+    *(bool *)arg = conn != NULL;
+}
+
+static bool is_there(uint64_t id)
+{
+    bool there = false;
+
+    rig_host_run(scene.host, id, note_whether, &there);
+    return there;
+}
+
 /* ---- silence ---- */
 
 Test(udp_peers, a_silent_peer_expires)
@@ -74,6 +87,35 @@ Test(udp_peers, traffic_in_either_direction_keeps_a_peer)
     cr_expect_eq(atomic_load(&scene.story.closed), 0);
     rig_udp_close(&talker);
     rig_udp_close(&listener);
+    rig_scene_end(&scene);
+}
+
+Test(udp_peers, a_peer_that_is_sent_to_and_says_nothing_expires_too)
+{
+    const struct cw_message news = cw_message_text("news");
+    struct rig_udp gone;
+    struct rig_udp talker;
+    uint64_t ids[2];
+    uint64_t before;
+
+    rig_udp_begin(&scene, &(struct rig_udp_setup){
+                              .datagram = {.peer_silent_ms = 1000, .amplification = CW_NO_LIMIT}});
+    gone = rig_udp_peer(&scene);
+    talker = rig_udp_peer(&scene);
+    before = rig_now_ms();
+    ids[0] = rig_udp_meet(&scene, &gone);
+    ids[1] = rig_udp_meet(&scene, &talker);
+    while (atomic_load(&scene.story.closed) == 0) {
+        cr_assert_eq(cw_send_to(rig_host_server(scene.host), ids[0], &news), CW_OK);
+        rig_udp_expect_echo(&talker, "here I am");
+        rest(20);
+    }
+    cr_expect_geq(rig_now_ms() - before, 1000 - 17);
+    cr_expect_eq(scene.story.reason.code, CW_EXPIRED);
+    cr_expect(!is_there(ids[0]));
+    cr_expect(is_there(ids[1]));
+    rig_udp_close(&gone);
+    rig_udp_close(&talker);
     rig_scene_end(&scene);
 }
 
@@ -169,19 +211,6 @@ static void close_all(struct rig_udp *peers, size_t count)
     for (size_t i = 0; i < count; i++) {
         rig_udp_close(&peers[i]);
     }
-}
-
-static void note_whether(struct cw_loop *loop, struct cw_conn *conn, void *arg)
-{
-    *(bool *)arg = conn != NULL;
-}
-
-static bool is_there(uint64_t id)
-{
-    bool there = false;
-
-    rig_host_run(scene.host, id, note_whether, &there);
-    return there;
 }
 
 /* A server with room for so many peers, and one more peer than that, which has not said anything. */

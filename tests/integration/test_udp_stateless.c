@@ -1,6 +1,9 @@
 /* Services without peers, as DNS and NTP are: each datagram is answered, or not, and nothing is kept of who has sent it. */
+#include "support/dtls_peer.h"
 #include "support/leak.h"
 #include "support/memory.h"
+#include "support/pki.h"
+#include "support/secure.h"
 #include "support/udp_scene.h"
 #include "support/wait.h"
 
@@ -513,6 +516,31 @@ Test(udp_stateless, services_without_peers_stand_beside_each_other_and_beside_on
     cr_expect_eq(atomic_load(&scene.story.messages), 3);
     cr_expect_eq(rig_udp_stats(&scene).sockets, 3);
     rig_udp_close(&peer);
+    rig_scene_end(&scene);
+}
+
+Test(udp_stateless, over_dtls_the_first_handshake_says_that_there_are_peers)
+{
+    struct cw_tls_options tls;
+    struct cw_server *server = cw_create_server(&cw_udp);
+    struct rig_dtls peer;
+
+    if (!pki_made()) {
+        cw_server_free(server);
+        cr_skip_test("the openssl command was missing when this was built");
+        return;
+    }
+    tls = rig_identity("server.pem", "server.key");
+    cw_udp_configure(server, &(struct cw_udp_options){.on_datagram = echo});
+    cw_server_listen(server, &(struct cw_listen_options){.host = "127.0.0.1", .tls = &tls});
+    rig_udp_begin_server(&scene, server, &rig_story_hooks);
+    rig_dtls_connect(&peer, rig_host_port(scene.host, 0));
+    rig_await(atomic_load(&scene.story.errors) == 1);
+    cr_expect_eq(scene.story.report.code, CW_EINVAL);
+    cr_expect_str_eq(scene.story.report.text,
+                     "handshake: on_datagram: not over DTLS, use the hook on_data");
+    cr_expect_eq(atomic_load(&scene.story.opened), 0);
+    rig_dtls_close(&peer);
     rig_scene_end(&scene);
 }
 

@@ -102,9 +102,12 @@ static void open_library(struct rig_dtls *peer, const struct rig_dtls_setup *set
     mbedtls_ssl_config_init(&peer->conf);
     mbedtls_x509_crt_init(&peer->cert);
     mbedtls_pk_init(&peer->key);
-    rig_check(mbedtls_ssl_config_defaults(&peer->conf, MBEDTLS_SSL_IS_CLIENT,
-                                          MBEDTLS_SSL_TRANSPORT_DATAGRAM,
-                                          MBEDTLS_SSL_PRESET_DEFAULT) == 0);
+    rig_check(mbedtls_ssl_config_defaults(
+                  &peer->conf, setup->is_server ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
+                  MBEDTLS_SSL_TRANSPORT_DATAGRAM, MBEDTLS_SSL_PRESET_DEFAULT) == 0);
+    if (setup->is_server) {
+        mbedtls_ssl_conf_dtls_cookies(&peer->conf, NULL, NULL, NULL);
+    }
     mbedtls_ssl_conf_rng(&peer->conf, random_bytes, NULL);
     mbedtls_ssl_conf_authmode(&peer->conf, MBEDTLS_SSL_VERIFY_NONE);
     mbedtls_ssl_conf_handshake_timeout(&peer->conf, least, 1 << 20);
@@ -130,8 +133,21 @@ void rig_dtls_open(struct rig_dtls *peer, uint16_t own_port, uint16_t port,
     peer->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     rig_check(peer->fd >= 0);
     rig_check(bind(peer->fd, (struct sockaddr *)&own, sizeof own) == 0);
-    rig_check(connect(peer->fd, (struct sockaddr *)&other, sizeof other) == 0);
+    rig_check(port == 0 || connect(peer->fd, (struct sockaddr *)&other, sizeof other) == 0);
     open_library(peer, setup ? setup : &none);
+}
+
+bool rig_dtls_turn(struct rig_dtls *peer)
+{
+    struct sockaddr_in other;
+    socklen_t len = sizeof other;
+    char byte;
+
+    if (recvfrom(peer->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, (struct sockaddr *)&other, &len) < 0) {
+        return false;
+    }
+    rig_check(connect(peer->fd, (struct sockaddr *)&other, len) == 0);
+    return true;
 }
 
 uint16_t rig_dtls_port(const struct rig_dtls *peer)

@@ -25,6 +25,7 @@ struct rig_dtls_setup {
     const char *key;
     uint32_t least_ms; /* before it sends again what is not answered. 0: 50 */
     bool connection_id;
+    bool is_server; /* of whoever speaks to it first, without cookies; needs pem and key */
 };
 
 struct rig_dtls {
@@ -42,9 +43,13 @@ struct rig_dtls {
     size_t sent_count;
 };
 
-/* Binds to a port of 127.0.0.1 (0: any) and connects to the server's. Sends nothing yet. setup: NULL: all zero. */
+/* Binds to a port of 127.0.0.1 (0: any) and connects to the other side's (0: not yet, it is spoken to first). Sends nothing yet.
+ * setup: NULL: all zero. */
 void rig_dtls_open(struct rig_dtls *peer, uint16_t own_port, uint16_t port,
                    const struct rig_dtls_setup *setup);
+
+/* Connects to where the datagram came from that waits; false: none does. */
+bool rig_dtls_turn(struct rig_dtls *peer);
 
 /* The port it sends from. */
 uint16_t rig_dtls_port(const struct rig_dtls *peer);

@@ -277,24 +277,29 @@ static const char *refusal_of(const struct cw_protocol *protocol, struct cw_list
 Test(config_datagram, a_listener_of_datagrams_refuses_what_streams_have)
 {
     EXPECT_REFUSED(cw_udp, "", .port = 0, .datagram = {.ttl = 3, .multicast_interface = "lo"});
-    EXPECT_REFUSED(cw_udp, "listen: unix_path: udp is a protocol of datagrams and has none of that",
-                   .unix_path = "/a");
-    EXPECT_REFUSED(cw_udp, "listen: backlog: udp is a protocol of datagrams and has none of that",
-                   .backlog = 5);
-    EXPECT_REFUSED(cw_udp, "listen: tcp: udp is a protocol of datagrams and has none of that",
-                   .tcp = {.keepalive_ms = CW_OFF});
+    EXPECT_REFUSED(
+        cw_udp,
+        "listen: unix_path: udp is a protocol of datagrams and has none of that; leave it out",
+        .unix_path = "/a");
+    EXPECT_REFUSED(
+        cw_udp, "listen: backlog: udp is a protocol of datagrams and has none of that; leave it out",
+        .backlog = 5);
     EXPECT_REFUSED(cw_udp,
-                   "listen: tls.start_tls: udp is a protocol of datagrams and has none of that",
-                   .tls = &(struct cw_tls_options){.cert = "a", .start_tls = true});
+                   "listen: tcp: udp is a protocol of datagrams and has none of that; leave it out",
+                   .tcp = {.keepalive_ms = CW_OFF});
+    EXPECT_REFUSED(
+        cw_udp,
+        "listen: tls.start_tls: udp is a protocol of datagrams and has none of that; leave it out",
+        .tls = &(struct cw_tls_options){.cert = "a", .start_tls = true});
     EXPECT_REFUSED(cw_udp, "listen: datagram.ttl: at most 255 is allowed", .datagram = {.ttl = 300});
 }
 
 Test(config_datagram, a_listener_of_streams_refuses_what_datagrams_have)
 {
     EXPECT_REFUSED(cw_tcp, "", .port = 0);
-    EXPECT_REFUSED(cw_tcp, "listen: datagram: tcp is no protocol of datagrams",
+    EXPECT_REFUSED(cw_tcp, "listen: datagram: tcp is no protocol of datagrams; leave it out",
                    .datagram = {.peer_idle_ms = 1000});
-    EXPECT_REFUSED(cw_udp, "listen: datagram: line is no protocol of datagrams",
+    EXPECT_REFUSED(cw_udp, "listen: datagram: line is no protocol of datagrams; leave it out",
                    .service = {.protocol = &cw_line}, .datagram = {.broadcast = true});
     EXPECT_REFUSED(cw_tcp, "", .service = {.protocol = &cw_udp}, .datagram = {.broadcast = true});
 }
@@ -368,12 +373,13 @@ Test(config_datagram, a_client_has_what_its_protocol_has_and_no_more)
 {
     const struct cw_tls_options late = {.start_tls = true};
 
-    expect_no_client(&cw_line, (struct cw_connect_options){.datagram = {.ttl = 3}},
-                     "connect 127.0.0.1:9: datagram: line is no protocol of datagrams");
+    expect_no_client(
+        &cw_line, (struct cw_connect_options){.datagram = {.ttl = 3}},
+        "connect 127.0.0.1:9: datagram: line is no protocol of datagrams; leave it out");
     expect_no_client(
         &cw_udp, (struct cw_connect_options){.tcp = {.delay = true}},
-        "connect 127.0.0.1:9: tcp: udp is a protocol of datagrams and has none of that");
+        "connect 127.0.0.1:9: tcp: udp is a protocol of datagrams and has none of that; leave it out");
     expect_no_client(
         &cw_udp, (struct cw_connect_options){.tls = &late},
-        "connect 127.0.0.1:9: tls.start_tls: udp is a protocol of datagrams and has none of that");
+        "connect 127.0.0.1:9: tls.start_tls: udp is a protocol of datagrams and has none of that; leave it out");
 }

@@ -288,8 +288,13 @@ Test(datagram_options, what_the_system_refuses_is_named_with_its_step)
     int fd = open_socket(AF_INET);
 
     cr_expect_eq(cw_datagram_options_apply(fd, AF_INET, &options, &step), CW_ENOTFOUND);
-    cr_expect_eq(errno, ENODEV);
-    cr_expect_str_eq(step, "datagram.multicast_interface");
+    cr_expect_eq(errno, ENXIO);
+    cr_expect_str_eq(step, "nothing0");
+    options = (struct cw_datagram_options){
+        .groups = (struct cw_multicast_group[]){{.group = "239.1.2.3", .interface = "nothing1"}},
+        .group_count = 1};
+    cr_expect_eq(cw_datagram_options_apply(fd, AF_INET, &options, &step), CW_ENOTFOUND);
+    cr_expect_str_eq(step, "nothing1");
     options = (struct cw_datagram_options){
         .groups = (struct cw_multicast_group[]){{.group = "239.1.2.3", .interface = "lo"},
                                                 {.group = "ff15::1", .interface = "lo"}},

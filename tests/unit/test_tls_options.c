@@ -168,10 +168,8 @@ Test(tls_options, datagrams_have_a_size_and_times_in_order)
     EXPECT_CLIENT("tls.mtu_bytes: at most 65507 is allowed", .mtu_bytes = 65508);
     EXPECT_CLIENT("tls.retransmit_min_ms is above tls.retransmit_max_ms",
                   .retransmit_min_ms = 60001);
-    EXPECT_CLIENT("tls.retransmit_min_ms is above tls.retransmit_max_ms",
-                  .retransmit_max_ms = 999);
-    EXPECT_CLIENT("tls.retransmit_max_ms: at most 3600000 is allowed",
-                  .retransmit_max_ms = 3600001);
+    EXPECT_CLIENT("tls.retransmit_min_ms is above tls.retransmit_max_ms", .retransmit_max_ms = 999);
+    EXPECT_CLIENT("tls.retransmit_max_ms: at most 3600000 is allowed", .retransmit_max_ms = 3600001);
     EXPECT_CLIENT("", .retransmit_min_ms = 20, .retransmit_max_ms = 20);
 }
 
@@ -182,7 +180,8 @@ Test(tls_options, connection_ids_need_a_library_that_has_them)
     if (CW_TLS_HAS_CONNECTION_IDS) {
         cr_expect_str_eq(words, "");
     } else {
-        cr_expect_str_eq(words, "tls.connection_id: needs mbedTLS 3.6, this is " MBEDTLS_VERSION_STRING);
+        cr_expect_str_eq(words,
+                         "tls.connection_id: needs mbedTLS 3.6, this is " MBEDTLS_VERSION_STRING);
     }
 }
 

@@ -13,6 +13,8 @@ struct cw_conn {
     size_t writes;
     size_t parts;
     int answer; /* what the next call says */
+    enum cw_role role;
+    bool over_tls;
 };
 
 const void *cw_conn_options(const struct cw_conn *conn)
@@ -33,6 +35,21 @@ int cw_conn_write(struct cw_conn *conn, const struct cw_span *parts, size_t coun
     conn->parts = count;
     conn->writes++;
     return conn->answer;
+}
+
+enum cw_role cw_conn_role(const struct cw_conn *conn)
+{
+    return conn->role;
+}
+
+int cw_conn_tls(const struct cw_conn *conn, struct cw_tls_info *info)
+{
+    return conn->over_tls ? CW_OK : CW_ENOTFOUND;
+}
+
+int cw_conn_fail(struct cw_conn *conn, int code, const char *format, ...)
+{
+    return code;
 }
 
 static const struct cw_protocol *configured;
@@ -215,6 +232,20 @@ Test(udp, on_datagram_takes_the_place_of_peers)
     cr_assert_eq(cw_udp.on_datagram(loop, &options, &asked, &from, cw_span_of(bytes, 0)), 1);
     cr_assert_eq(asked.calls, 2);
     cr_assert_eq(asked.msg.body.len, 0);
+}
+
+Test(udp, over_dtls_there_are_peers_and_a_service_without_them_is_refused)
+{
+    struct cw_conn conn = conn_with((struct cw_udp_options){.on_datagram = keep});
+
+    cr_assert_eq(cw_udp.open(&conn, NULL, NULL), CW_OK);
+    conn.over_tls = true;
+    cr_assert_eq(cw_udp.open(&conn, NULL, NULL), CW_EINVAL);
+    conn.role = CW_CLIENT;
+    cr_assert_eq(cw_udp.open(&conn, NULL, NULL), CW_OK, "a client has no use for it, nor trouble");
+    conn = conn_with((struct cw_udp_options){0});
+    conn.over_tls = true;
+    cr_assert_eq(cw_udp.open(&conn, NULL, NULL), CW_OK);
 }
 
 /* ---- out ---- */

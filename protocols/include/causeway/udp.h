@@ -29,9 +29,10 @@ typedef void (*cw_udp_datagram_fn)(struct cw_loop *loop, struct cw_datagram *fro
 struct cw_udp_options {
     uint64_t datagram_max_bytes; /* both ways; a longer one that comes is dropped and counted. 0: 65507, the most there is */
     enum cw_kind kind; /* what on_data is given */
-    cw_udp_datagram_fn
-        on_datagram; /* server without peers: called in the place of all hooks of connections, with the
-                                       service's `user`. NULL: peers. Not over DTLS */
+
+    /* Server without peers: called in the place of all hooks of connections, with the service's `user`. NULL: peers. Over DTLS
+     * there are always peers: with this set, each of them fails with CW_EINVAL. */
+    cw_udp_datagram_fn on_datagram;
 };
 
 /* Sets the options of a server that speaks udp.
