@@ -422,7 +422,7 @@ static bool take_moved(struct cw_datagram_socket *socket, struct arrival *arriva
     uint64_t id = socket->gate ? cw_dtls_gate_find(socket->gate, data, len) : 0;
     struct cw_conn *conn = id != 0 ? cw_loop_conn(socket->loop, id) : NULL;
 
-    if (!conn || conn->peer_link.socket != socket) {
+    if (!conn || !conn->datagram || conn->peer_link.socket != socket) {
         return false;
     }
     cw_dtls_receive_from(conn, &arrival->from, data, len);

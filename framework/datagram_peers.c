@@ -351,6 +351,16 @@ static bool make_room(struct cw_datagram_socket *socket, const struct cw_newcome
     return true;
 }
 
+bool cw_datagrams_make_room(struct cw_loop *loop)
+{
+    struct cw_datagram_socket *socket = loop->datagrams ? loop->datagrams->sockets : NULL;
+
+    while (socket && socket->order[CW_RANK_STRANGER].oldest == 0) {
+        socket = socket->next;
+    }
+    return socket && make_room(socket, &(struct cw_newcomer){.in_hook = false});
+}
+
 static bool is_crowded(const struct cw_datagram_socket *socket)
 {
     return socket->entry &&
@@ -385,7 +395,8 @@ static int admit(struct cw_datagram_socket *socket, const struct cw_newcomer *ne
         return CW_ECONNSMAX;
     }
     error = cw_admit(socket->loop, peer, exempt, &limit);
-    if (error == CW_ECONNSMAX && make_room(socket, newcomer)) {
+    if (error == CW_ECONNSMAX && !newcomer->in_hook &&
+        (make_room(socket, newcomer) || cw_datagrams_make_room(socket->loop))) {
         error = cw_admit(socket->loop, peer, exempt, &limit);
     }
     if (error == CW_OK && !cw_peers_reserve(socket)) {

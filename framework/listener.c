@@ -237,13 +237,15 @@ static void keep_port(struct binding *binding, const struct cw_listener *listene
     }
 }
 
-/* How many loops have a socket of it. */
+/* How many loops have a socket of it. The kernel chooses one by the two addresses: it could be another's for a peer that moves. */
 static unsigned sockets_of(const struct binding *binding)
 {
+    const struct cw_listen_entry *entry = binding->entry;
     struct cw_address address = {0};
-    bool one = is_of_datagrams(binding->entry) &&
-               cw_datagram_options_want_one(&binding->entry->options.datagram,
-                                            binding_address(binding, &address));
+    bool one = is_of_datagrams(entry) &&
+               ((entry->tls && cw_tls_has_moving_peers(entry->tls)) ||
+                cw_datagram_options_want_one(&entry->options.datagram,
+                                             binding_address(binding, &address)));
 
     return one ? 1 : binding->server->workers;
 }
@@ -659,6 +661,9 @@ static void take(struct cw_listener *listener, int fd, const struct cw_address *
     uint64_t limit = 0;
     int error = cw_admit(loop, peer, exempt, &limit);
 
+    if (error == CW_ECONNSMAX && cw_datagrams_make_room(loop)) {
+        error = cw_admit(loop, peer, exempt, &limit);
+    }
     if (error < 0) {
         refuse(listener, fd, error, peer, limit);
         return;
