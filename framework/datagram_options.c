@@ -319,27 +319,6 @@ static int set_interface(int fd, int family, const char *text)
                : cw_error_from_errno(errno);
 }
 
-int cw_datagram_options_apply(int fd, int family, const struct cw_datagram_options *options,
-                              const char **step)
-{
-    int error = set_buffers(fd, options, step);
-
-    error = error < 0 ? error : set_knobs(fd, family, options, step);
-    if (error == CW_OK && options->multicast_interface) {
-        *step = options->multicast_interface;
-        error = set_interface(fd, family, options->multicast_interface);
-    }
-    for (size_t i = 0; error == CW_OK && i < options->group_count; i++) {
-        error = cw_multicast_change(fd, family, &options->groups[i], true);
-        *step = error == CW_ENOTFOUND && options->groups[i].interface ? options->groups[i].interface
-                                                                      : options->groups[i].group;
-    }
-    if (error == CW_OK && options->group_count > 0) {
-        warn_of_deafness(fd);
-    }
-    return error;
-}
-
 static bool is_any(const struct cw_address *address)
 {
     static const uint8_t none[16];
@@ -363,6 +342,27 @@ static void warn_of_deafness(int fd)
                "0.0.0.0 or ::, or at the group itself",
                cw_address_print(&address, text));
     }
+}
+
+int cw_datagram_options_apply(int fd, int family, const struct cw_datagram_options *options,
+                              const char **step)
+{
+    int error = set_buffers(fd, options, step);
+
+    error = error < 0 ? error : set_knobs(fd, family, options, step);
+    if (error == CW_OK && options->multicast_interface) {
+        *step = options->multicast_interface;
+        error = set_interface(fd, family, options->multicast_interface);
+    }
+    for (size_t i = 0; error == CW_OK && i < options->group_count; i++) {
+        error = cw_multicast_change(fd, family, &options->groups[i], true);
+        *step = error == CW_ENOTFOUND && options->groups[i].interface ? options->groups[i].interface
+                                                                      : options->groups[i].group;
+    }
+    if (error == CW_OK && options->group_count > 0) {
+        warn_of_deafness(fd);
+    }
+    return error;
 }
 
 const char *cw_datagram_options_why(int code, int os_errno)

@@ -30,7 +30,7 @@ struct cw_multicast_group {
 /* A socket of datagrams, of a listener or a client. Zero means the default in every member. */
 struct cw_datagram_options {
     /* Peers; of a listener, all its workers together. */
-    uint64_t peers_max; /* at once; for one more, the longest idle leaves. 0: what conns_max allows */
+    uint64_t peers_max; /* at once; for one more, one leaves, strangers first. 0: what conns_max allows */
     uint64_t peer_idle_ms; /* neither a datagram from it nor one to it. 0: 60000; CW_OFF */
     uint64_t peer_silent_ms; /* of a listener: no datagram from it, whatever it is sent. 0: 300000; CW_OFF */
     uint64_t amplification; /* bytes that an unproven peer is sent for each that it has sent. 0: 3 (as RFC 9000 §8.1);
