@@ -137,6 +137,10 @@ struct cw_conn {
             struct cw_peer_link peer_link;
         };
         struct {
+            uint8_t before_user[offsetof(struct event, ev_timeout_pos) + sizeof(void *)];
+            void *user;
+        };
+        struct {
             uint8_t before_times[offsetof(struct event, ev_timeout)];
             uint32_t connected; /* tick */
             uint32_t deadline;  /* tick: the protocol's; while draining, the end of that */
@@ -163,7 +167,6 @@ struct cw_conn {
     uint64_t messages_out;
     struct cw_conn_extra *extra;
 
-    void *user;
     struct cw_address peer;
     uint64_t state[]; /* of the protocol: as much as the origin's needs */
 };
@@ -172,6 +175,8 @@ static_assert(offsetof(struct cw_conn, peer_link) + sizeof(struct cw_peer_link) 
                       offsetof(struct event, ev_timeout) &&
                   offsetof(struct event, ev_base) > offsetof(struct event, ev_fd),
               "the link lies between the descriptor and the times");
+static_assert(offsetof(struct cw_conn, user) + sizeof(void *) <= offsetof(struct event, ev_fd),
+              "of a place in libevent's heap of times only the first half is written");
 
 /* ---- life (conn.c) ---- */
 
@@ -259,6 +264,10 @@ void cw_conn_settle(struct cw_conn *conn);
 /* Has a queue there, as the stream owes: the connection waits as long as there is one. False: it has failed. */
 bool cw_conn_keep_out(struct cw_conn *conn);
 
+/* Writes one datagram: each write of such a connection is one. As cw_conn_write, or cw_conn_write_control. */
+int cw_conn_write_datagram(struct cw_conn *conn, const struct cw_span *parts, size_t count,
+                           bool control);
+
 /* Throws the queue away; what the stream owes stays. */
 void cw_conn_clear_out(struct cw_conn *conn);
 
@@ -327,6 +336,25 @@ static inline bool cw_conn_share_small(struct cw_conn *conn, struct cw_span byte
         cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
     }
     return true;
+}
+
+/* Whether more may be written: control bytes also while it is closing. */
+static inline bool cw_conn_may_write(const struct cw_conn *conn, bool control)
+{
+    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & (CW_OUTPUT_ENDED | CW_ENDING | CW_TOLD))) {
+        return false;
+    }
+    return control || !(conn->flags & CW_CLOSING);
+}
+
+static inline size_t cw_spans_total(const struct cw_span *parts, size_t count)
+{
+    size_t total = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        total += parts[i].len;
+    }
+    return total;
 }
 
 static inline bool cw_conn_stopped(const struct cw_conn *conn)

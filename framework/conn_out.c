@@ -373,24 +373,6 @@ void cw_conn_flush(struct cw_conn *conn)
 
 /* ---- the calls that queue ---- */
 
-static bool may_write(const struct cw_conn *conn, bool control)
-{
-    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & (CW_OUTPUT_ENDED | CW_ENDING | CW_TOLD))) {
-        return false;
-    }
-    return control || !(conn->flags & CW_CLOSING);
-}
-
-static size_t total_of(const struct cw_span *parts, size_t count)
-{
-    size_t total = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        total += parts[i].len;
-    }
-    return total;
-}
-
 /* 0, or why `len` more bytes are not taken. */
 static int check_room(struct cw_conn *conn, size_t len, size_t max)
 {
@@ -517,7 +499,7 @@ uint8_t *cw_conn_append(struct cw_conn *conn, size_t len)
     uint8_t *to;
 
     cw_loop_assert_thread(loop);
-    if (conn->datagram || !may_write(conn, false) || len > APPEND_MAX || has_source(conn) ||
+    if (conn->datagram || !cw_conn_may_write(conn, false) || len > APPEND_MAX || has_source(conn) ||
         loop->out_pool.bytes + len > loop->buffered_max || (conn->flags & CW_BLOCKED) ||
         queued > high_of(conn) || queued > conn->origin->limits.out_max ||
         (!conn->out && !cw_outq_begin(&conn->out, &loop->out_pool, loop->now))) {
@@ -544,34 +526,19 @@ static bool append_parts(struct cw_conn *conn, const struct cw_span *parts, size
     return to != NULL;
 }
 
-/* Each write is one, and nothing of it waits here. */
-static int write_datagram(struct cw_conn *conn, const struct cw_span *parts, size_t count,
-                          bool control)
-{
-    size_t total = total_of(parts, count);
-    int error = may_write(conn, control) ? conn->stream->ops->send(conn, parts, count) : CW_ECLOSED;
-
-    if (error == CW_OK) {
-        conn->last_out = conn->loop->now;
-        conn->bytes_out += total;
-        cw_count(&conn->loop->counters.bytes_out, total);
-    }
-    return error;
-}
-
 int cw_conn_write(struct cw_conn *conn, const struct cw_span *parts, size_t count)
 {
-    size_t total = total_of(parts, count);
+    size_t total = cw_spans_total(parts, count);
     int error;
 
     cw_loop_assert_thread(conn->loop);
     if (conn->datagram) {
-        return write_datagram(conn, parts, count, false);
+        return cw_conn_write_datagram(conn, parts, count, false);
     }
     if (append_parts(conn, parts, count, total)) {
         return CW_OK;
     }
-    if (!may_write(conn, false)) {
+    if (!cw_conn_may_write(conn, false)) {
         return CW_ECLOSED;
     }
     error = check_room(conn, total, conn->origin->limits.out_max);
@@ -583,14 +550,14 @@ int cw_conn_write(struct cw_conn *conn, const struct cw_span *parts, size_t coun
 
 int cw_conn_write_control(struct cw_conn *conn, const struct cw_span *parts, size_t count)
 {
-    size_t total = total_of(parts, count);
+    size_t total = cw_spans_total(parts, count);
     int error;
 
     cw_loop_assert_thread(conn->loop);
     if (conn->datagram) {
-        return write_datagram(conn, parts, count, true);
+        return cw_conn_write_datagram(conn, parts, count, true);
     }
-    if (!may_write(conn, true)) {
+    if (!cw_conn_may_write(conn, true)) {
         return CW_ECLOSED;
     }
     error = check_room(conn, total, conn->origin->limits.out_max + CONTROL_OVER_MAX);
@@ -662,9 +629,9 @@ int cw_conn_share(struct cw_conn *conn, struct cw_payload *payload, struct cw_ou
     if (conn->datagram) {
         const struct cw_span bytes = cw_payload_span(payload);
 
-        return write_datagram(conn, &bytes, 1, false);
+        return cw_conn_write_datagram(conn, &bytes, 1, false);
     }
-    if (!may_write(conn, false)) {
+    if (!cw_conn_may_write(conn, false)) {
         return CW_ECLOSED;
     }
     if (len > conn->origin->limits.out_max) {
@@ -700,9 +667,9 @@ int cw_conn_write_payload(struct cw_conn *conn, struct cw_span head, struct cw_p
     if (conn->datagram) {
         const struct cw_span parts[] = {head, cw_payload_span(body)};
 
-        return write_datagram(conn, parts, 2, false);
+        return cw_conn_write_datagram(conn, parts, 2, false);
     }
-    if (!may_write(conn, false)) {
+    if (!cw_conn_may_write(conn, false)) {
         return CW_ECLOSED;
     }
     error = check_room(conn, total, conn->origin->limits.out_max);
@@ -728,7 +695,7 @@ static int check_source(struct cw_conn *conn, uint64_t len)
     const struct cw_protocol *protocol = conn->service->protocol;
 
     cw_loop_assert_thread(conn->loop);
-    if (!may_write(conn, false)) {
+    if (!cw_conn_may_write(conn, false)) {
         return CW_ECLOSED;
     }
     if (conn->datagram) {

@@ -316,49 +316,6 @@ static const struct cw_stream_ops datagram_ops = {
 
 struct cw_stream cw_stream_datagram = {.ops = &datagram_ops};
 
-/* ---- one datagram for one peer ---- */
-
-/* Nothing holds it, or the protocol waits for the peer's goodbye. */
-static bool may_feed(const struct cw_conn *conn)
-{
-    if (conn->phase == CW_PHASE_DRAINING) {
-        return (conn->flags & (CW_AWAIT_FINISH | CW_DISCARD)) == CW_AWAIT_FINISH;
-    }
-    return conn->phase == CW_PHASE_OPEN && !(conn->flags & CW_STOP_MASK);
-}
-
-static void count_unfed(struct cw_conn *conn)
-{
-    if ((conn->flags & CW_STOP_MASK) && !(conn->flags & CW_CLOSING)) {
-        CW_DGRAM_COUNT(conn->loop, dropped_paused, 1);
-        cw_conn_count_dropped(conn);
-    }
-}
-
-void cw_conn_feed_datagram(struct cw_conn *conn, uint8_t *data, size_t len)
-{
-    const struct cw_protocol *protocol = conn->service->protocol;
-    ptrdiff_t n;
-
-    conn->last_in = conn->loop->now;
-    conn->bytes_in += len;
-    cw_count(&conn->loop->counters.bytes_in, len);
-    if (!may_feed(conn)) {
-        count_unfed(conn);
-        return;
-    }
-    n = protocol->on_bytes(conn, cw_conn_state_of(conn), data, len);
-    if (n < 0) {
-        cw_conn_break(conn, n < INT16_MIN ? CW_EPROTO : (int)n);
-    }
-#ifdef CW_CHECKED
-    memset(data, 0xdb, len); /* a span kept beyond its callback fails the same day */
-#endif
-    if (conn->flags & CW_SWITCHING) {
-        cw_conn_do_switch(conn);
-    }
-}
-
 /* ---- what has come ---- */
 
 /* One datagram, or several of one size that the kernel has put together. */
@@ -419,20 +376,6 @@ static void read_control(struct cw_datagram_socket *socket, struct msghdr *head,
     }
     arrival->from.local.port =
         arrival->from.local.family != CW_FAMILY_NONE ? socket->address.port : 0;
-}
-
-static void too_long(struct cw_datagram_socket *socket, const struct arrival *arrival, size_t len)
-{
-    struct cw_error_report report = {.code = CW_ETOOBIG,
-                                     .tls_alert = CW_NO_ALERT,
-                                     .address = &arrival->from.peer,
-                                     .limit = socket->message_max};
-
-    CW_DGRAM_COUNT(socket->loop, dropped_truncated, 1);
-    snprintf(report.text, sizeof report.text,
-             "a datagram of %s%zu bytes was dropped, the limit is %" PRIu64,
-             arrival->truncated ? "more than " : "", len, socket->message_max);
-    cw_report_datagram(socket->loop, socket->origin->service, &report);
 }
 
 static uint64_t credit_of(const struct cw_datagram_socket *socket, size_t len)
@@ -552,7 +495,9 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
         return;
     }
     if (arrival->truncated || len > socket->message_max) {
-        too_long(socket, arrival, len);
+        cw_dgram_too_long(loop,
+                          &(struct cw_dgram_excess){socket->origin->service, &arrival->from.peer,
+                                                    len, socket->message_max, arrival->truncated});
         return;
     }
     if (socket->client) {
@@ -564,20 +509,6 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
         take_for_peer(socket, arrival, data, len);
     }
 }
-
-#ifdef CW_CHECKED
-/* A span kept beyond its callback fails the same day. */
-static void poison(uint8_t *data, size_t len)
-{
-    memset(data, 0xdb, len);
-}
-#else
-static void poison(uint8_t *data, size_t len)
-{
-    (void)data;
-    (void)len;
-}
-#endif
 
 /* Whoever looks at one segment may change the bytes behind it, which are the next one's. */
 static void take_segments(struct cw_datagram_socket *socket, struct arrival *arrival)
@@ -618,7 +549,6 @@ static void take(struct cw_datagram_socket *socket, struct mmsghdr *received)
     } else {
         take_one(socket, &arrival, arrival.data, arrival.len);
     }
-    poison(arrival.data, arrival.len);
 }
 
 /* ---- reading ---- */

@@ -18,8 +18,10 @@ struct cw_datagram_counters {
     X(dropped_truncated)                                                                           \
     X(dropped_paused)                                                                              \
     X(dropped_rule)                                                                                \
-    X(dropped_unproven) X(dropped_too_big) X(dropped_full) X(dropped_error) X(errors_refused)      \
-        X(errors_unreachable) X(errors_other) X(dtls_cookies) X(dtls_ignored)
+    X(dropped_unproven)                                                                            \
+    X(dropped_too_big)                                                                             \
+    X(dropped_full) X(dropped_error) X(errors_refused) X(errors_unreachable) X(errors_other)       \
+        X(dtls_cookies) X(dtls_ignored)
 #define CW_DATAGRAM_COUNTER(name) atomic_uint_least64_t name;
     CW_DATAGRAM_COUNTERS(CW_DATAGRAM_COUNTER)
 #undef CW_DATAGRAM_COUNTER

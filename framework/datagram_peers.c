@@ -307,7 +307,9 @@ static bool make_room(struct cw_datagram_socket *socket, const struct cw_newcome
     }
     CW_DGRAM_COUNT(socket->loop, peers_replaced, 1);
     cw_peers_remove(socket, conn);
+    socket->makes_room = true;
     cw_conn_end_now(conn, CW_REPLACED);
+    socket->makes_room = false;
     return true;
 }
 
@@ -431,6 +433,18 @@ static bool count_elsewhere(struct cw_conn *conn, const struct cw_address *peer)
     return error == CW_OK;
 }
 
+/* The record is the peer's, the address before it is what anybody can write: it is not proven yet (RFC 9146 §6). */
+static void settle_at(struct cw_conn *conn, const struct cw_datagram *from)
+{
+    struct cw_peer_link *link = &conn->peer_link;
+
+    conn->peer = from->peer;
+    memcpy(link->local_ip, from->local.ip, sizeof link->local_ip);
+    link->local_family = from->local.family;
+    link->rank = CW_RANK_RETURNING;
+    link->credit = from->credit < UINT32_MAX ? (uint32_t)from->credit : UINT32_MAX;
+}
+
 bool cw_datagram_move(struct cw_conn *conn, const struct cw_datagram *from)
 {
     struct cw_datagram_socket *socket = conn->peer_link.socket;
@@ -444,9 +458,8 @@ bool cw_datagram_move(struct cw_conn *conn, const struct cw_datagram *from)
         return false;
     }
     cw_peers_remove(socket, conn);
-    conn->peer = from->peer;
-    memcpy(conn->peer_link.local_ip, from->local.ip, sizeof conn->peer_link.local_ip);
-    conn->peer_link.local_family = from->local.family;
+    cw_dgram_forget(socket, conn); /* a run to where it was does not grow */
+    settle_at(conn, from);
     cw_peers_add(socket, conn); /* there is the room of the place it has left */
     return true;
 }

@@ -133,20 +133,21 @@ static void count_lost(struct cw_datagram_socket *socket, const struct cw_dgram_
 
 static size_t transmit(struct cw_datagram_socket *socket, const struct shipment *all, size_t count);
 
-/* The path or the device does not take runs: its datagrams go one by one, and so will the next ones of that size. False: the
- * kernel is full. */
+static uint64_t sent_so_far(const struct cw_datagram_socket *socket)
+{
+    return atomic_load_explicit(&socket->loop->datagram_counters.sent, memory_order_relaxed);
+}
+
+/* Its datagrams go one by one. Where that is possible it is the path or the device that does not take runs, and so will the next
+ * ones of that size; who cannot be sent anything has taught nothing about others. False: the kernel is full. */
 static bool send_apart(struct cw_datagram_socket *socket, const struct shipment *shipment, int error)
 {
     struct cw_dgram_run runs[CW_DGRAM_RUN_MAX];
     struct shipment parts[CW_DGRAM_RUN_MAX];
     const struct cw_dgram_run *whole = shipment->run;
+    uint64_t before = sent_so_far(socket);
     size_t done;
 
-    if (error == EIO) {
-        socket->gathers = false;
-    } else {
-        socket->segment_max = (uint16_t)(whole->segment - 1);
-    }
     for (uint16_t i = 0; i < whole->count; i++) {
         uint32_t at = (uint32_t)i * whole->segment;
 
@@ -156,6 +157,11 @@ static bool send_apart(struct cw_datagram_socket *socket, const struct shipment 
         parts[i] = (struct shipment){&runs[i], shipment->bytes + at};
     }
     done = transmit(socket, parts, whole->count);
+    if (sent_so_far(socket) != before && error == EIO) {
+        socket->gathers = false;
+    } else if (sent_so_far(socket) != before) {
+        socket->segment_max = (uint16_t)(whole->segment - 1);
+    }
     if (done < whole->count) {
         CW_DGRAM_COUNT(socket->loop, dropped_full, whole->count - done);
     }
@@ -380,16 +386,6 @@ void cw_dgram_forget(struct cw_datagram_socket *socket, const struct cw_conn *co
     }
 }
 
-static size_t total_of(const struct cw_span *parts, size_t count)
-{
-    size_t total = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        total += parts[i].len;
-    }
-    return total;
-}
-
 static void copy_parts(uint8_t *to, const struct cw_span *parts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -482,7 +478,7 @@ struct target {
 static int add(struct cw_datagram_socket *socket, const struct target *target,
                const struct cw_span *parts, size_t count)
 {
-    size_t len = total_of(parts, count);
+    size_t len = cw_spans_total(parts, count);
     struct cw_dgram_run *run;
     uint8_t *to;
 
@@ -514,7 +510,7 @@ int cw_datagram_send(struct cw_conn *conn, const struct cw_span *parts, size_t c
 {
     struct cw_peer_link *link = &conn->peer_link;
     struct cw_datagram_socket *socket = link->socket;
-    size_t len = total_of(parts, count);
+    size_t len = cw_spans_total(parts, count);
     struct target target = {.conn = conn, .peer = &conn->peer};
 
     if (len > CW_DGRAM_MOST) {
@@ -537,7 +533,7 @@ int cw_datagram_answer(struct cw_datagram_socket *socket, struct cw_datagram *to
                        const struct cw_span *parts, size_t count)
 {
     struct target target = {.peer = &to->peer, .local = to->local};
-    size_t len = total_of(parts, count);
+    size_t len = cw_spans_total(parts, count);
     int error;
 
     if (len > CW_DGRAM_MOST) {

@@ -100,6 +100,7 @@ struct cw_datagram_socket {
     bool is_full; /* waits to be writable */
     bool draining;
     bool connected;
+    bool makes_room; /* one leaves for a newcomer, whose place no hook may take */
     uint64_t amplification;
     uint64_t queue_max;
     uint64_t per_turn;
@@ -183,6 +184,20 @@ bool cw_dgram_read_errors(struct cw_datagram_socket *socket);
 
 /* A call of the kernel's failed, and the queue does not tell why. */
 void cw_dgram_failed(struct cw_datagram_socket *socket, int os_errno);
+
+/* ---- conn_datagram.c ---- */
+
+/* A datagram above the protocol's limit. */
+struct cw_dgram_excess {
+    const struct cw_service_ref *service;
+    const struct cw_address *peer;
+    size_t len;
+    uint64_t limit;
+    bool truncated; /* it was even longer */
+};
+
+/* Counts and tells that it was dropped. */
+void cw_dgram_too_long(struct cw_loop *loop, const struct cw_dgram_excess *excess);
 
 /* ---- datagram.c ---- */
 

@@ -68,7 +68,7 @@ struct cw_conn *cw_datagram_peer(struct cw_loop *loop, const struct cw_address *
     choose_local(socket, &from);
     cw_peer_key_of(&key, &from);
     conn = cw_peers_find(socket, &key);
-    if (!conn) {
+    if (!conn && !socket->makes_room) {
         conn = cw_peers_welcome(socket, &(struct cw_newcomer){.from = &from, .in_hook = true});
         if (conn) {
             cw_conn_set_proven(conn);

@@ -1,5 +1,5 @@
 /* Open addressing with linear probing. Keys and counts are two arrays in one block: 12 bytes a place,
- * and between a third and three quarters of the places are taken. */
+ * and between a third and thirteen sixteenths of the places are taken. */
 #include "ip_table.h"
 
 #include <assert.h>
@@ -85,7 +85,7 @@ static void forget(struct cw_ip_table *table, size_t hole)
 
 static int add(struct cw_ip_table *table, uint64_t key)
 {
-    if (table->taken >= table->places / 4 * 3 && resize(table, table->places * 2) < 0) {
+    if (table->taken >= table->places / 16 * 13 && resize(table, table->places * 2) < 0) {
         return CW_ENOMEM;
     }
     size_t place = find(table, key);

@@ -80,13 +80,14 @@ int cw_datagram_reply(struct cw_loop *loop, struct cw_datagram *to, struct cw_sp
  * of. It counts as proven. on_connection is called from inside when it is made.
  *
  * listener  which, by its address as on_listening told it; NULL: the first of the loop that speaks datagrams
- * returns   NULL: refused by a limit, no such listener on this loop, or memory ran out
+ * returns   NULL: refused by a limit, or from the on_close of one that has had to make room (CW_REPLACED); no such listener on
+ *           this loop, or memory ran out
  * thread    loop thread */
 struct cw_conn *cw_datagram_peer(struct cw_loop *loop, const struct cw_address *listener,
                                  const struct cw_address *peer);
 
-/* A peer's address is proven when it has answered what only its owner can have got. DTLS does that by itself; plain UDP
- * has to say it in its own words: send a token, see it come back.
+/* A peer's address is proven when it has answered what only its owner can have got. DTLS does that by its handshake; plain UDP,
+ * and a peer of DTLS that has gone on from another address, have to say it in their own words: send a token, see it come back.
  *
  * ```text
  * cw_conn_token(conn, token);                          // to whoever says hello
