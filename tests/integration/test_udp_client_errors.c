@@ -44,8 +44,7 @@ static void expect_one_refusal(const struct rig_client *client)
     cr_expect_eq(client->failed, 1);
     cr_expect_eq(client->report.code, CW_EREFUSED);
     cr_expect_eq(client->report.os_errno, ECONNREFUSED);
-    cr_expect_not_null(strstr(client->report.text, "udp: datagram to 127.0.0.1:"), "%s",
-                       client->report.text);
+    cr_expect_not_null(strstr(client->report.text, "udp: datagram to "), "%s", client->report.text);
     cr_expect_not_null(strstr(client->report.text, ": nobody listens at that address"), "%s",
                        client->report.text);
 }
