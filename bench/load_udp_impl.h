@@ -107,8 +107,10 @@ void udp_flush(struct udp_load *load, struct peer *peer);
 bool udp_open(struct udp_load *load);
 void udp_close(struct udp_load *load);
 
-/* Waits, takes what has come and sends what was asked for meanwhile. */
-void udp_turn(struct udp_load *load, int wait_ms);
+/* Waits, takes what has come and sends what was asked for meanwhile.
+ *
+ * returns  false: more sockets may have something, so nothing can be said to be lost */
+bool udp_turn(struct udp_load *load, int wait_ms);
 
 /* DTLS over the connected sockets, without verification. udp_dtls_receive returns the datagram's bytes, 0 when there is none
  * left, -1 when the connection has failed. */

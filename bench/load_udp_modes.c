@@ -46,9 +46,9 @@ static bool run_until(struct udp_load *load, uint64_t end_ns, void (*scan)(struc
 
     load->heard_ns = load->now_ns;
     while (load->now_ns < end_ns) {
-        udp_turn(load, 50);
+        bool all = udp_turn(load, 50);
         say_due(load);
-        if (load->now_ns - scanned_ns > scan_ns) {
+        if (all && load->now_ns - scanned_ns > scan_ns) {
             scanned_ns = load->now_ns;
             scan(load);
         }

@@ -162,7 +162,7 @@ static void serve(struct udp_load *load, struct peer *peer)
     udp_flush(load, peer);
 }
 
-void udp_turn(struct udp_load *load, int wait_ms)
+bool udp_turn(struct udp_load *load, int wait_ms)
 {
     struct epoll_event events[EVENTS_MAX];
     int ready = epoll_wait(load->epoll, events, EVENTS_MAX, wait_ms);
@@ -170,6 +170,7 @@ void udp_turn(struct udp_load *load, int wait_ms)
     load->now_ns = clock_ns();
     for (int i = 0; i < ready; i++)
         serve(load, events[i].data.ptr);
+    return ready < EVENTS_MAX;
 }
 
 /* ---- sockets ---- */

@@ -217,9 +217,15 @@ static int take_protocol(struct cw_config_reader *reader, const struct cw_config
     const struct cw_service *service;
     const char *names_of[CW_CONFIG_SERVICES_MAX + 2] = {0};
     struct cw_config_key known = *key;
+    size_t count = 0;
 
     for (size_t i = 0; i < file->listed_count; i++) {
-        names_of[i] = file->services[i].protocol->name;
+        const char *name = file->services[i].protocol->name;
+
+        /* A program may offer what the server speaks by itself, too. */
+        if (!service_of(file, name, i)) {
+            names_of[count++] = name;
+        }
     }
     known.choices = names_of;
     service =

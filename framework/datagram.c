@@ -422,7 +422,7 @@ static bool take_moved(struct cw_datagram_socket *socket, struct arrival *arriva
     uint64_t id = socket->gate ? cw_dtls_gate_find(socket->gate, data, len) : 0;
     struct cw_conn *conn = id != 0 ? cw_loop_conn(socket->loop, id) : NULL;
 
-    if (!conn || conn->peer_link.socket != socket) {
+    if (!conn || !conn->datagram || conn->peer_link.socket != socket) {
         return false;
     }
     cw_dtls_receive_from(conn, &arrival->from, data, len);
@@ -505,7 +505,9 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
         socket->client->stream->ops->receive(socket->client, data, len);
         return;
     }
-    if (!is_answered_without_peer(socket, arrival, cw_span_of(data, len))) {
+    if (is_answered_without_peer(socket, arrival, cw_span_of(data, len))) {
+        cw_poison(data, len);
+    } else {
         take_for_peer(socket, arrival, data, len);
     }
 }
@@ -565,10 +567,13 @@ static int receive_batch(struct cw_datagram_socket *socket, uint64_t budget)
     return recvmmsg(socket->fd, shared->in, most, MSG_DONTWAIT, NULL);
 }
 
-/* Nothing came; whether it is worth another look. */
-static bool goes_on(struct cw_datagram_socket *socket, int os_errno)
+/* Nothing came; whether it is worth another look. Who was woken for nothing was woken for the queue of errors. */
+static bool goes_on(struct cw_datagram_socket *socket, int os_errno, bool first)
 {
     if (os_errno == EAGAIN || os_errno == EWOULDBLOCK) {
+        if (first) {
+            cw_dgram_read_errors(socket);
+        }
         return false;
     }
     if (os_errno != EINTR && !cw_dgram_read_errors(socket)) {
@@ -593,12 +598,14 @@ static void on_readable(evutil_socket_t fd, short events, void *arg)
     if (socket->entry) {
         cw_server_refresh(socket->loop);
     }
-    cw_dgram_read_errors(socket);
+    if (socket->interrupted) {
+        cw_dgram_read_errors(socket);
+    }
     while (budget > 0 && !is_over(socket)) {
         int n = receive_batch(socket, budget);
 
         if (n <= 0) {
-            if (!goes_on(socket, errno)) {
+            if (!goes_on(socket, errno, budget == socket->per_turn)) {
                 return;
             }
             budget--;

@@ -140,6 +140,7 @@ bool cw_dgram_read_errors(struct cw_datagram_socket *socket)
 {
     bool any = false;
 
+    socket->interrupted = false;
     tell_lost(socket);
     for (int i = 0; i < ERRORS_PER_LOOK; i++) {
         _Alignas(struct cmsghdr) uint8_t control[512];

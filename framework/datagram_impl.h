@@ -123,6 +123,10 @@ int cw_datagram_socket_fd(const struct cw_datagram_socket *socket);
  * thread    any that holds the server's update_lock: whoever closes such a socket, or takes it from its list, holds it too */
 int cw_datagram_fd_of(struct cw_loop *loop, const struct cw_address *listener, size_t n);
 
+/* A peer that is a stranger leaves for somebody who comes by another listener, where no hook is running: who makes addresses up
+ * does not keep others out. False: this loop has none. */
+bool cw_datagrams_make_room(struct cw_loop *loop);
+
 /* Sends what was gathered in this turn, on all sockets of the loop. */
 void cw_datagrams_flush(struct cw_loop *loop);
 

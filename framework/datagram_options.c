@@ -128,6 +128,9 @@ static int check_groups(const struct cw_datagram_options *options, struct cw_com
         return complain(complaint, "datagram.groups: missing, group_count says there are %zu",
                         options->group_count);
     }
+    if (options->group_count == 0 && options->groups) {
+        return complain(complaint, "datagram.groups: group_count has to say how many there are");
+    }
     for (size_t i = 0; i < options->group_count && error == CW_OK; i++) {
         error = check_group(i, &options->groups[i], complaint);
     }

@@ -9,7 +9,14 @@
 #include <assert.h>
 #include <stdio.h>
 
-enum { TABLE_LEAST = 64, ACTIVE_TICKS = 63 }; /* a second */
+enum { TABLE_LEAST = 64, ACTIVE_TICKS = 63 /* a second */ };
+
+/* Of the places, for strangers: one in so many. And after which part of peer_idle_ms somebody makes way for them. */
+enum {
+    STRANGERS_SHARE = 8,
+    LONG_SILENT_PART = 4,
+    LONG_SILENT_TICKS = 938 /* where there is none */
+};
 
 #define SLOT_BITS (CW_SLOTS_MAX - 1u)
 
@@ -28,8 +35,26 @@ void cw_peer_key_of(struct cw_peer_key *key, const struct cw_datagram *from)
     }
 }
 
+/* Of IPv4 the key is mostly zeros: what is not fits two words. */
+static size_t shorten(const struct cw_peer_key *key, uint8_t *text)
+{
+    memcpy(text, key->peer_ip, 4);
+    memcpy(text + 4, &key->port, sizeof key->port);
+    text[6] = key->family;
+    text[7] = key->local_family;
+    memcpy(text + 8, key->local_ip, 4);
+    return key->local_family == CW_FAMILY_NONE ? 8 : 12;
+}
+
 static uint32_t hash_of(const struct cw_datagram_socket *socket, const struct cw_peer_key *key)
 {
+    uint8_t text[12];
+
+    if (key->family == CW_IPV4) {
+        size_t len = shorten(key, text);
+
+        return (uint32_t)cw_hash(&socket->loop->datagrams->seed, cw_span_of(text, len));
+    }
     return (uint32_t)cw_hash(&socket->loop->datagrams->seed, cw_span_of(key, sizeof *key));
 }
 
@@ -176,6 +201,7 @@ static void take_out(struct cw_datagram_socket *socket, struct cw_conn *conn)
     } else {
         order->oldest = link->newer;
     }
+    order->count--;
 }
 
 static void put_newest(struct cw_datagram_socket *socket, struct cw_conn *conn)
@@ -191,6 +217,7 @@ static void put_newest(struct cw_datagram_socket *socket, struct cw_conn *conn)
         order->oldest = conn->slot + 1;
     }
     order->newest = conn->slot + 1;
+    order->count++;
 }
 
 void cw_peers_add(struct cw_datagram_socket *socket, struct cw_conn *conn)
@@ -280,22 +307,33 @@ void cw_peers_heard(struct cw_conn *conn, size_t len)
 
 /* ---- too many ---- */
 
-/* The one that leaves: of the lowest rank there is, who was not heard of for longest. Who has shown that there is somebody
- * leaves only when he has been silent for a second, and nobody of a higher rank leaves in his place. NULL: nobody. */
+/* The longest silent of a rank, if it is silent for so long. */
+static struct cw_conn *silent_one(const struct cw_datagram_socket *socket, int rank, uint32_t ticks)
+{
+    uint32_t slot = socket->order[rank].oldest;
+    struct cw_conn *conn = slot != 0 ? at_slot(socket, slot) : NULL;
+
+    return conn && socket->loop->now - conn->last_in >= ticks ? conn : NULL;
+}
+
+/* The one that leaves: of the lowest rank there is, who was not heard of for longest. Who has shown that there is somebody leaves
+ * only when he has been silent for a second, and nobody of a higher rank leaves in his place. But strangers have a share, at the
+ * cost of those who came back and have long been silent: without it newcomers to a full house would push out each other before
+ * they can come back. NULL: nobody. */
 static struct cw_conn *longest_idle(const struct cw_datagram_socket *socket)
 {
+    uint32_t long_ago = socket->idle > 0 ? socket->idle / LONG_SILENT_PART : LONG_SILENT_TICKS;
+    struct cw_conn *conn = NULL;
     int rank = CW_RANK_STRANGER;
-    struct cw_conn *conn;
 
-    while (rank < CW_RANKS && socket->order[rank].oldest == 0) {
+    if (socket->order[CW_RANK_STRANGER].count < socket->table.count / STRANGERS_SHARE) {
+        conn = silent_one(socket, CW_RANK_RETURNING,
+                          long_ago > ACTIVE_TICKS ? long_ago : ACTIVE_TICKS);
+    }
+    while (rank < CW_RANKS - 1 && socket->order[rank].oldest == 0) {
         rank++;
     }
-    if (rank == CW_RANKS) {
-        return NULL;
-    }
-    conn = at_slot(socket, socket->order[rank].oldest);
-    return rank == CW_RANK_STRANGER || socket->loop->now - conn->last_in >= ACTIVE_TICKS ? conn
-                                                                                         : NULL;
+    return conn ? conn : silent_one(socket, rank, rank == CW_RANK_STRANGER ? 0 : ACTIVE_TICKS);
 }
 
 static bool make_room(struct cw_datagram_socket *socket, const struct cw_newcomer *newcomer)
@@ -311,6 +349,16 @@ static bool make_room(struct cw_datagram_socket *socket, const struct cw_newcome
     cw_conn_end_now(conn, CW_REPLACED);
     socket->makes_room = false;
     return true;
+}
+
+bool cw_datagrams_make_room(struct cw_loop *loop)
+{
+    struct cw_datagram_socket *socket = loop->datagrams ? loop->datagrams->sockets : NULL;
+
+    while (socket && socket->order[CW_RANK_STRANGER].oldest == 0) {
+        socket = socket->next;
+    }
+    return socket && make_room(socket, &(struct cw_newcomer){.in_hook = false});
 }
 
 static bool is_crowded(const struct cw_datagram_socket *socket)
@@ -339,7 +387,8 @@ static int admit(struct cw_datagram_socket *socket, const struct cw_newcomer *ne
         return CW_ECONNSMAX;
     }
     error = cw_admit(socket->loop, peer, exempt, &limit);
-    if (error == CW_ECONNSMAX && make_room(socket, newcomer)) {
+    if (error == CW_ECONNSMAX && !newcomer->in_hook &&
+        (make_room(socket, newcomer) || cw_datagrams_make_room(socket->loop))) {
         error = cw_admit(socket->loop, peer, exempt, &limit);
     }
     if (error == CW_OK && !cw_peers_reserve(socket)) {

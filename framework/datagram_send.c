@@ -211,6 +211,7 @@ static size_t transmit(struct cw_datagram_socket *socket, const struct shipment 
         int n = sendmmsg(socket->fd, call.heads + done, (unsigned)(count - done),
                          MSG_NOSIGNAL | MSG_DONTWAIT);
 
+        socket->interrupted |= n < 0 || (size_t)n < count - done;
         for (int i = 0; i < n && done < count; i++) {
             CW_DGRAM_COUNT(socket->loop, sent, all[done++].run->count);
         }
@@ -301,24 +302,46 @@ static void keep_rest(struct cw_datagram_loop *shared, size_t from)
     }
 }
 
+/* As transmit, for all that was gathered. */
+static size_t transmit_runs(const struct cw_datagram_loop *shared)
+{
+    size_t done = 0;
+
+    while (done < shared->run_count) {
+        struct shipment all[CW_DGRAM_BATCH];
+        size_t left = shared->run_count - done;
+        size_t count = left < CW_DGRAM_BATCH ? left : CW_DGRAM_BATCH;
+        size_t sent;
+
+        for (size_t i = 0; i < count; i++) {
+            const struct cw_dgram_run *run = &shared->runs[done + i];
+
+            all[i] = (struct shipment){run, shared->out + run->start};
+        }
+        sent = transmit(shared->owner, all, count);
+        done += sent;
+        if (sent < count) {
+            break;
+        }
+    }
+    return done;
+}
+
 void cw_dgram_flush(struct cw_datagram_loop *shared)
 {
-    struct shipment all[CW_DGRAM_BATCH];
-    size_t count = shared->run_count;
     size_t done;
 
-    if (count == 0) {
+    if (shared->run_count == 0) {
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        all[i] = (struct shipment){&shared->runs[i], shared->out + shared->runs[i].start};
-    }
-    done = transmit(shared->owner, all, count);
-    if (done < count) {
+    done = transmit_runs(shared);
+    if (done < shared->run_count) {
         keep_rest(shared, done);
     }
     shared->run_count = 0;
     shared->out_len = 0;
+    shared->last_start = 0;
+    shared->last_len = 0;
     shared->owner = NULL;
 }
 
@@ -398,65 +421,121 @@ void cw_dgram_forget(struct cw_datagram_socket *socket, const struct cw_conn *co
     }
 }
 
-static void copy_parts(uint8_t *to, const struct cw_span *parts, size_t count)
+/* What one datagram is made of. */
+struct body {
+    const struct cw_span *parts;
+    size_t count;
+    size_t len;
+};
+
+static struct body body_of(const struct cw_span *parts, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i].len > 0) {
-            memcpy(to, parts[i].data, parts[i].len);
-            to += parts[i].len;
+    return (struct body){parts, count, cw_spans_total(parts, count)};
+}
+
+static void copy_body(uint8_t *to, const struct body *body)
+{
+    for (size_t i = 0; i < body->count; i++) {
+        if (body->parts[i].len > 0) {
+            memcpy(to, body->parts[i].data, body->parts[i].len);
+            to += body->parts[i].len;
         }
     }
 }
 
-/* Whether the last run of the batch can take so many bytes more as one datagram. */
+/* Whether the last run of a peer can take so many bytes more as one datagram. */
 static bool can_grow(const struct cw_datagram_socket *socket, const struct cw_dgram_run *run,
-                     const struct cw_conn *conn, size_t len)
+                     size_t len)
 {
-    return socket->gathers && conn && run->conn == conn && len > 0 && len <= run->segment &&
+    return socket->gathers && len > 0 && len <= run->segment &&
            run->segment <= socket->segment_max && run->count < CW_DGRAM_RUN_MAX &&
            run->len == (uint32_t)run->segment * run->count && run->len + len <= CW_DGRAM_MOST;
 }
 
-static struct cw_dgram_run *last_run(struct cw_datagram_loop *shared)
+/* The latest run of this connection; NULL: it has none, or it is not known any more. */
+static struct cw_dgram_run *run_of(struct cw_datagram_loop *shared, const struct cw_conn *conn)
 {
-    return shared->run_count > 0 ? &shared->runs[shared->run_count - 1] : NULL;
+    uint16_t at = conn ? shared->run_at[conn->slot % CW_DGRAM_RUNS] : 0;
+
+    return conn && at < shared->run_count && shared->runs[at].conn == conn ? &shared->runs[at]
+                                                                           : NULL;
 }
 
 /* Sends the batch if it cannot take one more; the kernel may be full then. */
-static void make_room(struct cw_datagram_socket *socket, const struct cw_conn *conn, size_t len)
+static void make_room(struct cw_datagram_socket *socket, size_t len)
 {
     struct cw_datagram_loop *shared = socket->loop->datagrams;
 
     if (shared->owner != socket || shared->out_len + len > sizeof shared->out ||
-        (shared->run_count == CW_DGRAM_BATCH && !can_grow(socket, last_run(shared), conn, len))) {
+        shared->run_count == CW_DGRAM_RUNS) {
         cw_dgram_flush(shared);
     }
 }
 
-/* Where the bytes of one more go, at the end of the batch; *run: its own, still without an address, or NULL: a run has grown. */
-static uint8_t *make_place(struct cw_datagram_socket *socket, struct cw_conn *conn, size_t len,
-                           struct cw_dgram_run **run)
+/* Whether the bytes are those that were put there last. So it is with what goes to a room: it lies there once for all members. */
+static bool is_again(const struct cw_datagram_loop *shared, const struct body *body)
+{
+    const uint8_t *at = shared->out + shared->last_start;
+
+    if (body->len != shared->last_len) {
+        return false;
+    }
+    for (size_t i = 0; i < body->count; i++) {
+        if (body->parts[i].len > 0 && memcmp(at, body->parts[i].data, body->parts[i].len) != 0) {
+            return false;
+        }
+        at += body->parts[i].len;
+    }
+    return true;
+}
+
+static void put(struct cw_datagram_loop *shared, const struct body *body)
+{
+    shared->last_start = shared->out_len;
+    shared->last_len = body->len;
+    copy_body(shared->out + shared->out_len, body);
+    shared->out_len += body->len;
+}
+
+/* One datagram more for a run, whose bytes have to lie behind each other. False: it cannot take it. */
+static bool grow(const struct cw_datagram_socket *socket, struct cw_dgram_run *run,
+                 const struct body *body)
 {
     struct cw_datagram_loop *shared = socket->loop->datagrams;
-    struct cw_dgram_run *last = last_run(shared);
-    uint8_t *to;
+    size_t end = (size_t)run->start + run->len;
 
-    shared->owner = socket;
-    *run = NULL;
-    if (last && can_grow(socket, last, conn, len)) {
-        last->len += (uint32_t)len;
-        last->count++;
-    } else {
-        *run = &shared->runs[shared->run_count++];
-        (*run)->conn = conn;
-        (*run)->start = (uint32_t)shared->out_len;
-        (*run)->len = (uint32_t)len;
-        (*run)->segment = (uint16_t)len;
-        (*run)->count = 1;
+    if (!can_grow(socket, run, body->len) || (end != shared->out_len && end != shared->last_start)) {
+        return false;
     }
-    to = shared->out + shared->out_len;
-    shared->out_len += len;
-    return to;
+    if (end == shared->out_len) {
+        put(shared, body);
+    } else if (!is_again(shared, body)) {
+        return false;
+    }
+    run->len += (uint32_t)body->len;
+    run->count++;
+    return true;
+}
+
+/* Its address is still to be set. */
+static struct cw_dgram_run *begin_run(struct cw_datagram_loop *shared, struct cw_conn *conn,
+                                      const struct body *body)
+{
+    struct cw_dgram_run *run = &shared->runs[shared->run_count];
+
+    if (!is_again(shared, body)) {
+        put(shared, body);
+    }
+    run->conn = conn;
+    run->start = (uint32_t)shared->last_start;
+    run->len = (uint32_t)body->len;
+    run->segment = (uint16_t)body->len;
+    run->count = 1;
+    if (conn) {
+        shared->run_at[conn->slot % CW_DGRAM_RUNS] = (uint16_t)shared->run_count;
+    }
+    shared->run_count++;
+    return run;
 }
 
 static void set_address(const struct cw_datagram_socket *socket, struct cw_dgram_run *run,
@@ -467,19 +546,6 @@ static void set_address(const struct cw_datagram_socket *socket, struct cw_dgram
     memcpy(run->local_ip, local->ip, sizeof run->local_ip);
 }
 
-/* Behind what waits already. */
-static int add_waiting(struct cw_datagram_socket *socket, struct cw_dgram_run *run,
-                       const struct cw_span *parts, size_t count)
-{
-    struct cw_dgram_waiting *waiting = wait_behind(socket, run);
-
-    if (!waiting) {
-        return refuse_full(socket, run->conn, 1);
-    }
-    copy_parts(waiting->bytes, parts, count);
-    return CW_OK;
-}
-
 /* Who gets it, from where. */
 struct target {
     struct cw_conn *conn; /* NULL: a peer that there is not */
@@ -487,28 +553,43 @@ struct target {
     struct cw_address local;
 };
 
-static int add(struct cw_datagram_socket *socket, const struct target *target,
-               const struct cw_span *parts, size_t count)
+/* Behind what waits already. */
+static int add_waiting(struct cw_datagram_socket *socket, const struct target *target,
+                       const struct body *body)
 {
-    size_t len = cw_spans_total(parts, count);
+    struct cw_dgram_run run = {.conn = target->conn,
+                               .len = (uint32_t)body->len,
+                               .segment = (uint16_t)body->len,
+                               .count = 1};
+    struct cw_dgram_waiting *waiting;
+
+    set_address(socket, &run, target->peer, &target->local);
+    waiting = wait_behind(socket, &run);
+    if (!waiting) {
+        return refuse_full(socket, target->conn, 1);
+    }
+    copy_body(waiting->bytes, body);
+    return CW_OK;
+}
+
+static int add(struct cw_datagram_socket *socket, const struct target *target,
+               const struct body *body)
+{
+    struct cw_datagram_loop *shared = socket->loop->datagrams;
     struct cw_dgram_run *run;
-    uint8_t *to;
 
     if (!socket->is_full) {
-        make_room(socket, target->conn, len);
+        make_room(socket, body->len);
     }
     if (socket->is_full) {
-        struct cw_dgram_run alone = {
-            .conn = target->conn, .len = (uint32_t)len, .segment = (uint16_t)len, .count = 1};
-
-        set_address(socket, &alone, target->peer, &target->local);
-        return add_waiting(socket, &alone, parts, count);
+        return add_waiting(socket, target, body);
     }
-    to = make_place(socket, target->conn, len, &run);
-    if (run) {
+    shared->owner = socket;
+    run = run_of(shared, target->conn);
+    if (!run || !grow(socket, run, body)) {
+        run = begin_run(shared, target->conn, body);
         set_address(socket, run, target->peer, &target->local);
     }
-    copy_parts(to, parts, count);
     return CW_OK;
 }
 
@@ -522,42 +603,42 @@ int cw_datagram_send(struct cw_conn *conn, const struct cw_span *parts, size_t c
 {
     struct cw_peer_link *link = &conn->peer_link;
     struct cw_datagram_socket *socket = link->socket;
-    size_t len = cw_spans_total(parts, count);
+    const struct body body = body_of(parts, count);
     struct target target = {.conn = conn, .peer = &conn->peer};
 
-    if (len > CW_DGRAM_MOST) {
+    if (body.len > CW_DGRAM_MOST) {
         return too_big(conn->loop);
     }
     if (link->rank != CW_RANK_PROVEN && socket->amplification != CW_NO_LIMIT) {
-        if (len > link->credit) {
+        if (body.len > link->credit) {
             CW_DGRAM_COUNT(conn->loop, dropped_unproven, 1);
             return CW_EUNPROVEN;
         }
-        link->credit -= (uint32_t)len;
+        link->credit -= (uint32_t)body.len;
     }
     link->answered = true;
     target.local.family = link->local_family;
     memcpy(target.local.ip, link->local_ip, sizeof target.local.ip);
-    return add(socket, &target, parts, count);
+    return add(socket, &target, &body);
 }
 
 int cw_datagram_answer(struct cw_datagram_socket *socket, struct cw_datagram *to,
                        const struct cw_span *parts, size_t count)
 {
     struct target target = {.peer = &to->peer, .local = to->local};
-    size_t len = cw_spans_total(parts, count);
+    const struct body body = body_of(parts, count);
     int error;
 
-    if (len > CW_DGRAM_MOST) {
+    if (body.len > CW_DGRAM_MOST) {
         return too_big(socket->loop);
     }
-    if (len > to->credit) {
+    if (body.len > to->credit) {
         CW_DGRAM_COUNT(socket->loop, dropped_unproven, 1);
         return CW_EUNPROVEN;
     }
-    error = add(socket, &target, parts, count);
+    error = add(socket, &target, &body);
     if (error == CW_OK && to->credit != CW_NO_LIMIT) {
-        to->credit -= len;
+        to->credit -= body.len;
     }
     return error;
 }

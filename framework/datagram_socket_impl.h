@@ -17,8 +17,10 @@ enum {
     CW_DGRAM_STRIDE =
         65536 + CW_SCRATCH_PAD + 192, /* so that no two buffers begin in the same cache set */
     CW_DGRAM_CONTROL = 128,
-    CW_DGRAM_OUT = 128 << 10, /* bytes of a batch */
-    CW_DGRAM_RUN_MAX = 64,    /* segments of a run (UDP_MAX_SEGMENTS) */
+    CW_DGRAM_OUT = 128 << 10, /* bytes of what is gathered before it is sent */
+    CW_DGRAM_RUNS =
+        1024, /* … and runs of it: enough for what a turn brings to a room of that many */
+    CW_DGRAM_RUN_MAX = 64, /* segments of a run (UDP_MAX_SEGMENTS) */
     CW_DGRAM_SEGMENT_MAX =
         1452, /* longer ones do not fit the most common paths, and go one by one */
 };
@@ -66,7 +68,10 @@ struct cw_datagram_loop {
     struct cw_datagram_socket *owner; /* of the batch; NULL: it is empty */
     size_t run_count;
     size_t out_len;
-    struct cw_dgram_run runs[CW_DGRAM_BATCH];
+    size_t last_start; /* of the bytes that were put there last */
+    size_t last_len;
+    uint16_t run_at[CW_DGRAM_RUNS]; /* by the slot of a connection: perhaps its latest run */
+    struct cw_dgram_run runs[CW_DGRAM_RUNS];
     uint8_t out[CW_DGRAM_OUT];
 };
 
@@ -80,6 +85,7 @@ struct cw_peer_table {
 struct cw_peer_order {
     uint32_t newest; /* slot + 1 */
     uint32_t oldest;
+    uint32_t count;
 };
 
 struct cw_datagram_socket {
@@ -97,6 +103,7 @@ struct cw_datagram_socket {
     struct cw_address address;
     bool is_told; /* the kernel says where to a datagram came, and is told where an answer leaves */
     bool gathers; /* UDP_SEGMENT */
+    bool interrupted; /* a call that sends stopped early: perhaps for an error that the queue tells of */
     bool is_full; /* waits to be writable */
     bool draining;
     bool connected;

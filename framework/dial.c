@@ -276,7 +276,12 @@ static bool apply_options(struct cw_dial *dial, const struct dial_socket *socket
     error = dial->target->is_datagram
                 ? cw_datagram_options_apply(socket->fd, family, &options->datagram, &step)
                 : cw_tcp_options_apply(socket->fd, &options->tcp, !is_unix);
-    if (error < 0 && errno != 0) {
+    if (error < 0 && dial->target->is_datagram) {
+        int os_errno = errno;
+
+        snprintf(detail, sizeof detail, "%s: %s", step, cw_datagram_options_why(error, os_errno));
+        note(dial, error, os_errno, &socket->address, detail);
+    } else if (error < 0 && errno != 0) {
         note_errno(dial, errno, &socket->address, step);
     } else if (error < 0) {
         snprintf(detail, sizeof detail, "%s: %s", step, cw_strerror(error));

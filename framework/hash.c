@@ -35,6 +35,14 @@ static void take_word(struct state *s, uint64_t word)
     s->v0 ^= word;
 }
 
+/* Written out, for compilers make one load of it. */
+static uint64_t load_word(const uint8_t *p)
+{
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
+           (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 |
+           (uint64_t)p[7] << 56;
+}
+
 static uint64_t load_le(const uint8_t *data, size_t len)
 {
     uint64_t word = 0;
@@ -57,7 +65,7 @@ uint64_t cw_hash(const struct cw_hash_seed *seed, struct cw_span bytes)
     size_t whole = bytes.len - bytes.len % 8;
 
     for (size_t at = 0; at < whole; at += 8) {
-        take_word(&s, load_le(bytes.data + at, 8));
+        take_word(&s, load_word(bytes.data + at));
     }
     uint64_t rest = bytes.len == whole ? 0 : load_le(bytes.data + whole, bytes.len - whole);
     take_word(&s, rest | (uint64_t)bytes.len << 56);

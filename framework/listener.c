@@ -210,6 +210,9 @@ static void take(struct cw_listener *listener, int fd, const struct cw_address *
     uint64_t limit = 0;
     int error = cw_admit(loop, peer, exempt, &limit);
 
+    if (error == CW_ECONNSMAX && cw_datagrams_make_room(loop)) {
+        error = cw_admit(loop, peer, exempt, &limit);
+    }
     if (error < 0) {
         refuse(listener, fd, error, peer, limit);
         return;

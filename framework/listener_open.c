@@ -5,6 +5,7 @@
 #include "listener_impl.h"
 #include "server_impl.h"
 #include "tcp_options.h"
+#include "tls/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -172,10 +173,12 @@ static void keep_port(struct binding *binding, uint16_t port)
 /* How many loops have a socket of it. */
 static unsigned sockets_of(const struct binding *binding)
 {
+    const struct cw_listen_entry *entry = binding->entry;
     struct cw_address address = {0};
-    bool one = cw_listener_is_of_datagrams(binding->entry) &&
-               cw_datagram_options_want_one(&binding->entry->options.datagram,
-                                            binding_address(binding, &address));
+    bool one = cw_listener_is_of_datagrams(entry) &&
+               ((entry->tls && cw_tls_has_moving_peers(entry->tls)) ||
+                cw_datagram_options_want_one(&entry->options.datagram,
+                                             binding_address(binding, &address)));
 
     return one ? 1 : binding->server->workers;
 }

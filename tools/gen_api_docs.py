@@ -34,10 +34,7 @@ def render_fields(fields):
     lines = []
     for name, text in fields:
         label = f"**{name}**" if name in ("returns", "thread", "see") else f"`{name}`"
-        if len(text) == 1:
-            lines.append(f"- {label}: {text[0]}")
-        else:
-            lines += [f"- {label}:", *(f"    - {line}" for line in text)]
+        lines.append(f"- {label}: {' '.join(text)}")
     return lines
 
 

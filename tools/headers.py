@@ -47,11 +47,16 @@ def strip_comment(raw):
 
 
 def parse_comment(raw):
-    """Splits a comment into its sentence, its paragraphs and its fields."""
-    paragraphs, fields, current = [[]], [], None
+    """Splits a comment into its sentence, its paragraphs and its fields. A block between ``` is a paragraph, as it stands."""
+    paragraphs, fields, current, block = [[]], [], None, None
     for line in strip_comment(raw):
         entry = ENTRY.match(line)
-        if not line.strip():
+        if line.startswith("```") or block is not None:
+            block = (block or []) + [line.rstrip()]
+            if len(block) > 1 and line.startswith("```"):
+                paragraphs += [["\n".join(block)], []]
+                block = None
+        elif not line.strip():
             paragraphs.append([])
             current = None
         elif entry:

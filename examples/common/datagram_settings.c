@@ -64,7 +64,8 @@ static const struct {
     {{.name = "multicast-group",
       .kind = OPTION_WORDS,
       .value = "ADDRESS",
-      .about = "udp: be a member of this group; may be given several times"},
+      .about =
+          "udp: be a member of this group, with --host 0.0.0.0 or ::; may be given several times"},
      AT(words)},
     {{.name = "multicast-interface",
       .kind = OPTION_TEXT,

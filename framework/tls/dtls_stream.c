@@ -231,6 +231,7 @@ static void answer_hello(struct cw_conn *conn, const struct cw_dtls_hello *hello
     struct cw_span bytes = cw_span_of(verify, sizeof verify);
 
     if (cw_dtls_make_verify(cw_tls_stream_of(conn)->session.tls, &conn->peer, hello, verify)) {
+        cw_count(&conn->loop->datagram_counters.dtls_cookies, 1);
         (void)cw_datagram_send(conn, &bytes, 1);
     }
 }

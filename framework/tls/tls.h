@@ -43,6 +43,9 @@ int cw_tls_reload(struct cw_tls *tls, const struct cw_tls_options *options,
 /* start_tls: connections begin in the clear. */
 bool cw_tls_begins_plain(const struct cw_tls *tls);
 
+/* connection_id: peers may go on from another address. */
+bool cw_tls_has_moving_peers(const struct cw_tls *tls);
+
 /* The stream for a new connection of this loop, or for cw_conn_start_tls. NULL: no memory. */
 struct cw_stream *cw_tls_stream_new(struct cw_tls *tls, struct cw_loop *loop);
 

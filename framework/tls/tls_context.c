@@ -450,6 +450,7 @@ static struct cw_tls *alloc_tls(const struct cw_tls_setup *setup)
     tls->role = setup->role;
     tls->datagram = setup->datagram;
     tls->begins_plain = setup->options->start_tls && !setup->datagram;
+    tls->has_moving_peers = setup->options->connection_id && setup->datagram;
     if (setup->host) {
         tls->host = cw_alloc(strlen(setup->host) + 1);
         if (!tls->host) {
@@ -536,6 +537,11 @@ int cw_tls_reload(struct cw_tls *tls, const struct cw_tls_options *options,
 bool cw_tls_begins_plain(const struct cw_tls *tls)
 {
     return tls->begins_plain;
+}
+
+bool cw_tls_has_moving_peers(const struct cw_tls *tls)
+{
+    return tls->has_moving_peers;
 }
 
 const struct cw_tls_records *cw_tls_records(const struct cw_tls *tls)

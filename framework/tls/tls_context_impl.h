@@ -216,6 +216,7 @@ struct cw_tls {
     enum cw_role role;
     bool begins_plain;
     bool datagram; /* DTLS */
+    bool has_moving_peers;
     struct cw_tls_records records;
     mbedtls_ssl_cookie_ctx cookies; /* of DTLS. Locked by the library itself */
     char *host;                     /* NULL: a server */

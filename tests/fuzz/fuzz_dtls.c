@@ -317,7 +317,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!as_client) {
         listener = serve(mtu, &port);
     }
-    rig_dtls_open(&forger.peer, 0, port, &setup);
+    rig_dtls_open(&forger.peer, port, &setup);
     forger.peer.holds = true;
     if (as_client) {
         dial(mtu, rig_dtls_port(&forger.peer));

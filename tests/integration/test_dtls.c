@@ -4,6 +4,7 @@
 #include "support/memory.h"
 #include "support/pki.h"
 #include "support/secure.h"
+#include "support/udp_peer.h"
 #include "support/wait.h"
 
 #include <causeway/log.h>
@@ -83,7 +84,7 @@ static struct cw_datagram_stats stats(void)
 /* As far as the hello with the cookie, which is the second one: each is said once. */
 static void say_hello(struct rig_dtls *peer)
 {
-    rig_dtls_open(peer, 0, secure.port, &(struct rig_dtls_setup){.least_ms = NEVER_MS});
+    rig_dtls_open(peer, secure.port, &(struct rig_dtls_setup){.least_ms = NEVER_MS});
     while (peer->sent_count < 2) {
         cr_assert_eq(rig_dtls_step(peer), MBEDTLS_ERR_SSL_WANT_READ);
     }
@@ -215,7 +216,7 @@ Test(dtls, no_datagram_of_a_handshake_is_larger_than_the_path_takes)
 
     tls.mtu_bytes = 256;
     start_with(&tls, NULL);
-    rig_dtls_open(&peer, 0, secure.port, NULL);
+    rig_dtls_open(&peer, secure.port, NULL);
     do {
         ssize_t n = recv(peer.fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
 
@@ -325,7 +326,7 @@ static struct rig_datagram hello_to(uint16_t port)
     struct rig_dtls peer;
     struct rig_datagram hello;
 
-    rig_dtls_open(&peer, 0, port, NULL);
+    rig_dtls_open(&peer, port, NULL);
     peer.holds = true;
     cr_assert_eq(mbedtls_ssl_handshake(&peer.ssl), MBEDTLS_ERR_SSL_WANT_READ);
     hello = peer.sent[0];
@@ -362,6 +363,7 @@ Test(dtls, a_hello_that_claims_a_peers_address_gets_a_cookie_and_changes_nothing
     rig_dtls_send(&peer, hello.bytes, hello.len);
     answer = receive(&peer);
     cr_expect(is_cookie_request(&answer));
+    cr_expect_eq(stats().dtls_cookies, 2);
     rig_dtls_expect_echo(&peer, "behind it");
     cr_expect_eq(atomic_load(&secure.opened), 1);
     rig_dtls_close(&peer);
@@ -390,15 +392,12 @@ Test(dtls, hellos_of_this_very_connection_that_come_late_change_nothing)
 Test(dtls, a_peer_that_begins_again_at_its_address_is_a_new_connection)
 {
     struct rig_dtls peer;
-    uint16_t own;
 
     start();
     rig_dtls_connect(&peer, secure.port);
     rig_dtls_expect_echo(&peer, "the first");
-    own = rig_dtls_port(&peer);
-    rig_dtls_close(&peer); /* without a goodbye, as after a crash */
-    rig_dtls_open(&peer, own, secure.port,
-                  &(struct rig_dtls_setup){.least_ms = NEVER_MS}); /* each hello is said once */
+    rig_dtls_begin_again(
+        &peer, &(struct rig_dtls_setup){.least_ms = NEVER_MS}); /* each hello is said once */
     cr_assert_eq(rig_dtls_handshake(&peer), 0);
     rig_dtls_expect_echo(&peer, "the second");
     expect_code(0, CW_BY_PEER);
@@ -411,14 +410,11 @@ Test(dtls, a_peer_that_begins_again_at_its_address_is_a_new_connection)
 Test(dtls, a_peer_that_begins_again_during_its_handshake_gets_another)
 {
     struct rig_dtls peer;
-    uint16_t own;
 
     start();
     say_hello(&peer);
-    own = rig_dtls_port(&peer);
     cr_assert(rig_dtls_hears(&peer, RIG_DEADLINE_MS)); /* or the next one would hear this answer */
-    rig_dtls_close(&peer);
-    rig_dtls_open(&peer, own, secure.port, NULL);
+    rig_dtls_begin_again(&peer, NULL);
     cr_assert_eq(rig_dtls_handshake(&peer), 0);
     rig_dtls_expect_echo(&peer, "hello");
     cr_expect_eq(atomic_load(&secure.opened), 1);
@@ -433,7 +429,7 @@ Test(dtls, what_is_no_hello_gets_no_answer)
 
     start();
     hello = hello_to(secure.port);
-    rig_dtls_open(&peer, 0, secure.port, NULL);
+    rig_dtls_open(&peer, secure.port, NULL);
     rig_dtls_send(&peer, "GET / HTTP/1.1\r\n\r\n", 18);
     rig_dtls_send(&peer, hello.bytes, hello.len - 1);
     rig_dtls_send(&peer, "", 0);
@@ -452,11 +448,13 @@ Test(dtls, a_cookie_is_good_for_its_own_address_alone)
 
     start();
     rig_dtls_connect(&peer, secure.port);
-    rig_dtls_open(&thief, 0, secure.port, NULL);
+    rig_dtls_open(&thief, secure.port, NULL);
     rig_dtls_send(&thief, peer.sent[1].bytes, peer.sent[1].len);
     answer = receive(&thief);
     cr_expect(is_cookie_request(&answer));
+    cr_expect_eq(stats().dtls_cookies, 2, "one for each of them");
     cr_expect_eq(rig_host_conns(secure.host), 1);
+    cr_expect_eq(atomic_load(&secure.failed), 0, "%s", secure.reports[0].text);
     rig_dtls_close(&thief);
     rig_dtls_close(&peer);
     rig_secure_end(&secure);
@@ -468,18 +466,19 @@ enum { FLOOD_PORTS = 200, FLOOD_EACH = 50 };
 
 static void flood(const struct rig_datagram *hello)
 {
-    static struct rig_dtls from[FLOOD_PORTS];
+    struct rig_udp from[FLOOD_PORTS];
 
     for (int i = 0; i < FLOOD_PORTS; i++) {
-        rig_dtls_open(&from[i], 0, secure.port, NULL);
+        from[i] = rig_udp_to(secure.port);
     }
-    for (unsigned n = 0; n < FLOOD_EACH; n++) {
-        for (int i = 0; i < FLOOD_PORTS; i++) {
-            deliver(&from[i], hello->bytes, hello->len);
-        }
+    for (int i = 0; i < FLOOD_PORTS * FLOOD_EACH; i++) {
+        uint64_t before = stats().received;
+
+        rig_udp_send(&from[i % FLOOD_PORTS], hello->bytes, hello->len);
+        rig_await(stats().received > before);
     }
     for (int i = 0; i < FLOOD_PORTS; i++) {
-        rig_dtls_close(&from[i]);
+        rig_udp_close(&from[i]);
     }
 }
 
@@ -489,6 +488,7 @@ Test(dtls, nothing_is_kept_for_hellos_without_a_cookie)
     struct rig_dtls known;
     int64_t before;
     int64_t after;
+    size_t resident;
 
     rig_memory_count();
     start();
@@ -496,10 +496,13 @@ Test(dtls, nothing_is_kept_for_hellos_without_a_cookie)
     rig_dtls_connect(&known, secure.port);
     rig_dtls_expect_echo(&known, "before");
     before = rig_memory_bytes();
+    resident = rig_memory_resident();
     flood(&hello);
     after = rig_memory_bytes();
+    resident = rig_memory_resident() - resident;
     cr_expect_geq(stats().dtls_cookies, FLOOD_PORTS * FLOOD_EACH);
     cr_expect_lt(after - before, 4096, "%lld bytes were kept", (long long)(after - before));
+    cr_expect_lt((int64_t)resident, 4 << 20, "the library has kept %zu bytes", resident);
     cr_expect_eq(rig_host_conns(secure.host), 1);
     rig_dtls_expect_echo(&known, "behind it");
     rig_dtls_close(&known);
@@ -539,7 +542,7 @@ Test(dtls, a_client_shows_its_certificate)
     tls.client_cert = CW_CLIENT_CERT_REQUIRE;
     tls.ca = pki("ca.pem");
     start_with(&tls, NULL);
-    rig_dtls_open(&peer, 0, secure.port,
+    rig_dtls_open(&peer, secure.port,
                   &(struct rig_dtls_setup){.pem = "client.pem", .key = "client.key"});
     cr_assert_eq(rig_dtls_handshake(&peer), 0);
     rig_dtls_expect_echo(&peer, "hello");
@@ -558,7 +561,7 @@ static void expect_refused(const char *pem, const char *key, const char *words)
     tls.client_cert = CW_CLIENT_CERT_REQUIRE;
     tls.ca = pki("ca.pem");
     start_with(&tls, NULL);
-    rig_dtls_open(&peer, 0, secure.port, &(struct rig_dtls_setup){.pem = pem, .key = key});
+    rig_dtls_open(&peer, secure.port, &(struct rig_dtls_setup){.pem = pem, .key = key});
     cr_expect_eq(rig_dtls_handshake(&peer), MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE);
     report = rig_secure_report(&secure, 0);
     cr_expect_eq(report->code, CW_ECERT, "%s", report->text);
@@ -593,7 +596,7 @@ static void come_back(enum cw_tls_resumption kind, bool expected)
     rig_dtls_expect_echo(&peer, "the first");
     cr_assert_eq(mbedtls_ssl_get_session(&peer.ssl, &session), 0);
     rig_dtls_close(&peer);
-    rig_dtls_open(&peer, 0, secure.port, NULL);
+    rig_dtls_open(&peer, secure.port, NULL);
     cr_assert_eq(mbedtls_ssl_set_session(&peer.ssl, &session), 0);
     cr_assert_eq(rig_dtls_handshake(&peer), 0);
     rig_dtls_expect_echo(&peer, "the second");

@@ -44,7 +44,7 @@ static void start(bool ids)
 
 static void meet(struct rig_dtls *peer, bool ids)
 {
-    rig_dtls_open(peer, 0, rig_relay_port(relay), &(struct rig_dtls_setup){.connection_id = ids});
+    rig_dtls_open(peer, rig_relay_port(relay), &(struct rig_dtls_setup){.connection_id = ids});
     cr_assert_eq(rig_dtls_handshake(peer), 0);
     rig_dtls_expect_echo(peer, "from the first address");
 }
@@ -102,7 +102,7 @@ Test(dtls_ids, an_old_or_forged_record_from_elsewhere_moves_nobody)
     old = rig_dtls_record(&peer, "old", 3);
     rig_dtls_send(&peer, old.bytes, old.len);
     cr_assert_eq(rig_dtls_read(&peer, echo, sizeof echo), 3);
-    rig_dtls_open(&thief, 0, rig_host_port(secure.host, 0), NULL);
+    rig_dtls_open(&thief, rig_host_port(secure.host, 0), NULL);
     forged = rig_dtls_record(&peer, "new", 3);
     forged.bytes[forged.len - 1] ^= 1;
     rig_dtls_send(&thief, old.bytes, old.len);

@@ -67,7 +67,7 @@ static void visit(const struct rig_dtls_setup *setup, const char *what)
     struct rig_dtls peer;
     int error;
 
-    rig_dtls_open(&peer, 0, secure.port, setup);
+    rig_dtls_open(&peer, secure.port, setup);
     error = rig_dtls_handshake(&peer);
     cr_assert_eq(error, 0, "%s: -0x%04x", what, (unsigned)-error);
     clear_the_line();
@@ -176,7 +176,7 @@ Test(dtls_loss, a_server_waits_longer_each_time_but_not_longer_than_the_longest)
     size_t first;
 
     start(&slow, 1);
-    rig_dtls_open(&peer, 0, secure.port, &(struct rig_dtls_setup){.least_ms = NEVER_MS});
+    rig_dtls_open(&peer, secure.port, &(struct rig_dtls_setup){.least_ms = NEVER_MS});
     while (peer.sent_count < 2) {
         cr_assert_eq(rig_dtls_step(&peer), MBEDTLS_ERR_SSL_WANT_READ);
     }

@@ -216,6 +216,18 @@ Test(echo_udp_program, what_it_cannot_do_is_one_line_and_status_1)
     }
 }
 
+Test(echo_udp_program, a_group_at_an_address_where_it_is_not_heard_is_a_warning)
+{
+    start(ARGS("--multicast-group", "239.77.1.4", "--multicast-interface", "lo"));
+    rig_child_await_text(&echo, "nothing that is sent to a group comes to this address");
+    rig_child_await_text(&echo, "listening on udp://127.0.0.1:");
+    rig_program_end(&echo);
+    start(ARGS("--host", "::", "--multicast-group", "239.77.1.4", "--multicast-interface", "lo"));
+    rig_child_await_text(&echo, "listening on udp://[::]:");
+    cr_expect_null(strstr(echo.text, "warning"), "%s", echo.text);
+    rig_program_end(&echo);
+}
+
 Test(echo_udp_program, a_unix_socket_and_options_of_datagrams_for_streams_are_refused)
 {
     start((const char *const[]){"--protocol", "udp", "--unix", "/tmp/x", NULL});

@@ -135,6 +135,21 @@ Test(logs, at_debug_the_life_of_a_connection_can_be_followed_by_its_id)
     end(host);
 }
 
+Test(logs, a_peer_of_datagrams_has_the_lines_of_a_connection)
+{
+    struct rig_host *host = start(&cw_udp, (struct cw_server_options){0}, CW_LOG_DEBUG);
+    struct rig_udp peer = rig_udp_to(rig_host_port(host, 0));
+    char on[128];
+
+    rig_udp_expect_echo(&peer, "hello");
+    snprintf(on, sizeof on, " on %s", rig_host_text(host, 0));
+    rig_await(find("accepted from 127.0.0.1:"));
+    cr_expect_not_null(strstr(find("accepted from")->text, on), "%s", find("accepted from")->text);
+    expect_line("open: udp", CW_LOG_DEBUG, find("accepted from")->conn_id);
+    rig_udp_close(&peer);
+    end(host);
+}
+
 Test(logs, by_default_a_connection_that_ends_in_good_order_is_no_line)
 {
     struct rig_host *host = start(&cw_tcp, (struct cw_server_options){0}, CW_LOG_INFO);

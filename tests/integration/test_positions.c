@@ -366,6 +366,9 @@ Test(positions, a_command_line_that_says_too_little_is_one_clear_line)
     start(&child, ARGS("stay"));
     rig_program_expect_status(&child, 1);
     cr_expect_str_eq(child.text, "positions: serve or play? (--help says more)\n");
+    start(&child, ARGS("serve", "--nagle"));
+    rig_program_expect_status(&child, 1);
+    cr_expect_not_null(strstr(child.text, "unknown option --nagle"), "%s", child.text);
     start(&child, ARGS("play", "--help"));
     rig_program_expect_status(&child, 0);
     cr_expect_not_null(strstr(child.text, "Usage: positions play [dtls://]HOST:PORT [options]\n"),

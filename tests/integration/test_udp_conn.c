@@ -616,6 +616,46 @@ Test(udp_conn, a_stop_ends_every_peer_once)
     }
 }
 
+static void fill_queue(struct cw_conn *conn, void *user)
+{
+    static uint8_t zeros[60000];
+
+    while (cw_conn_send_bytes(conn, zeros, sizeof zeros) >= 0) {}
+}
+
+Test(udp_conn, a_server_that_is_still_stopping_makes_no_new_peers)
+{
+    const struct cw_hooks hooks = {.on_connection = fill_queue};
+    struct cw_server *server = rig_udp_server(&(struct rig_udp_setup){0});
+    struct rig_udp known;
+    struct rig_udp newcomer;
+    struct rig_peer slow;
+
+    cw_server_listen(server,
+                     &(struct cw_listen_options){.host = "127.0.0.1",
+                                                 .tcp = {.send_buffer_bytes = 16384},
+                                                 .service = cw_service(&cw_framed, &hooks, NULL)});
+    rig_udp_begin_server(&scene, server, NULL);
+    known = rig_udp_peer(&scene);
+    newcomer = rig_udp_peer(&scene);
+    rig_udp_meet(&scene, &known);
+    slow = rig_peer_tcp_from(NULL, "127.0.0.1", rig_host_port(scene.host, 1), 4096);
+    rig_await(rig_host_conns(scene.host) == 2);
+    rig_host_run(scene.host, 0, rig_pass, NULL);
+    cw_server_stop(server);
+    rig_await(atomic_load(&scene.story.closed) == 1);
+    (void)rig_udp_try_send(&known, "me again", 8);
+    (void)rig_udp_try_send(&newcomer, "hello", 5);
+    (void)rig_peer_receive_all(&slow); /* that was what the server waited for */
+    rig_peer_close(&slow);
+    rig_scene_end(&scene);
+    cr_expect_eq(atomic_load(&scene.story.opened), 1);
+    rig_udp_expect_nothing(&known);
+    rig_udp_expect_nothing(&newcomer);
+    rig_udp_close(&known);
+    rig_udp_close(&newcomer);
+}
+
 static void say_goodbye(struct cw_conn *conn, const struct cw_close_reason *reason, void *user)
 {
     struct rig_story *story = user;

@@ -165,6 +165,42 @@ Test(udp_flood, the_limit_on_connections_is_one_too)
                  500);
 }
 
+/* Each speaks again when it has been answered, as somebody does who hears the answer. Who has spoken within a second stays. */
+Test(udp_flood, made_up_sources_that_come_back_do_not_take_the_place_of_who_talks_all_the_time)
+{
+    enum { WAVE = 128, WAVES = 30, ROOM = 100, TALKERS = 5 };
+    struct cw_hooks hooks = rig_story_with_data(rig_udp_tell_id);
+    struct rig_udp talkers[TALKERS];
+    uint64_t ids[TALKERS];
+    struct rig_udp peer;
+
+    rig_udp_begin(&scene, &(struct rig_udp_setup){.datagram = {.peers_max = ROOM}, .hooks = &hooks});
+    peer = everybody();
+    for (int i = 0; i < TALKERS; i++) {
+        talkers[i] = rig_udp_peer(&scene);
+        ids[i] = rig_udp_ask_id(&talkers[i]);
+    }
+    for (unsigned wave = 0; wave < 2 * WAVES; wave++) {
+        uint64_t later = rig_now_ms() + 40;
+
+        while (rig_rest(later)) {}
+        for (int k = 0; k < TALKERS; k++) {
+            cr_assert_eq(rig_udp_ask_id(&talkers[k]), ids[k], "talker %d was forgotten", k);
+        }
+        for (unsigned i = 0; i < WAVE; i += BATCH) {
+            send_batch(&peer, wave / 2 * WAVE + i, BATCH);
+        }
+    }
+    cr_assert_eq(rig_udp_ask_id(&talkers[0]), ids[0]);
+    cr_expect_leq(rig_host_conns(scene.host), ROOM);
+    cr_expect_gt(rig_udp_stats(&scene).peers_replaced, 0, "who has not makes room");
+    for (int k = 0; k < TALKERS; k++) {
+        rig_udp_close(&talkers[k]);
+    }
+    rig_udp_close(&peer);
+    rig_scene_end(&scene);
+}
+
 /* Each one is asked for a word, in vain: nobody is there, and the network says so. */
 Test(udp_flood, sources_that_are_gone_when_they_are_answered_do_no_harm)
 {

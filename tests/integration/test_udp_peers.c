@@ -90,35 +90,6 @@ Test(udp_peers, traffic_in_either_direction_keeps_a_peer)
     rig_scene_end(&scene);
 }
 
-Test(udp_peers, a_peer_that_is_sent_to_and_says_nothing_expires_too)
-{
-    const struct cw_message news = cw_message_text("news");
-    struct rig_udp gone;
-    struct rig_udp talker;
-    uint64_t ids[2];
-    uint64_t before;
-
-    rig_udp_begin(&scene, &(struct rig_udp_setup){
-                              .datagram = {.peer_silent_ms = 1000, .amplification = CW_NO_LIMIT}});
-    gone = rig_udp_peer(&scene);
-    talker = rig_udp_peer(&scene);
-    before = rig_now_ms();
-    ids[0] = rig_udp_meet(&scene, &gone);
-    ids[1] = rig_udp_meet(&scene, &talker);
-    while (atomic_load(&scene.story.closed) == 0) {
-        cr_assert_eq(cw_send_to(rig_host_server(scene.host), ids[0], &news), CW_OK);
-        rig_udp_expect_echo(&talker, "here I am");
-        rest(20);
-    }
-    cr_expect_geq(rig_now_ms() - before, 1000 - 17);
-    cr_expect_eq(scene.story.reason.code, CW_EXPIRED);
-    cr_expect(!is_there(ids[0]));
-    cr_expect(is_there(ids[1]));
-    rig_udp_close(&gone);
-    rig_udp_close(&talker);
-    rig_scene_end(&scene);
-}
-
 Test(udp_peers, the_idle_time_of_a_server_is_not_that_of_its_peers)
 {
     struct rig_udp peer;
@@ -445,6 +416,42 @@ Test(udp_peers, a_peer_that_is_talked_to_but_never_answers_stays_a_stranger)
     cr_expect_eq(rig_udp_ask_id(&peers[0]), ids[0]);
     cr_expect_not(is_there(ids[1]));
     close_all(peers, 3);
+    rig_scene_end(&scene);
+}
+
+Test(udp_peers, newcomers_to_a_full_house_do_not_push_out_each_other)
+{
+    enum { ROOM = 80, NEWCOMERS = 10 };
+    struct cw_hooks hooks = rig_story_with_data(rig_udp_tell_id);
+    struct rig_udp peers[ROOM];
+    struct rig_udp newcomers[NEWCOMERS];
+    uint64_t ids[ROOM];
+    uint64_t first[NEWCOMERS];
+
+    rig_udp_begin(&scene,
+                  &(struct rig_udp_setup){.datagram = {.peers_max = ROOM, .peer_idle_ms = 20000},
+                                          .hooks = &hooks});
+    for (int i = 0; i < ROOM; i++) {
+        peers[i] = rig_udp_peer(&scene);
+        ids[i] = rig_udp_ask_id(&peers[i]);
+    }
+    rest(100);
+    for (int i = 0; i < ROOM; i++) {
+        cr_assert_eq(rig_udp_ask_id(&peers[i]), ids[i]);
+    }
+    rest(5500); /* a quarter of the idle time, and more */
+    for (int i = 0; i < NEWCOMERS; i++) {
+        newcomers[i] = rig_udp_peer(&scene);
+        first[i] = rig_udp_ask_id(&newcomers[i]);
+    }
+    rest(100);
+    for (int i = 0; i < NEWCOMERS; i++) {
+        cr_expect_eq(rig_udp_ask_id(&newcomers[i]), first[i], "newcomer %d", i);
+        rig_udp_close(&newcomers[i]);
+    }
+    rig_udp_await(&scene, peers_replaced, NEWCOMERS);
+    cr_expect(is_there(ids[ROOM - 1]));
+    close_all(peers, ROOM);
     rig_scene_end(&scene);
 }
 

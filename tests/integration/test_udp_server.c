@@ -179,8 +179,9 @@ Test(udp_server, an_answer_leaves_from_the_address_that_was_sent_to)
 
     begin_telling("0.0.0.0");
     peer = rig_udp_peer(&scene);
-    for (int i = 0; i < 4; i++) {
-        rig_udp_turn(&peer, places[i]);
+    for (int i = 0; i < 12; i++) {
+        rig_udp_turn(&peer, places[i % 4]);
+        expect_addresses(&peer);
         expect_addresses(&peer);
     }
     cr_expect_eq(atomic_load(&scene.story.opened), 3,

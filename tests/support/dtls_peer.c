@@ -121,11 +121,11 @@ static void open_library(struct rig_dtls *peer, const struct rig_dtls_setup *set
     mbedtls_ssl_set_timer_cb(&peer->ssl, peer, timer_set, timer_get);
 }
 
-void rig_dtls_open(struct rig_dtls *peer, uint16_t own_port, uint16_t port,
-                   const struct rig_dtls_setup *setup)
+static const struct rig_dtls_setup none;
+
+void rig_dtls_open(struct rig_dtls *peer, uint16_t port, const struct rig_dtls_setup *setup)
 {
-    static const struct rig_dtls_setup none;
-    struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(own_port)};
+    struct sockaddr_in own = {.sin_family = AF_INET};
     struct sockaddr_in other = {.sin_family = AF_INET, .sin_port = htons(port)};
 
     memset(peer, 0, sizeof *peer);
@@ -159,13 +159,30 @@ uint16_t rig_dtls_port(const struct rig_dtls *peer)
     return ntohs(own.sin_port);
 }
 
-void rig_dtls_close(struct rig_dtls *peer)
+static void close_library(struct rig_dtls *peer)
 {
-    close(peer->fd);
     mbedtls_ssl_free(&peer->ssl);
     mbedtls_ssl_config_free(&peer->conf);
     mbedtls_x509_crt_free(&peer->cert);
     mbedtls_pk_free(&peer->key);
+}
+
+void rig_dtls_begin_again(struct rig_dtls *peer, const struct rig_dtls_setup *setup)
+{
+    int fd = peer->fd;
+    char byte;
+
+    close_library(peer);
+    memset(peer, 0, sizeof *peer);
+    peer->fd = fd;
+    while (recv(fd, &byte, sizeof byte, MSG_DONTWAIT) >= 0) {}
+    open_library(peer, setup ? setup : &none);
+}
+
+void rig_dtls_close(struct rig_dtls *peer)
+{
+    close(peer->fd);
+    close_library(peer);
 }
 
 /* ---- talk ---- */
@@ -209,7 +226,7 @@ void rig_dtls_connect(struct rig_dtls *peer, uint16_t port)
 {
     int error;
 
-    rig_dtls_open(peer, 0, port, NULL);
+    rig_dtls_open(peer, port, NULL);
     error = rig_dtls_handshake(peer);
     if (error != 0) {
         rig_fail(__FILE__, __LINE__, "the handshake ended with -0x%04x", (unsigned)-error);

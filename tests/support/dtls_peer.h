@@ -43,10 +43,12 @@ struct rig_dtls {
     size_t sent_count;
 };
 
-/* Binds to a port of 127.0.0.1 (0: any) and connects to the other side's (0: not yet, it is spoken to first). Sends nothing yet.
- * setup: NULL: all zero. */
-void rig_dtls_open(struct rig_dtls *peer, uint16_t own_port, uint16_t port,
-                   const struct rig_dtls_setup *setup);
+/* On 127.0.0.1, connected to the other side's port (0: not yet, it is spoken to first). Sends nothing yet. setup: NULL: all
+ * zero. */
+void rig_dtls_open(struct rig_dtls *peer, uint16_t port, const struct rig_dtls_setup *setup);
+
+/* Forgets everything but its address, as after a crash; what has come until now is not read. */
+void rig_dtls_begin_again(struct rig_dtls *peer, const struct rig_dtls_setup *setup);
 
 /* Connects to where the datagram came from that waits; false: none does. */
 bool rig_dtls_turn(struct rig_dtls *peer);

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RUN_MS = 2500, TALKERS = 3, MEDDLERS = 2, IDS = 16, PEERS_EACH = 8 };
+enum { ROUNDS = 3, RUN_MS = 900, TALKERS = 3, MEDDLERS = 2, IDS = 16, PEERS_EACH = 8 };
 
 static struct {
     struct rig_host *host;
@@ -125,6 +125,16 @@ static void speak_first(struct cw_loop *loop, struct cw_conn *conn, void *arg)
     }
 }
 
+/* Whether there is multicast here at all does not matter. */
+static int join_or_leave(bool join)
+{
+    const struct cw_multicast_group group = {.group = "239.1.2.3", .interface = "127.0.0.1"};
+    int answer = join ? cw_multicast_join(all.server, NULL, &group)
+                      : cw_multicast_leave(all.server, NULL, &group);
+
+    return answer == CW_ESTOPPED ? answer : CW_OK;
+}
+
 static int act(uint32_t choice, uint64_t id)
 {
     const struct cw_message msg = cw_message_text("from elsewhere");
@@ -150,6 +160,8 @@ static int act(uint32_t choice, uint64_t id)
         return cw_room_send(all.server, choice % 2 ? "odd" : "even", &msg, NULL);
     case 8:
         return cw_room_join_id(all.server, id, "guests", cw_span_text("pushed"));
+    case 9:
+        return join_or_leave(choice / 16 % 2);
     default:
         return cw_send_to(all.server, id, &msg);
     }
@@ -185,28 +197,34 @@ static pthread_t start(void *(*fn)(void *arg), uintptr_t arg)
     return thread;
 }
 
-int main(void)
+static struct cw_server *make_server(void)
 {
     struct cw_server_options options = {.workers = 2, .conns_max = 200, .conns_per_ip_max = 200};
+    struct cw_listen_options listen = {.host = "127.0.0.1",
+                                       .datagram = {.peer_idle_ms = 300, .peers_max = 20}};
     struct cw_server *server = cw_create_server(&cw_udp);
+
+    rig_check(cw_server_configure(server, &options) == CW_OK);
+    rig_check(cw_server_listen(server, &listen) == CW_OK);
+    return server;
+}
+
+/* From start to stop, and a little beyond. */
+static void live(void)
+{
     pthread_t threads[TALKERS + MEDDLERS];
     uint64_t until;
 
-    cw_log_set_level(CW_LOG_SILENT);
-    rig_check(cw_server_configure(server, &options) == CW_OK);
-    rig_check(
-        cw_server_listen(server, &(struct cw_listen_options){
-                                     .host = "127.0.0.1",
-                                     .datagram = {.peer_idle_ms = 300, .peers_max = 20}}) == CW_OK);
-    all.host = rig_host_start(server, &hooks, NULL);
+    all.server = make_server();
+    all.host = rig_host_start(all.server, &hooks, NULL);
     rig_check(!rig_host_has_ended(all.host));
-    all.server = server;
     all.port = rig_host_port(all.host, 0);
+    atomic_store(&all.over, false);
     for (uintptr_t i = 0; i < TALKERS; i++) {
         threads[i] = start(talk, i);
     }
     for (uintptr_t i = 0; i < MEDDLERS; i++) {
-        cw_server_hold(server);
+        cw_server_hold(all.server);
         threads[TALKERS + i] = start(meddle, i);
     }
     until = rig_now_ms() + RUN_MS;
@@ -220,6 +238,14 @@ int main(void)
     atomic_store(&all.over, true);
     for (int i = 0; i < TALKERS; i++) {
         pthread_join(threads[i], NULL);
+    }
+}
+
+int main(void)
+{
+    cw_log_set_level(CW_LOG_SILENT);
+    for (int round = 0; round < ROUNDS; round++) {
+        live();
     }
     rig_check(atomic_load(&all.opened) > TALKERS * PEERS_EACH);
     rig_check(atomic_load(&all.answered) > 100);

@@ -73,6 +73,20 @@ Test(config, listeners_have_their_own_protocol_and_place)
     rig_config_end();
 }
 
+Test(config, what_is_offered_and_is_the_server_s_own_is_named_once)
+{
+    const struct cw_service services[] = {cw_service(&cw_line, NULL, NULL),
+                                          cw_service(&cw_framed, NULL, NULL)};
+    const struct cw_config_options options = {.services = services, .service_count = 2};
+
+    cr_expect_eq(
+        rig_config_load_with("server:\n  listeners: [{ protocol: http, port: 1 }]\n", &options),
+        CW_ECONFIG);
+    cr_expect_str_eq(rig_config_said(),
+                     ":2: server.listeners[0].protocol: http is not allowed; framed or line");
+    rig_config_end();
+}
+
 Test(config, a_listener_is_a_port_or_a_path)
 {
     rig_config_expect_wrong(

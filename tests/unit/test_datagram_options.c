@@ -92,6 +92,7 @@ Test(datagram_options, a_wrong_group_is_named_by_its_place)
            .groups = groups, .group_count = 2);
     EXPECT("datagram.groups: at most 64 are allowed", .groups = groups, .group_count = 65);
     EXPECT("datagram.groups: missing, group_count says there are 2", .group_count = 2);
+    EXPECT("datagram.groups: group_count has to say how many there are", .groups = groups);
     EXPECT("datagram.multicast_interface: 'more-than-a-name-has' is neither the name of an "
            "interface nor an address",
            .multicast_interface = "more-than-a-name-has");

@@ -37,7 +37,7 @@ struct cw_connect_options {
     bool read_while_full;
     struct cw_tcp_options tcp;
     struct cw_datagram_options
-        datagram; /* where the protocol is one of datagrams; of it not looked at: peers_max,
+        datagram; /* where the protocol is one of datagrams; of it not looked at: peers_max, peer_silent_ms,
                                             amplification, one_worker, groups */
     const struct cw_tls_options
         *tls; /* NULL: plain; &(struct cw_tls_options){0}: the system's CAs, the host's name.

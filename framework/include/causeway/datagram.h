@@ -30,7 +30,7 @@ struct cw_multicast_group {
 /* A socket of datagrams, of a listener or a client. Zero means the default in every member. */
 struct cw_datagram_options {
     /* Peers; of a listener, all its workers together. */
-    uint64_t peers_max; /* at once; for one more, the longest idle leaves. 0: what conns_max allows */
+    uint64_t peers_max; /* at once; for one more, one leaves, strangers first. 0: what conns_max allows */
     uint64_t peer_idle_ms; /* neither a datagram from it nor one to it. 0: 60000; CW_OFF */
     uint64_t peer_silent_ms; /* of a listener: no datagram from it, whatever it is sent. 0: 300000; CW_OFF */
     uint64_t amplification; /* bytes that an unproven peer is sent for each that it has sent. 0: 3 (as RFC 9000 §8.1);
@@ -47,8 +47,9 @@ struct cw_datagram_options {
     bool one_worker; /* the socket is worker 0's alone. So it is with groups, broadcast and multicast addresses */
 
     /* Multicast and broadcast. */
-    const struct cw_multicast_group *groups; /* joined when the server runs. Copied with their texts */
-    size_t group_count;                      /* at most 64 */
+    const struct cw_multicast_group *
+        groups; /* joined when the server runs; heard where host is 0.0.0.0, ::, NULL or the group. Copied with their texts */
+    size_t group_count;              /* at most 64 */
     const char *multicast_interface; /* where what is sent to a group leaves. NULL: the system chooses */
     uint64_t multicast_ttl;          /* hops of it, 1 to 255. 0: 1 */
     bool multicast_no_loop;          /* what is sent to a group is not for this machine */
@@ -80,8 +81,8 @@ int cw_datagram_reply(struct cw_loop *loop, struct cw_datagram *to, struct cw_sp
  * of. One that is made here counts as proven, and on_connection is called from inside. Nobody leaves to make room for it.
  *
  * listener  which, by its address as on_listening told it; NULL: the first of the loop that speaks datagrams
- * returns   NULL: refused by a limit, peers_max among them, or from the on_close of one that has had to make room (CW_REPLACED);
- *           no such listener on this loop, or it speaks DTLS, where the peer begins; the address has no port or is not of the
+ * returns   NULL: refused by a limit, peers_max among them, or from the on_close of one that has had to make room (CW_REPLACED); no
+ *           such listener on this loop, or it speaks DTLS, where the peer begins; the address has no port or is not of the
  *           listener's family; the server stops, the peer is being closed, or memory ran out
  * thread    loop thread */
 struct cw_conn *cw_datagram_peer(struct cw_loop *loop, const struct cw_address *listener,
@@ -133,8 +134,9 @@ bool cw_conn_is_datagram(const struct cw_conn *conn);
 
 /* ---- multicast, while the server runs ---- */
 
-/* Joins or leaves a group on a listener. With several workers what comes to the group is worker 0's. A group is joined as a
- * whole or source by source, not both; without a source it is left with all of them.
+/* Joins or leaves a group on a listener. With several workers what comes to the group is worker 0's. A listener at one address
+ * of this machine may join and hears nothing. A group is joined as a whole or source by source, not both; without a source it
+ * is left with all of them.
  *
  * listener  which, by its address as on_listening told it; NULL: all of datagrams whose family it is, together or none
  * returns   0; CW_EINVAL: no multicast address, or of another family than the listener; CW_ENOTFOUND: no such listener or

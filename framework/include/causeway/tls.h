@@ -79,7 +79,8 @@ struct cw_tls_options {
                            at least 256 */
     uint64_t retransmit_min_ms; /* the first repetition of what was not answered; each next one waits twice as long. 0: 1000 */
     uint64_t retransmit_max_ms; /* … up to this. 0: 60000 */
-    bool connection_id; /* a peer may go on from another address (RFC 9146), which is to be proven then; needs mbedTLS 3.6 */
+    bool connection_id; /* a peer may go on from another address (RFC 9146), which is to be proven then; the listener
+                           is worker 0's alone. Needs mbedTLS 3.6 */
 
     /* Server. */
     const struct cw_tls_certificate
