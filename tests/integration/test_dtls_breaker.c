@@ -192,7 +192,7 @@ Test(dtls_breaker, a_peer_that_moves_is_found_whatever_the_workers)
         CW_OK);
     rig_secure_run(&secure, server, &rig_secure_hooks);
     relay = rig_relay_start("127.0.0.1", secure.port, 1);
-    rig_dtls_open(&peer, 0, rig_relay_port(relay), &(struct rig_dtls_setup){.connection_id = true});
+    rig_dtls_open(&peer, rig_relay_port(relay), &(struct rig_dtls_setup){.connection_id = true});
     cr_assert_eq(rig_dtls_handshake(&peer), 0);
     for (int i = 0; i < 20; i++) {
         rig_relay_rebind(relay, 1);
@@ -267,14 +267,17 @@ static void storm_data(struct cw_conn *conn, const struct cw_message *msg, void 
 
 static void open_anew(struct rig_dtls *peer, bool same_address)
 {
-    uint16_t port = same_address ? rig_dtls_port(peer) : 0;
+    const struct rig_dtls_setup setup = {.pem = "client.pem",
+                                         .key = "client.key",
+                                         .least_ms = 5,
+                                         .connection_id = rig_has_connection_ids()};
 
-    rig_dtls_close(peer);
-    rig_dtls_open(peer, port, secure.port,
-                  &(struct rig_dtls_setup){.pem = "client.pem",
-                                           .key = "client.key",
-                                           .least_ms = 5,
-                                           .connection_id = rig_has_connection_ids()});
+    if (same_address) {
+        rig_dtls_begin_again(peer, &setup);
+    } else {
+        rig_dtls_close(peer);
+        rig_dtls_open(peer, secure.port, &setup);
+    }
 }
 
 /* What another has sent, from here, and perhaps altered. */
@@ -392,7 +395,7 @@ static void run_storm(unsigned seed, bool ends_in_it, uint64_t workers)
     cr_assert_eq(cw_server_listen(server, &listen), CW_OK, "%s", cw_server_error(server));
     rig_secure_run(&secure, server, &hooks);
     for (size_t i = 0; i < STORM_PEERS; i++) {
-        rig_dtls_open(&peers[i], 0, secure.port, NULL);
+        rig_dtls_open(&peers[i], secure.port, NULL);
     }
     storm(peers, 1000);
     atomic_store(&calm, true);
