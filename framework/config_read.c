@@ -289,6 +289,27 @@ static int take_listeners(struct cw_config_reader *reader, const struct cw_confi
 
 enum { CERTIFICATES_MAX = 1024, GROUPS_MAX = 64 };
 
+/* Memory for the members of a list, which lasts as long as the file's. NULL: failed, for the reader's reason. */
+static void *list_for(struct cw_config_reader *reader, const struct cw_config_key *key,
+                      const struct cw_yaml_node *node, size_t max, size_t size)
+{
+    size_t count = 0;
+    void *list;
+
+    for (const struct cw_yaml_node *each = node->first; each; each = each->next) {
+        count++;
+    }
+    if (node->kind != CW_YAML_LIST || count == 0 || count > max) {
+        cw_config_not_allowed(reader, key, node);
+        return NULL;
+    }
+    list = cw_arena_alloc(&reader->file->arena, count * size);
+    if (!list) {
+        out_of_memory(reader);
+    }
+    return list;
+}
+
 static int take_certificate(struct cw_config_reader *reader, const struct cw_config_key *key,
                             const struct cw_yaml_node *node, struct cw_tls_certificate *into)
 {
@@ -306,18 +327,10 @@ static int take_certificate(struct cw_config_reader *reader, const struct cw_con
 static int take_certificates(struct cw_config_reader *reader, const struct cw_config_key *key,
                              const struct cw_yaml_node *node, struct cw_tls_options *into)
 {
-    struct cw_tls_certificate *list;
-    size_t count = 0;
+    struct cw_tls_certificate *list = list_for(reader, key, node, CERTIFICATES_MAX, sizeof *list);
 
-    for (const struct cw_yaml_node *each = node->first; each; each = each->next) {
-        count++;
-    }
-    if (node->kind != CW_YAML_LIST || count == 0 || count > CERTIFICATES_MAX) {
-        return cw_config_not_allowed(reader, key, node);
-    }
-    list = cw_arena_alloc(&reader->file->arena, count * sizeof *list);
     if (!list) {
-        return out_of_memory(reader);
+        return reader->code;
     }
     into->certificates = list;
     for (const struct cw_yaml_node *each = node->first; each; each = each->next) {
@@ -337,18 +350,10 @@ static int take_groups(struct cw_config_reader *reader, const struct cw_config_k
 {
     struct cw_datagram_options *options =
         (void *)((char *)into - offsetof(struct cw_datagram_options, groups));
-    struct cw_multicast_group *list;
-    size_t count = 0;
+    struct cw_multicast_group *list = list_for(reader, key, node, GROUPS_MAX, sizeof *list);
 
-    for (const struct cw_yaml_node *each = node->first; each; each = each->next) {
-        count++;
-    }
-    if (node->kind != CW_YAML_LIST || count == 0 || count > GROUPS_MAX) {
-        return cw_config_not_allowed(reader, key, node);
-    }
-    list = cw_arena_alloc(&reader->file->arena, count * sizeof *list);
     if (!list) {
-        return out_of_memory(reader);
+        return reader->code;
     }
     options->groups = list;
     for (const struct cw_yaml_node *each = node->first; each; each = each->next) {

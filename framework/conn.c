@@ -9,7 +9,6 @@
 #include <causeway/log.h>
 
 #include <assert.h>
-#include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/ioctl.h>

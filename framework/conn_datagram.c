@@ -54,17 +54,6 @@ static bool is_too_long(struct cw_conn *conn, size_t len)
     return len > limit;
 }
 
-/* A span kept beyond its callback fails the same day. */
-static void poison(uint8_t *data, size_t len)
-{
-#ifdef CW_CHECKED
-    memset(data, 0xdb, len);
-#else
-    (void)data;
-    (void)len;
-#endif
-}
-
 static void give(struct cw_conn *conn, uint8_t *data, size_t len)
 {
     ptrdiff_t n = conn->service->protocol->on_bytes(conn, cw_conn_state_of(conn), data, len);
@@ -72,7 +61,7 @@ static void give(struct cw_conn *conn, uint8_t *data, size_t len)
     if (n < 0) {
         cw_conn_break(conn, n < INT16_MIN ? CW_EPROTO : (int)n);
     }
-    poison(data, len);
+    cw_poison(data, len);
     if (conn->flags & CW_SWITCHING) {
         cw_conn_do_switch(conn);
     }

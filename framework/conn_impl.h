@@ -214,11 +214,15 @@ void cw_conn_end_with(struct cw_conn *conn, int code);
 /* Goes on with closing; called at the end of the turn. */
 void cw_conn_step_end(struct cw_conn *conn);
 
+/* ---- deadlines (conn_due.c) ---- */
+
 /* The sweep's question: what is due? Answers the next due tick. */
 uint32_t cw_conn_check_due(struct cw_conn *conn, uint32_t now);
 
 /* Has the sweep look at it no later than its next due tick. */
 void cw_conn_schedule(struct cw_conn *conn);
+
+/* ---- its protocol (conn.c) ---- */
 
 /* Its protocol's beginning and end, and the end as the application sees it. */
 void cw_conn_open_protocol(struct cw_conn *conn, void *handover);
@@ -238,7 +242,7 @@ struct cw_conn_extra *cw_conn_extra(struct cw_conn *conn); /* NULL: no memory */
 /* Frees what few connections need when this one does not need it any more. Nobody may be in the middle of using it. */
 void cw_conn_trim(struct cw_conn *conn);
 
-/* ---- bytes (conn_in.c, conn_out.c) ---- */
+/* ---- bytes (conn_in.c, conn_out.c, conn_source.c) ---- */
 
 /* What was waited for has come. */
 void cw_conn_on_event(struct cw_conn *conn, short events);
@@ -257,6 +261,18 @@ void cw_conn_flush(struct cw_conn *conn);
 
 /* The same without hooks: for inside of a send. */
 void cw_conn_flush_quiet(struct cw_conn *conn);
+
+/* Whether bytes are still taken. control: the protocol's own, which go out while it closes too. */
+static inline bool cw_conn_may_write(const struct cw_conn *conn, bool control)
+{
+    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & (CW_OUTPUT_ENDED | CW_ENDING | CW_TOLD))) {
+        return false;
+    }
+    return control || !(conn->flags & CW_CLOSING);
+}
+
+/* No more input until the output has gone. */
+void cw_conn_hold_by_output(struct cw_conn *conn);
 
 /* Frees the queue when it is empty, unless the stream still owes the socket what came from it. */
 void cw_conn_settle(struct cw_conn *conn);
@@ -336,15 +352,6 @@ static inline bool cw_conn_share_small(struct cw_conn *conn, struct cw_span byte
         cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
     }
     return true;
-}
-
-/* Whether more may be written: control bytes also while it is closing. */
-static inline bool cw_conn_may_write(const struct cw_conn *conn, bool control)
-{
-    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & (CW_OUTPUT_ENDED | CW_ENDING | CW_TOLD))) {
-        return false;
-    }
-    return control || !(conn->flags & CW_CLOSING);
 }
 
 static inline size_t cw_spans_total(const struct cw_span *parts, size_t count)

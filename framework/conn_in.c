@@ -207,20 +207,6 @@ static void fail_from_protocol(struct cw_conn *conn, ptrdiff_t code)
     cw_conn_break(conn, code < INT16_MIN ? CW_EPROTO : (int)code);
 }
 
-#ifdef CW_CHECKED
-/* A span kept beyond its callback fails the same day. */
-static void poison(uint8_t *data, size_t len)
-{
-    memset(data, 0xdb, len);
-}
-#else
-static void poison(uint8_t *data, size_t len)
-{
-    (void)data;
-    (void)len;
-}
-#endif
-
 /* Whether on_bytes may be called: nothing holds it, or the protocol waits for the peer's goodbye. */
 static bool may_feed(const struct cw_conn *conn)
 {
@@ -253,7 +239,7 @@ static size_t feed(struct cw_conn *conn, uint8_t *data, size_t len)
         }
         assert((size_t)n <= len - used);
         if (n > 0) {
-            poison(data + used, (size_t)n);
+            cw_poison(data + used, (size_t)n);
             used += (size_t)n;
             if (conn->extra) {
                 conn->extra->want = 0;
@@ -306,7 +292,7 @@ static void feed_fresh(struct cw_conn *conn, uint8_t *data, size_t len)
     } else if (used < len) {
         conn->flags |= CW_UNHEARD;
     }
-    poison(data, len);
+    cw_poison(data, len);
 }
 
 /* Feeds what had been left over. */

@@ -370,16 +370,8 @@ static bool is_crowded(const struct cw_datagram_socket *socket)
 static void refuse(struct cw_datagram_socket *socket, const struct cw_datagram *from, int code,
                    uint64_t limit)
 {
-    struct cw_loop_counters *counters = &socket->loop->counters;
-
     CW_DGRAM_COUNT(socket->loop, peers_refused, 1);
-    if (code == CW_ECONNSMAX) {
-        cw_count(&counters->refused_conns_max, 1);
-    } else if (code == CW_EADDRESSMAX) {
-        cw_count(&counters->refused_conns_per_ip, 1);
-    } else {
-        cw_count(&counters->refused_middleware, 1);
-    }
+    cw_count_refused(socket->loop, code);
     cw_report_refused(socket->loop, socket->origin->service, code, &from->peer, limit);
 }
 

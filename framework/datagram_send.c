@@ -168,26 +168,33 @@ static bool send_apart(struct cw_datagram_socket *socket, const struct shipment 
     return done == whole->count;
 }
 
-/* What the kernel has said about the first of them. 1: it is dealt with; 0: once more; -1: the kernel is full. */
-static int judge(struct cw_datagram_socket *socket, const struct shipment *first, int error,
-                 int tries)
+enum verdict {
+    ONCE_MORE,
+    DEALT_WITH,  /* gone, or lost and counted */
+    KERNEL_FULL, /* it waits, and those behind it */
+    FULL_BEHIND, /* those behind it wait */
+};
+
+/* What the kernel has said about the first of them. */
+static enum verdict judge(struct cw_datagram_socket *socket, const struct shipment *first,
+                          int error, int tries)
 {
     const struct cw_dgram_run *run = first->run;
 
     if (error == EINTR) {
-        return 0;
+        return ONCE_MORE;
     }
     if (error == EAGAIN || error == EWOULDBLOCK) {
-        return -1;
+        return KERNEL_FULL;
     }
     if (run->count > 1 && (error == EINVAL || error == EMSGSIZE || error == EIO)) {
-        return send_apart(socket, first, error) ? 1 : -2;
+        return send_apart(socket, first, error) ? DEALT_WITH : FULL_BEHIND;
     }
     if (is_soft(error) && tries < TRIES) {
-        return 0; /* of one that was sent before. Its queue of errors tells more, when it is read */
+        return ONCE_MORE; /* of one that was sent before. Its queue of errors tells more, when it is read */
     }
     count_lost(socket, run, error);
-    return 1;
+    return DEALT_WITH;
 }
 
 /* Returns how many of them need not be thought of any more: sent, or lost and counted. Fewer than all: the kernel is full. */
@@ -205,19 +212,24 @@ static size_t transmit(struct cw_datagram_socket *socket, const struct shipment 
                          MSG_NOSIGNAL | MSG_DONTWAIT);
 
         socket->interrupted |= n < 0 || (size_t)n < count - done;
-        for (int i = 0; i < n; i++) {
+        for (int i = 0; i < n && done < count; i++) {
             CW_DGRAM_COUNT(socket->loop, sent, all[done++].run->count);
         }
-        if (n <= 0) {
-            int verdict = judge(socket, &all[done], errno, tries++);
-
-            if (verdict < 0) {
-                return done + (verdict == -2 ? 1 : 0);
-            }
-            done += (size_t)verdict;
-            tries = verdict > 0 ? 0 : tries;
-        } else {
+        if (n > 0) {
             tries = 0;
+            continue;
+        }
+        switch (judge(socket, &all[done], errno, tries++)) {
+        case ONCE_MORE:
+            break;
+        case DEALT_WITH:
+            done++;
+            tries = 0;
+            break;
+        case KERNEL_FULL:
+            return done;
+        case FULL_BEHIND:
+            return done + 1;
         }
     }
     return done;

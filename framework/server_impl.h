@@ -148,7 +148,7 @@ void *cw_copy(const void *memory, size_t size, bool *failed);
 int cw_listen_prepare(struct cw_server *server, struct cw_listen_entry *entry);
 void cw_listen_free(struct cw_listen_entry *entry);
 
-/* ---- listener.c ---- */
+/* ---- listener.c, listener_open.c ---- */
 
 /* `0.0.0.0:7443`, `unix:/run/x`, `descriptor 3`. address: the real one, or NULL. text: CW_WHERE_TEXT_MAX bytes. */
 void cw_listen_where(const struct cw_listen_options *options, const struct cw_address *address,
@@ -174,6 +174,9 @@ void cw_listeners_free(struct cw_loop *loop);
 /* Counts one more connection: 0, or why it may not be. Undone by cw_dismiss. */
 int cw_admit(struct cw_loop *loop, const struct cw_address *peer, bool exempt, uint64_t *limit);
 void cw_dismiss(struct cw_loop *loop, const struct cw_address *peer, bool exempt);
+
+/* Counts one that cw_admit, or want of memory, has refused. */
+void cw_count_refused(struct cw_loop *loop, int code);
 
 /* The listeners take the origins and TCP options of their entries; under the update lock, on the loop's thread. */
 void cw_listeners_refresh(struct cw_loop *loop);

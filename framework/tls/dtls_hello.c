@@ -1,6 +1,8 @@
 /* Records of DTLS in the clear, and the hello. Everything here is a peer's. */
 #include "dtls_hello.h"
 
+#include "hello_bytes.h"
+
 enum {
     RECORD_HEAD = 13, /* type, version, epoch, number, length */
     RECORD_MAX = 16384 + 2048,
@@ -16,19 +18,9 @@ enum {
     SESSION_ID_MAX = 32,
 };
 
-static size_t be16(const uint8_t *at)
-{
-    return (size_t)at[0] << 8 | at[1];
-}
-
 static size_t be24(const uint8_t *at)
 {
-    return (size_t)at[0] << 16 | be16(at + 1);
-}
-
-static struct cw_span rest(struct cw_span bytes, size_t used)
-{
-    return cw_span_of(bytes.data + used, bytes.len - used);
+    return (size_t)at[0] << 16 | cw_be16(at + 1);
 }
 
 /* ---- records ---- */
@@ -42,12 +34,12 @@ static bool cut_record(struct cw_span datagram, size_t cid_len, struct cw_dtls_r
     if (datagram.len < head || datagram.data[1] != 0xfe) {
         return false;
     }
-    len = be16(datagram.data + head - 2);
+    len = cw_be16(datagram.data + head - 2);
     if (len > RECORD_MAX || len > datagram.len - head) {
         return false;
     }
     record->type = datagram.data[0];
-    record->epoch = (uint16_t)be16(datagram.data + 3);
+    record->epoch = (uint16_t)cw_be16(datagram.data + 3);
     record->cid = has_cid ? datagram.data + head - 2 - cid_len : NULL;
     record->bytes = cw_span_of(datagram.data, head + len);
     record->body = cw_span_of(datagram.data + head, len);
@@ -60,7 +52,7 @@ bool cw_dtls_next_record(struct cw_span *datagram, size_t cid_len, struct cw_dtl
         *datagram = cw_span_of(NULL, 0);
         return false;
     }
-    *datagram = rest(*datagram, record->bytes.len);
+    *datagram = cw_span_behind(*datagram, record->bytes.len);
     return true;
 }
 
@@ -147,12 +139,12 @@ static uint16_t group_in(struct cw_span record)
         /* Its first fragment says it. */
         if (record.data[0] == SERVER_KEY_EXCHANGE && be24(record.data + 6) == 0 && fragment >= 4 &&
             body[0] == NAMED_CURVE) {
-            return (uint16_t)be16(body + 1);
+            return (uint16_t)cw_be16(body + 1);
         }
         if (fragment > record.len - MESSAGE_HEAD) {
             break;
         }
-        record = rest(record, MESSAGE_HEAD + fragment);
+        record = cw_span_behind(record, MESSAGE_HEAD + fragment);
     }
     return 0;
 }

@@ -80,20 +80,6 @@ static uint8_t *message_of(const struct cw_conn *conn)
     return conn->loop->tls->in + CW_SCRATCH_PAD;
 }
 
-#ifdef CW_CHECKED
-/* A span kept beyond its callback fails the same day. */
-static void forget(uint8_t *data, size_t len)
-{
-    memset(data, 0xdb, len);
-}
-#else
-static void forget(uint8_t *data, size_t len)
-{
-    (void)data;
-    (void)len;
-}
-#endif
-
 static void end_by_peer(struct cw_conn *conn)
 {
     cw_tls_stream_of(conn)->peer_notified = true;
@@ -165,7 +151,7 @@ static void hand_over(struct cw_conn *conn, size_t len)
     follow(conn);
     if (conn->phase != CW_PHASE_CLOSED) {
         cw_conn_feed_datagram(conn, message_of(conn), len);
-        forget(message_of(conn), len);
+        cw_poison(message_of(conn), len);
     }
 }
 

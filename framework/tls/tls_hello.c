@@ -1,6 +1,8 @@
 /* The first bytes of a connection, and what of a handshake can be read in the clear. Everything here is a peer's. */
 #include "tls_hello.h"
 
+#include "hello_bytes.h"
+
 enum {
     RECORD_HEAD = 5,
     RECORD_MAX = 16384 + 2048,
@@ -15,16 +17,6 @@ enum {
     EXTENSION_KEY_SHARE = 51,
     RANDOM_BYTES = 32,
 };
-
-static size_t be16(const uint8_t *at)
-{
-    return (size_t)at[0] << 8 | at[1];
-}
-
-static struct cw_span rest(struct cw_span bytes, size_t used)
-{
-    return cw_span_of(bytes.data + used, bytes.len - used);
-}
 
 /* ---- the first bytes ---- */
 
@@ -78,7 +70,7 @@ bool cw_tls_is_hello(struct cw_span bytes)
 {
     return bytes.len > RECORD_HEAD && bytes.data[0] == RECORD_HANDSHAKE && bytes.data[1] == 3 &&
            bytes.data[2] <= 4 && bytes.data[RECORD_HEAD] == CLIENT_HELLO &&
-           be16(bytes.data + 3) <= RECORD_MAX;
+           cw_be16(bytes.data + 3) <= RECORD_MAX;
 }
 
 size_t cw_tls_whole_records(struct cw_span bytes)
@@ -86,7 +78,7 @@ size_t cw_tls_whole_records(struct cw_span bytes)
     size_t used = 0;
 
     while (bytes.len - used >= RECORD_HEAD) {
-        size_t len = be16(bytes.data + used + 3);
+        size_t len = cw_be16(bytes.data + used + 3);
 
         if (len > RECORD_MAX) {
             return bytes.len;
@@ -104,17 +96,17 @@ size_t cw_tls_whole_records(struct cw_span bytes)
 static uint16_t key_share(struct cw_span extensions)
 {
     while (extensions.len >= 4) {
-        size_t type = be16(extensions.data);
-        size_t len = be16(extensions.data + 2);
+        size_t type = cw_be16(extensions.data);
+        size_t len = cw_be16(extensions.data + 2);
 
-        extensions = rest(extensions, 4);
+        extensions = cw_span_behind(extensions, 4);
         if (len > extensions.len) {
             break;
         }
         if (type == EXTENSION_KEY_SHARE && len >= 2) {
-            return (uint16_t)be16(extensions.data);
+            return (uint16_t)cw_be16(extensions.data);
         }
-        extensions = rest(extensions, len);
+        extensions = cw_span_behind(extensions, len);
     }
     return 0;
 }
@@ -127,11 +119,11 @@ static uint16_t from_server_hello(struct cw_span body)
         return 0;
     }
     at += 1 + (size_t)body.data[at] + 2 + 1; /* session id, cipher suite, compression */
-    body = rest(body, at);
-    if (be16(body.data) != body.len - 2) {
+    body = cw_span_behind(body, at);
+    if (cw_be16(body.data) != body.len - 2) {
         return 0;
     }
-    return key_share(rest(body, 2));
+    return key_share(cw_span_behind(body, 2));
 }
 
 static uint16_t from_message(uint8_t type, struct cw_span body)
@@ -140,7 +132,7 @@ static uint16_t from_message(uint8_t type, struct cw_span body)
         return from_server_hello(body);
     }
     if (type == SERVER_KEY_EXCHANGE && body.len > 4 && body.data[0] == NAMED_CURVE) {
-        return (uint16_t)be16(body.data + 1);
+        return (uint16_t)cw_be16(body.data + 1);
     }
     return 0;
 }
@@ -148,7 +140,7 @@ static uint16_t from_message(uint8_t type, struct cw_span body)
 static uint16_t from_record(struct cw_span record)
 {
     while (record.len >= MESSAGE_HEAD) {
-        size_t len = (size_t)record.data[1] << 16 | be16(record.data + 2);
+        size_t len = (size_t)record.data[1] << 16 | cw_be16(record.data + 2);
         uint16_t group;
 
         if (len > record.len - MESSAGE_HEAD) {
@@ -158,7 +150,7 @@ static uint16_t from_record(struct cw_span record)
         if (group != 0) {
             return group;
         }
-        record = rest(record, MESSAGE_HEAD + len);
+        record = cw_span_behind(record, MESSAGE_HEAD + len);
     }
     return 0;
 }
@@ -167,10 +159,10 @@ uint16_t cw_tls_find_group(struct cw_span records, bool *over)
 {
     while (records.len >= RECORD_HEAD) {
         uint8_t type = records.data[0];
-        size_t len = be16(records.data + 3);
+        size_t len = cw_be16(records.data + 3);
         uint16_t group;
 
-        records = rest(records, RECORD_HEAD);
+        records = cw_span_behind(records, RECORD_HEAD);
         if (len > records.len || type == RECORD_CCS) {
             *over = *over || type == RECORD_CCS;
             return 0;
@@ -180,7 +172,7 @@ uint16_t cw_tls_find_group(struct cw_span records, bool *over)
             *over = true;
             return group;
         }
-        records = rest(records, len);
+        records = cw_span_behind(records, len);
     }
     return 0;
 }

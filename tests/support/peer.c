@@ -19,20 +19,6 @@
 
 #define fail(...) rig_fail(__FILE__, __LINE__, __VA_ARGS__)
 
-/* Waits for readiness. False: not in time. */
-static bool is_ready(const struct rig_peer *peer, short events, int ms)
-{
-    uint64_t deadline = rig_now_ms() + (uint64_t)ms;
-    struct pollfd poll_fd = {.fd = peer->fd, .events = events};
-    int n;
-
-    do {
-        uint64_t now = rig_now_ms();
-        n = poll(&poll_fd, 1, now < deadline ? (int)(deadline - now) : 0);
-    } while (n < 0 && errno == EINTR);
-    return n > 0;
-}
-
 /* ---- connect ---- */
 
 static void set_number(int fd, int level, int name, int value)
@@ -139,7 +125,7 @@ void rig_peer_send(struct rig_peer *peer, const void *data, size_t len)
 
     while (len > 0) {
         ptrdiff_t n;
-        if (!is_ready(peer, POLLOUT, RIG_DEADLINE_MS)) {
+        if (!rig_is_ready(peer->fd, POLLOUT, RIG_DEADLINE_MS)) {
             fail("send: the other side takes nothing, %zu bytes are left", len);
         }
         n = rig_peer_try_send(peer, bytes, len);
@@ -196,7 +182,7 @@ void rig_peer_send_frame(struct rig_peer *peer, const void *data, size_t len)
 
 ptrdiff_t rig_peer_receive_some(struct rig_peer *peer, void *buffer, size_t cap)
 {
-    if (!is_ready(peer, POLLIN, RIG_DEADLINE_MS)) {
+    if (!rig_is_ready(peer->fd, POLLIN, RIG_DEADLINE_MS)) {
         fail("receive: nothing comes");
     }
     return recv(peer->fd, buffer, cap, 0);
@@ -209,7 +195,7 @@ void rig_peer_receive(struct rig_peer *peer, void *buffer, size_t len)
 
     while (got < len) {
         ptrdiff_t n;
-        if (!is_ready(peer, POLLIN, RIG_DEADLINE_MS)) {
+        if (!rig_is_ready(peer->fd, POLLIN, RIG_DEADLINE_MS)) {
             fail("receive: nothing comes after %zu of %zu bytes", got, len);
         }
         n = recv(peer->fd, bytes + got, len - got, 0);
@@ -297,7 +283,7 @@ void rig_peer_expect_gone(struct rig_peer *peer)
 
 void rig_peer_expect_silence(struct rig_peer *peer, int ms)
 {
-    if (is_ready(peer, POLLIN, ms)) {
+    if (rig_is_ready(peer->fd, POLLIN, ms)) {
         fail("something came where silence was expected");
     }
 }

@@ -1,9 +1,9 @@
 /* A bad line for datagrams. */
 #include "support/relay.h"
 
+#include "support/system_address.h"
 #include "support/wait.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -66,23 +66,6 @@ struct rig_relay {
 
 /* ---- sockets ---- */
 
-static socklen_t address_of(const char *host, uint16_t port, struct sockaddr_storage *address)
-{
-    struct sockaddr_in6 *six = (struct sockaddr_in6 *)address;
-    struct sockaddr_in *four = (struct sockaddr_in *)address;
-
-    memset(address, 0, sizeof *address);
-    if (inet_pton(AF_INET6, host, &six->sin6_addr) == 1) {
-        six->sin6_family = AF_INET6;
-        six->sin6_port = htons(port);
-        return sizeof *six;
-    }
-    rig_check(inet_pton(AF_INET, host, &four->sin_addr) == 1);
-    four->sin_family = AF_INET;
-    four->sin_port = htons(port);
-    return sizeof *four;
-}
-
 static uint16_t port_in(const struct sockaddr_storage *address)
 {
     return ntohs(address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
@@ -121,7 +104,7 @@ static int open_upstream(const struct rig_relay *relay)
 static int open_front(const struct rig_relay *relay, const char *host)
 {
     struct sockaddr_storage address;
-    socklen_t len = address_of(host, 0, &address);
+    socklen_t len = rig_system_address(host, 0, &address);
     int fd = open_socket(relay);
 
     rig_check(bind(fd, (const struct sockaddr *)&address, len) == 0);
@@ -446,7 +429,7 @@ struct rig_relay *rig_relay_start(const char *host, uint16_t port, uint64_t seed
 
     rig_check(relay);
     relay->seed = seed;
-    relay->address_len = address_of(host, port, &relay->server);
+    relay->address_len = rig_system_address(host, port, &relay->server);
     relay->front = open_front(relay, host);
     relay->port = port_of(relay->front);
     relay->wake = eventfd(0, EFD_CLOEXEC);

@@ -1,9 +1,9 @@
 /* Listeners that nobody serves. */
 #include "support/silent.h"
 
+#include "support/system_address.h"
 #include "support/wait.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -11,23 +11,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-static socklen_t address_of(const char *host, uint16_t port, struct sockaddr_storage *address)
-{
-    struct sockaddr_in6 *six = (struct sockaddr_in6 *)address;
-    struct sockaddr_in *four = (struct sockaddr_in *)address;
-
-    memset(address, 0, sizeof *address);
-    if (inet_pton(AF_INET6, host, &six->sin6_addr) == 1) {
-        six->sin6_family = AF_INET6;
-        six->sin6_port = htons(port);
-        return sizeof *six;
-    }
-    rig_check(inet_pton(AF_INET, host, &four->sin_addr) == 1);
-    four->sin_family = AF_INET;
-    four->sin_port = htons(port);
-    return sizeof *four;
-}
 
 /* Connects until the kernel answers no more; a backlog of 0 holds one. */
 static void fill(struct rig_silent *silent, const struct sockaddr_storage *address, socklen_t len)
@@ -67,7 +50,7 @@ static void open_at(struct rig_silent *silent, struct sockaddr_storage *address,
 void rig_silent_open(struct rig_silent *silent, const char *host, uint16_t port, int full)
 {
     struct sockaddr_storage address;
-    socklen_t len = address_of(host, port, &address);
+    socklen_t len = rig_system_address(host, port, &address);
 
     open_at(silent, &address, len, full);
 }

@@ -18,19 +18,6 @@
 
 enum { BATCH_MAX = 64 };
 
-static bool is_ready(const struct rig_udp *peer, short events, int ms)
-{
-    uint64_t deadline = rig_now_ms() + (uint64_t)ms;
-    struct pollfd poll_fd = {.fd = peer->fd, .events = events};
-    int n;
-
-    do {
-        uint64_t now = rig_now_ms();
-        n = poll(&poll_fd, 1, now < deadline ? (int)(deadline - now) : 0);
-    } while (n < 0 && errno == EINTR);
-    return n > 0;
-}
-
 /* ---- open ---- */
 
 struct cw_address rig_address(const char *text)
@@ -232,7 +219,7 @@ size_t rig_udp_receive_from(struct rig_udp *peer, void *buffer, size_t cap, stru
     ssize_t n;
 
     do {
-        if (!is_ready(peer, POLLIN, RIG_DEADLINE_MS)) {
+        if (!rig_is_ready(peer->fd, POLLIN, RIG_DEADLINE_MS)) {
             fail("receive: nothing comes");
         }
         n = receive(peer, buffer, cap, from);

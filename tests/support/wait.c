@@ -1,6 +1,8 @@
 /* Waiting with a deadline. */
 #include "support/wait.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,4 +34,17 @@ bool rig_rest(uint64_t deadline_ms)
 
     nanosleep(&moment, NULL);
     return rig_now_ms() < deadline_ms;
+}
+
+bool rig_is_ready(int fd, short events, int ms)
+{
+    uint64_t deadline = rig_now_ms() + (uint64_t)ms;
+    struct pollfd poll_fd = {.fd = fd, .events = events};
+    int n;
+
+    do {
+        uint64_t now = rig_now_ms();
+        n = poll(&poll_fd, 1, now < deadline ? (int)(deadline - now) : 0);
+    } while (n < 0 && errno == EINTR);
+    return n > 0;
 }

@@ -24,6 +24,9 @@ uint64_t rig_now_ms(void);
 /* A moment's rest between two looks. False once the deadline has passed. */
 bool rig_rest(uint64_t deadline_ms);
 
+/* Waits for events of poll on a descriptor. False: not in time. */
+bool rig_is_ready(int fd, short events, int ms);
+
 /* Waits until the condition holds; fails the test when it does not in time. The condition must be safe to
  * evaluate from this thread (atomics). A macro, so that the condition can be written in place. */
 #define rig_await(condition)                                                                       \
