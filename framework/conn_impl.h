@@ -262,15 +262,6 @@ void cw_conn_flush(struct cw_conn *conn);
 /* The same without hooks: for inside of a send. */
 void cw_conn_flush_quiet(struct cw_conn *conn);
 
-/* Whether bytes are still taken. control: the protocol's own, which go out while it closes too. */
-static inline bool cw_conn_may_write(const struct cw_conn *conn, bool control)
-{
-    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & (CW_OUTPUT_ENDED | CW_ENDING | CW_TOLD))) {
-        return false;
-    }
-    return control || !(conn->flags & CW_CLOSING);
-}
-
 /* No more input until the output has gone. */
 void cw_conn_hold_by_output(struct cw_conn *conn);
 

@@ -151,7 +151,6 @@ static void hand_over(struct cw_conn *conn, size_t len)
     follow(conn);
     if (conn->phase != CW_PHASE_CLOSED) {
         cw_conn_feed_datagram(conn, message_of(conn), len);
-        cw_poison(message_of(conn), len);
     }
 }
 

@@ -62,11 +62,14 @@ static const struct cw_datagram_options trusting = {.amplification = CW_NO_LIMIT
 
 /* ---- one room for all ---- */
 
+/* A knock is for nobody else: on its way to another worker it could come to a guest who has joined meanwhile. */
 static void say_to_room(struct cw_conn *conn, const struct cw_message *msg, void *user)
 {
     struct cw_room_send_options options = {.except = cw_conn_id(conn)};
 
-    rig_check(cw_room_send(cw_conn_server(conn), "hall", msg, &options) == CW_OK);
+    if (!cw_span_equal(msg->body, cw_span_of("knock", 5))) {
+        rig_check(cw_room_send(cw_conn_server(conn), "hall", msg, &options) == CW_OK);
+    }
     rig_story_on_data(conn, msg, user);
 }
 
@@ -87,10 +90,7 @@ static void expect_one_room(uint64_t workers)
     for (int i = 0; i < 6; i++) {
         guests[i] = come_in(NULL);
     }
-    /* Their first words went to the two that were there. */
     for (int i = 0; i < 6; i++) {
-        rig_member_expect(&framed, "knock");
-        ws_raw_expect(&socket, WS_RAW_BINARY, "knock", 5);
         cr_assert_eq(rig_party_join(&party, guests[i].id, "hall"), CW_OK);
     }
     cr_expect_eq(cw_room_count(party.server, "hall"), 8);

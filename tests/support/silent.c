@@ -8,9 +8,12 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+enum { PORT_FIRST = 10000, PORTS_LEAST = 2000 };
 
 /* Connects until the kernel answers no more; a backlog of 0 holds one. */
 static void fill(struct rig_silent *silent, const struct sockaddr_storage *address, socklen_t len)
@@ -85,14 +88,54 @@ void rig_silent_close(struct rig_silent *silent)
     close(silent->fd);
 }
 
+/* A socket of that kind at every address. False: the port is taken. */
+static bool is_free(uint16_t port, int kind)
+{
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET6, kind | SOCK_CLOEXEC, 0);
+    bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&six, sizeof six) == 0;
+    bool taken = fd >= 0 && !bound && errno == EADDRINUSE;
+
+    if (!bound && !taken) { /* a machine without IPv6 */
+        if (fd >= 0) {
+            close(fd);
+        }
+        fd = socket(AF_INET, kind | SOCK_CLOEXEC, 0);
+        rig_check(fd >= 0);
+        bound = bind(fd, (const struct sockaddr *)&four, sizeof four) == 0;
+    }
+    close(fd);
+    return bound;
+}
+
+/* Where the system's own choices begin; ports below it are nobody's who has not asked for them. */
+static uint16_t system_begins(void)
+{
+    FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "r");
+    unsigned first = 0;
+
+    if (!file || fscanf(file, "%u", &first) != 1 || first < PORT_FIRST + PORTS_LEAST) {
+        first = PORT_FIRST + PORTS_LEAST;
+    }
+    if (file) {
+        fclose(file);
+    }
+    return (uint16_t)first;
+}
+
 uint16_t rig_free_port(void)
 {
-    struct rig_silent four;
-    struct rig_silent six;
+    uint64_t deadline = rig_now_ms() + RIG_DEADLINE_MS;
+    uint16_t many = (uint16_t)(system_begins() - PORT_FIRST);
+    uint16_t port;
 
-    rig_silent_open(&four, "127.0.0.1", 0, 0);
-    rig_silent_open(&six, "::1", four.port, 0);
-    rig_silent_close(&six);
-    rig_silent_close(&four);
-    return four.port;
+    do {
+        uint16_t chance = 0;
+
+        rig_check(getrandom(&chance, sizeof chance, 0) == sizeof chance);
+        port = (uint16_t)(PORT_FIRST + chance % many);
+        rig_check(rig_now_ms() < deadline);
+    } while (!is_free(port, SOCK_STREAM) || !is_free(port, SOCK_DGRAM));
+    return port;
 }

@@ -23,7 +23,8 @@ int rig_silent_accept(struct rig_silent *silent);
 
 void rig_silent_close(struct rig_silent *silent);
 
-/* A port of 127.0.0.1 and ::1 that nobody listens on. */
+/* A port that no socket of TCP or UDP is bound to, by chance, and none that the system gives to whoever asks for any: tests that run
+ * beside this one do not take it. */
 uint16_t rig_free_port(void);
 
 #endif
