@@ -505,9 +505,7 @@ static void take_one(struct cw_datagram_socket *socket, struct arrival *arrival,
         socket->client->stream->ops->receive(socket->client, data, len);
         return;
     }
-    if (is_answered_without_peer(socket, arrival, cw_span_of(data, len))) {
-        cw_poison(data, len);
-    } else {
+    if (!is_answered_without_peer(socket, arrival, cw_span_of(data, len))) {
         take_for_peer(socket, arrival, data, len);
     }
 }
@@ -551,6 +549,7 @@ static void take(struct cw_datagram_socket *socket, struct mmsghdr *received)
     } else {
         take_one(socket, &arrival, arrival.data, arrival.len);
     }
+    cw_poison(arrival.data, arrival.len); /* also what went to no connection */
 }
 
 /* ---- reading ---- */

@@ -274,10 +274,10 @@ static void open_anew(struct rig_dtls *peer, bool same_address)
 
     if (same_address) {
         rig_dtls_begin_again(peer, &setup);
-        return;
+    } else {
+        rig_dtls_close(peer);
+        rig_dtls_open(peer, secure.port, &setup);
     }
-    rig_dtls_close(peer);
-    rig_dtls_open(peer, secure.port, &setup);
 }
 
 /* What another has sent, from here, and perhaps altered. */

@@ -297,13 +297,13 @@ static void answer_in_pieces(struct cw_loop *loop, struct cw_datagram *from,
                              const struct cw_message *msg, void *user)
 {
     static const uint8_t bytes[65508];
-    char question[17] = {0};
+    char text[17] = {0}; /* the body ends without a zero */
     size_t len;
     int code = CW_OK;
 
-    rig_check(msg->body.len < sizeof question);
-    memcpy(question, msg->body.data, msg->body.len);
-    len = (size_t)strtoul(question, NULL, 10);
+    rig_check(msg->body.len < sizeof text);
+    memcpy(text, msg->body.data, msg->body.len);
+    len = (size_t)strtoul(text, NULL, 10);
     for (int i = 0; i < 100 && code == CW_OK; i++) {
         uint64_t before = from->credit;
 

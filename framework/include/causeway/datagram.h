@@ -81,8 +81,8 @@ int cw_datagram_reply(struct cw_loop *loop, struct cw_datagram *to, struct cw_sp
  * of. One that is made here counts as proven, and on_connection is called from inside. Nobody leaves to make room for it.
  *
  * listener  which, by its address as on_listening told it; NULL: the first of the loop that speaks datagrams
- * returns   NULL: refused by a limit, peers_max among them, or from the on_close of one that has had to make room (CW_REPLACED); no
- *           such listener on this loop, or it speaks DTLS, where the peer begins; the address has no port or is not of the
+ * returns   NULL: refused by a limit, peers_max among them, or from the on_close of one that has had to make room (CW_REPLACED);
+ *           no such listener on this loop, or it speaks DTLS, where the peer begins; the address has no port or is not of the
  *           listener's family; the server stops, the peer is being closed, or memory ran out
  * thread    loop thread */
 struct cw_conn *cw_datagram_peer(struct cw_loop *loop, const struct cw_address *listener,
