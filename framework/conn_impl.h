@@ -345,6 +345,15 @@ static inline bool cw_conn_share_small(struct cw_conn *conn, struct cw_span byte
     return true;
 }
 
+/* Whether bytes are still taken. control: the protocol's own, which go out while it is closing, too. */
+static inline bool cw_conn_may_write(const struct cw_conn *conn, bool control)
+{
+    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & (CW_OUTPUT_ENDED | CW_ENDING | CW_TOLD))) {
+        return false;
+    }
+    return control || !(conn->flags & CW_CLOSING);
+}
+
 static inline size_t cw_spans_total(const struct cw_span *parts, size_t count)
 {
     size_t total = 0;
