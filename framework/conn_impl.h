@@ -262,15 +262,6 @@ void cw_conn_flush(struct cw_conn *conn);
 /* The same without hooks: for inside of a send. */
 void cw_conn_flush_quiet(struct cw_conn *conn);
 
-/* Whether bytes are still taken. control: the protocol's own, which go out while it closes too. */
-static inline bool cw_conn_may_write(const struct cw_conn *conn, bool control)
-{
-    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & (CW_OUTPUT_ENDED | CW_ENDING | CW_TOLD))) {
-        return false;
-    }
-    return control || !(conn->flags & CW_CLOSING);
-}
-
 /* No more input until the output has gone. */
 void cw_conn_hold_by_output(struct cw_conn *conn);
 
@@ -352,6 +343,15 @@ static inline bool cw_conn_share_small(struct cw_conn *conn, struct cw_span byte
         cw_conn_at_turn_end(conn, CW_TURN_FLUSH);
     }
     return true;
+}
+
+/* Whether bytes are still taken. control: the protocol's own, which go out while it is closing, too. */
+static inline bool cw_conn_may_write(const struct cw_conn *conn, bool control)
+{
+    if (conn->phase == CW_PHASE_CLOSED || (conn->flags & (CW_OUTPUT_ENDED | CW_ENDING | CW_TOLD))) {
+        return false;
+    }
+    return control || !(conn->flags & CW_CLOSING);
 }
 
 static inline size_t cw_spans_total(const struct cw_span *parts, size_t count)
