@@ -434,6 +434,14 @@ uint64_t rig_dropped_paused(const struct rig *rig)
     return stats.dropped_paused;
 }
 
+uint64_t rig_dropped_long(const struct rig *rig)
+{
+    struct cw_datagram_stats stats;
+
+    cw_loop_datagram_stats(rig->inside->loop, &stats);
+    return stats.dropped_truncated;
+}
+
 /* ---- what happens ---- */
 
 static bool may_read(const struct cw_conn *conn)

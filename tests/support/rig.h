@@ -121,6 +121,9 @@ struct cw_span rig_sent_at(const struct rig *rig, size_t nth);
 /* Datagrams that came while the connection was paused. */
 uint64_t rig_dropped_paused(const struct rig *rig);
 
+/* The same of those above the protocol's limit. */
+uint64_t rig_dropped_long(const struct rig *rig);
+
 /* The hooks alone, for the connections of a real server, one at a time: their `user` is a teller. Of its setup count merge,
  * echo and the deed (none that pauses); of the rig the story and the counters. */
 extern const struct cw_hooks rig_hooks;
