@@ -235,11 +235,6 @@ int cw_datagram_socket_fd(const struct cw_datagram_socket *socket)
     return socket->fd;
 }
 
-const struct cw_address *cw_datagram_socket_address(const struct cw_datagram_socket *socket)
-{
-    return &socket->address;
-}
-
 uint32_t cw_datagram_idle(const struct cw_conn *conn)
 {
     const struct cw_datagram_socket *socket = conn->peer_link.socket;
@@ -433,10 +428,8 @@ void cw_datagram_begin_again(struct cw_conn *conn, uint8_t *data, size_t len)
 {
     const struct cw_peer_link *link = &conn->peer_link;
     struct cw_datagram_socket *socket = link->socket;
-    struct arrival arrival = {.from = {.peer = conn->peer,
-                                       .interface = link->interface,
-                                       .socket = socket->number,
-                                       .credit = credit_of(socket, len)}};
+    struct arrival arrival = {
+        .from = {.peer = conn->peer, .socket = socket->number, .credit = credit_of(socket, len)}};
 
     if (link->local_family != 0) {
         arrival.from.local = socket->address;

@@ -33,12 +33,11 @@ enum cw_peer_rank {
     CW_RANKS,
 };
 
-/* In a connection: 48 bytes. */
+/* In a connection: at most 48 bytes. */
 struct cw_peer_link {
     struct cw_datagram_socket *socket;
     uint8_t local_ip[16];
-    uint32_t interface; /* it came in by, where the socket has to be told; 0: it has not */
-    uint32_t newer;     /* slot + 1, in the order of its rank; 0: none */
+    uint32_t newer; /* slot + 1, in the order of its rank; 0: none */
     uint32_t older;
     uint32_t credit; /* bytes it may be sent while it is not proven */
     uint32_t hash;
@@ -136,8 +135,6 @@ struct cw_conn *cw_datagram_client(struct cw_loop *loop, struct cw_origin *origi
 
 /* The sockets of a loop are gone: what they shared goes too. */
 void cw_datagrams_free(struct cw_loop *loop);
-
-const struct cw_address *cw_datagram_socket_address(const struct cw_datagram_socket *socket);
 
 void cw_datagram_stats_add(const struct cw_loop *loop, struct cw_datagram_stats *stats);
 
